@@ -1,0 +1,1 @@
+"""Pieces shared by the papers: ops, the layer base, tasks and the reproduction runner."""
