@@ -1,0 +1,13 @@
+"""Reproduction of papers: what a paper declares, the runner, and the verdicts."""
+
+from typing import TYPE_CHECKING
+
+from common.reproduce.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from common.reproduce.cli import main
+    from common.reproduce.run import Run
+
+__all__ = ["Run", "lazy_exports", "main"]
+
+__getattr__ = lazy_exports(__name__, Run="run", main="cli")

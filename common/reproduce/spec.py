@@ -1,0 +1,387 @@
+"""What a paper declares: citation, layer cases, experiments and claims. Standard library only.
+
+A `papers/<name>/paper.py` holds one `PAPER = Paper(...)` and imports nothing but this module, so
+that the ledger, `--help` and `--list` answer at once. For the same reason `papers/<name>/__init__.py`
+exports its layers lazily (see `common.reproduce.lazy`): Python imports it before any submodule.
+"""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Settings = Mapping[str, Any]
+
+PRESETS = ("smoke", "cpu", "paper")
+AGGREGATES = ("mean", "median", "min", "max")
+FORMS = ("parallel", "chunkwise", "recurrent")
+
+# Names become directories and columns: no separators, no blanks.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]*")
+_PACKAGE = re.compile(r"[a-z][a-z0-9_]*")
+_TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
+def _require(condition: bool, what: str, value: Any, expected: str) -> None:
+    if not condition:
+        raise ValueError(f"{what} is {value!r}, expected {expected}.")
+
+
+def _require_name(what: str, value: Any) -> None:
+    valid = isinstance(value, str) and _NAME.fullmatch(value) is not None
+    _require(valid, what, value, "letters, digits and _ . + = - only")
+
+
+def _require_target(what: str, value: Any) -> None:
+    valid = isinstance(value, str) and _TARGET.fullmatch(value) is not None
+    _require(valid, what, value, "'package.module:attribute'")
+
+
+def _require_unique(what: str, values: Iterable[Any]) -> None:
+    values = list(values)
+    repeated = sorted({str(value) for value in values if values.count(value) > 1})
+    _require(not repeated, what, repeated, "each name once")
+
+
+def _require_number(what: str, value: Any) -> None:
+    valid = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    _require(valid, what, value, "a finite number")
+
+
+def _require_settings(what: str, value: Any) -> None:
+    valid = isinstance(value, Mapping) and all(
+        isinstance(key, str) and key.isidentifier() for key in value
+    )
+    _require(valid, what, value, "a mapping whose keys are argument names")
+    try:
+        json.dumps(dict(value))
+    except TypeError as error:
+        raise ValueError(f"{what} is {value!r}, expected JSON values only: {error}.") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerCase:
+    """A layer as the contract suite and the benchmarks build it.
+
+    Args:
+        name: unique within the paper.
+        factory: `"papers.lmu:LMU"`, imported when the case is built.
+        config: constructor keyword arguments.
+        input_dim: width D of the input (B, T, D).
+        forms: the forms to test and to time, of "parallel", "chunkwise", "recurrent".
+    """
+
+    name: str
+    factory: str
+    config: Settings
+    input_dim: int
+    forms: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _require_name("LayerCase.name", self.name)
+        _require_target("LayerCase.factory", self.factory)
+        _require_settings("LayerCase.config", self.config)
+        valid = isinstance(self.input_dim, int) and self.input_dim > 0
+        _require(valid, "LayerCase.input_dim", self.input_dim, "a positive integer")
+        valid = (
+            isinstance(self.forms, tuple) and len(self.forms) > 0 and set(self.forms) <= set(FORMS)
+        )
+        _require(valid, "LayerCase.forms", self.forms, f"a non-empty tuple of {FORMS}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """One size of an experiment.
+
+    Args:
+        settings: keyword arguments of the trial; a variant's settings override them.
+        minutes: expected minutes for one (variant, seed) on 2 cores ("paper": on the paper's kind
+            of hardware).
+        scale: "paper" if the settings are the paper's, or depart from them only in ways that
+            cannot help the result; otherwise "reduced".
+        reduces: at reduced scale, one sentence saying what is reduced.
+        variants: the variants run at this size; None means all.
+    """
+
+    settings: Settings
+    minutes: float
+    scale: Literal["paper", "reduced"]
+    reduces: str = ""
+    variants: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        _require_settings("Preset.settings", self.settings)
+        _require_number("Preset.minutes", self.minutes)
+        _require(self.minutes > 0, "Preset.minutes", self.minutes, "a positive number")
+        _require(self.scale in ("paper", "reduced"), "Preset.scale", self.scale, "paper or reduced")
+        if self.scale == "paper":
+            _require(not self.reduces, "Preset.reduces", self.reduces, "'' at paper scale")
+        else:
+            valid = bool(self.reduces.strip())
+            _require(valid, "Preset.reduces", self.reduces, "what is reduced, one sentence")
+        valid = self.variants is None or (isinstance(self.variants, tuple) and self.variants != ())
+        _require(valid, "Preset.variants", self.variants, "None or a non-empty tuple")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A trial function, the variants it compares and the sizes it runs at.
+
+    Args:
+        name: unique within the paper.
+        description: one line for `--list`.
+        trial: `"papers.lmu.experiments:capacity"`, a function `(run, **settings) -> metrics`.
+        variants: variant name to the settings that make it.
+        presets: exactly the presets "smoke" (seconds), "cpu" (minutes) and "paper".
+        seeds: the seeds a full result takes. The smoke preset takes the first only.
+        metrics: names of the values the trial returns, the main one first.
+    """
+
+    name: str
+    description: str
+    trial: str
+    variants: Mapping[str, Settings]
+    presets: Mapping[str, Preset]
+    seeds: tuple[int, ...] = (0, 1, 2)
+    metrics: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _require_name("Experiment.name", self.name)
+        where = f"Experiment {self.name!r}:"
+        _require_target(f"{where} trial", self.trial)
+        _require(len(self.variants) > 0, f"{where} variants", self.variants, "at least one")
+        for name, settings in self.variants.items():
+            _require_name(f"{where} variant", name)
+            _require_settings(f"{where} settings of variant {name!r}", settings)
+        names = tuple(self.presets)
+        _require(set(names) == set(PRESETS), f"{where} presets", names, f"exactly {PRESETS}")
+        for name, preset in self.presets.items():
+            chosen = preset.variants or ()
+            valid = set(chosen) <= set(self.variants)
+            allowed = f"some of {tuple(self.variants)}"
+            _require(valid, f"{where} variants of preset {name!r}", chosen, allowed)
+        valid = (
+            isinstance(self.seeds, tuple)
+            and len(self.seeds) > 0
+            and all(isinstance(seed, int) and seed >= 0 for seed in self.seeds)
+        )
+        _require(valid, f"{where} seeds", self.seeds, "a non-empty tuple of integers >= 0")
+        _require_unique(f"{where} seeds", self.seeds)
+        valid = isinstance(self.metrics, tuple) and len(self.metrics) > 0
+        _require(valid, f"{where} metrics", self.metrics, "a non-empty tuple of names")
+        for metric in self.metrics:
+            _require_name(f"{where} metric", metric)
+        _require_unique(f"{where} metrics", self.metrics)
+
+    def preset_variants(self, preset: str) -> tuple[str, ...]:
+        """Names of the variants that run at `preset`."""
+        return self.presets[preset].variants or tuple(self.variants)
+
+    def preset_seeds(self, preset: str) -> tuple[int, ...]:
+        """The default seeds at `preset`: one for smoke, else all."""
+        return self.seeds[:1] if preset == "smoke" else self.seeds
+
+    def settings(self, preset: str, variant: str) -> dict[str, Any]:
+        """Keyword arguments of the trial: the preset's settings, overridden by the variant's."""
+        return {**self.presets[preset].settings, **self.variants[variant]}
+
+    def fingerprint(self, preset: str, variant: str) -> str:
+        """Twelve hex digits naming the trial and its settings; results of others never mix."""
+        content = {"trial": self.trial, "settings": self.settings(preset, variant)}
+        text = json.dumps(content, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A metric of a variant, e.g. `Quantity("T=100", "mse")`."""
+
+    variant: str
+    metric: str
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """The interval a measured value must fall into, given the reported one.
+
+    Make one with `within_relative`, `within_absolute`, `at_most`, `at_least` or `between`.
+    """
+
+    kind: Literal["relative", "absolute", "at_most", "at_least", "between"]
+    bounds: tuple[float, ...] = ()
+
+    def interval(self, reported: float) -> tuple[float, float]:
+        """Lowest and highest accepted value, both included."""
+        bounds = self.bounds
+        if self.kind == "relative":
+            return reported - bounds[0] * abs(reported), reported + bounds[0] * abs(reported)
+        if self.kind == "absolute":
+            return reported - bounds[0], reported + bounds[0]
+        if self.kind == "at_most":
+            return -math.inf, bounds[0] if bounds else reported
+        if self.kind == "at_least":
+            return bounds[0] if bounds else reported, math.inf
+        return bounds[0], bounds[1]
+
+    def holds(self, value: float, reported: float) -> bool:
+        """Whether `value` is accepted; NaN never is."""
+        low, high = self.interval(reported)
+        return low <= value <= high
+
+    def describe(self, reported: float) -> str:
+        """The tolerance as the verdict table prints it."""
+        low, high = self.interval(reported)
+        if self.kind == "relative":
+            return f"± {100 * self.bounds[0]:g} %"
+        if self.kind == "absolute":
+            return f"± {self.bounds[0]:g}"
+        if self.kind == "at_most":
+            return f"≤ {high:g}"
+        if self.kind == "at_least":
+            return f"≥ {low:g}"
+        return f"{low:g} to {high:g}"
+
+
+def within_relative(fraction: float) -> Acceptance:
+    """Accepts values within `fraction` (0.1 is 10 %) of the reported one."""
+    _require_number("fraction", fraction)
+    _require(fraction > 0, "fraction", fraction, "a positive number")
+    return Acceptance("relative", (fraction,))
+
+
+def within_absolute(difference: float) -> Acceptance:
+    """Accepts values within `difference`, in the metric's unit, of the reported one."""
+    _require_number("difference", difference)
+    _require(difference > 0, "difference", difference, "a positive number")
+    return Acceptance("absolute", (difference,))
+
+
+def at_most(bound: float | None = None) -> Acceptance:
+    """Accepts values up to `bound`, by default up to the reported value."""
+    if bound is None:
+        return Acceptance("at_most")
+    _require_number("bound", bound)
+    return Acceptance("at_most", (bound,))
+
+
+def at_least(bound: float | None = None) -> Acceptance:
+    """Accepts values from `bound`, by default from the reported value."""
+    if bound is None:
+        return Acceptance("at_least")
+    _require_number("bound", bound)
+    return Acceptance("at_least", (bound,))
+
+
+def between(low: float, high: float) -> Acceptance:
+    """Accepts values from `low` to `high`."""
+    _require_number("low", low)
+    _require_number("high", high)
+    _require(low <= high, "low", low, f"at most high = {high!r}")
+    return Acceptance("between", (low, high))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A reported number and what a measurement must be to reproduce it.
+
+    Args:
+        id: a row of the paper's reported.csv.
+        experiment: name of the experiment that measures it.
+        quantity: what is measured.
+        relative_to: if given, the claim is about the ratio quantity / relative_to.
+        aggregate: how the seeds become one number; of a ratio, both sides before the division.
+        accept: the tolerance.
+        reason: why this tolerance.
+    """
+
+    id: str
+    experiment: str
+    quantity: Quantity
+    relative_to: Quantity | None = None
+    aggregate: Literal["mean", "median", "min", "max"] = "mean"
+    accept: Acceptance
+    reason: str
+
+    def __post_init__(self) -> None:
+        _require_name("Claim.id", self.id)
+        where = f"Claim {self.id!r}:"
+        valid = isinstance(self.quantity, Quantity)
+        _require(valid, f"{where} quantity", self.quantity, "a Quantity")
+        valid = self.relative_to is None or isinstance(self.relative_to, Quantity)
+        _require(valid, f"{where} relative_to", self.relative_to, "a Quantity or None")
+        valid = self.aggregate in AGGREGATES
+        _require(valid, f"{where} aggregate", self.aggregate, f"one of {AGGREGATES}")
+        valid = isinstance(self.accept, Acceptance)
+        _require(valid, f"{where} accept", self.accept, "an Acceptance, e.g. within_relative(0.1)")
+        _require(bool(self.reason.strip()), f"{where} reason", self.reason, "why this tolerance")
+
+    @property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """What has to be measured: the quantity, and the one it is relative to."""
+        return (self.quantity,) if self.relative_to is None else (self.quantity, self.relative_to)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paper:
+    """A paper: the package `papers.<name>` and everything it declares.
+
+    Args:
+        name: the directory under `papers/`.
+        title: full title.
+        authors: as cited.
+        year: of publication.
+        venue: conference, journal or "arXiv".
+        url: where the paper is.
+        layers: cases for the contract suite and the benchmarks.
+        experiments: at least one.
+        claims: in the order of the verdict table.
+        default_experiment: what `python -m papers.<name>` runs.
+    """
+
+    name: str
+    title: str
+    authors: str
+    year: int
+    venue: str
+    url: str
+    layers: tuple[LayerCase, ...] = ()
+    experiments: tuple[Experiment, ...]
+    claims: tuple[Claim, ...] = ()
+    default_experiment: str
+
+    def __post_init__(self) -> None:
+        valid = isinstance(self.name, str) and _PACKAGE.fullmatch(self.name) is not None
+        _require(valid, "Paper.name", self.name, "a package name in lower case")
+        where = f"Paper {self.name!r}:"
+        for field in ("layers", "experiments", "claims"):
+            value = getattr(self, field)
+            _require(isinstance(value, tuple), f"{where} {field}", type(value).__name__, "a tuple")
+        _require_unique(f"{where} layers", (case.name for case in self.layers))
+        _require_unique(f"{where} experiments", (one.name for one in self.experiments))
+        _require_unique(f"{where} claims", (claim.id for claim in self.claims))
+        self.experiment(self.default_experiment)
+        for claim in self.claims:
+            experiment = self.experiment(claim.experiment)
+            for quantity in claim.quantities:
+                what = f"{where} claim {claim.id!r}:"
+                allowed = tuple(experiment.variants)
+                valid = quantity.variant in allowed
+                _require(valid, f"{what} variant", quantity.variant, f"one of {allowed}")
+                valid = quantity.metric in experiment.metrics
+                allowed = experiment.metrics
+                _require(valid, f"{what} metric", quantity.metric, f"one of {allowed}")
+
+    def experiment(self, name: str) -> Experiment:
+        """The experiment called `name`.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        for experiment in self.experiments:
+            if experiment.name == name:
+                return experiment
+        names = tuple(one.name for one in self.experiments)
+        raise ValueError(f"Paper {self.name!r}: experiment is {name!r}, expected one of {names}.")
