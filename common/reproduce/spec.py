@@ -1,8 +1,8 @@
 """What a paper declares: citation, layer cases, experiments and claims. Standard library only.
 
 A `papers/<name>/paper.py` holds one `PAPER = Paper(...)` and imports nothing but this module, so
-that the ledger, `--help` and `--list` answer at once. For the same reason `papers/<name>/__init__.py`
-exports its layers lazily (see `common.reproduce.lazy`): Python imports it before any submodule.
+that the ledger, `--help` and `--list` answer at once. Python imports `papers/<name>/__init__.py`
+before any submodule, so for the same reason it exports its layers lazily (`lazy_exports`).
 """
 
 import hashlib
