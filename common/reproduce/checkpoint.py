@@ -1,0 +1,101 @@
+"""The whole state of a training run in one file."""
+
+import io
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from common.reproduce.files import write_bytes
+
+Row = dict[str, float]
+
+
+@dataclass
+class Progress:
+    """What training has done so far, apart from the variables.
+
+    Attributes:
+        step: optimizer steps taken.
+        history: one row an evaluation: "step", the training metrics, the evaluation's values.
+        clocks: seconds by name.
+        best: weights at the best row so far, None where none is kept.
+        finished: whether training ended.
+    """
+
+    step: int = 0
+    history: list[Row] = field(default_factory=list)
+    clocks: dict[str, float] = field(default_factory=dict)
+    best: list[np.ndarray] | None = None
+    finished: bool = False
+
+
+def state_variables(model: keras.Model) -> list[Any]:
+    """Every variable that training changes: weights, seeds, metrics and the optimizer's."""
+    return [*model.variables, *model.metrics_variables, *model.optimizer.variables]
+
+
+def save(path: Path, model: keras.Model, progress: Progress) -> None:
+    """Writes `model`'s whole state and `progress` to `path` atomically."""
+    arrays = {
+        f"variable/{index}": keras.ops.convert_to_numpy(variable)
+        for index, variable in enumerate(state_variables(model))
+    }
+    arrays |= {f"best/{index}": array for index, array in enumerate(progress.best or [])}
+    notes = {
+        "step": progress.step,
+        "history": progress.history,
+        "clocks": progress.clocks,
+        "finished": progress.finished,
+        "kept": progress.best is not None,
+    }
+    arrays["notes"] = np.array(json.dumps(notes))
+    content = io.BytesIO()
+    np.savez(content, **arrays)
+    write_bytes(path, content.getvalue())
+
+
+def restore(path: Path, model: keras.Model) -> Progress:
+    """Loads `path` into `model`, whose variables and optimizer must be built.
+
+    Raises:
+        ValueError: if the checkpoint is of another model.
+    """
+    variables = state_variables(model)
+    with np.load(path) as file:
+        arrays = dict(file)
+    notes = json.loads(str(arrays["notes"]))
+    saved = _numbered(arrays, "variable")
+    shapes = [array.shape for array in saved]
+    expected = [tuple(variable.shape) for variable in variables]
+    if shapes != expected:
+        raise ValueError(
+            f"{path} holds variables of the shapes {shapes}, the model has {expected}: the code "
+            "changed since. Run again with --rerun."
+        )
+    for variable, array in zip(variables, saved, strict=True):
+        variable.assign(_typed(array, variable))
+    best = None
+    if notes["kept"]:
+        kept = zip(_numbered(arrays, "best"), model.weights, strict=True)
+        best = [_typed(array, weight) for array, weight in kept]
+    return Progress(
+        step=notes["step"],
+        history=notes["history"],
+        clocks=notes["clocks"],
+        best=best,
+        finished=notes["finished"],
+    )
+
+
+def _numbered(arrays: dict[str, np.ndarray], prefix: str) -> list[np.ndarray]:
+    count = sum(name.startswith(f"{prefix}/") for name in arrays)
+    return [arrays[f"{prefix}/{index}"] for index in range(count)]
+
+
+def _typed(array: np.ndarray, variable: Any) -> np.ndarray:
+    # NumPy's files keep the bits of bfloat16 and lose its name.
+    return array.view(np.dtype(variable.dtype)) if array.dtype.kind == "V" else array
