@@ -1,0 +1,130 @@
+"""Causal softmax attention over the last `window` tokens, with a cache of keys and values.
+
+The cache is a shift register of constant size, newest last, so that a step costs the same however
+many came before: `keys (B, W, H, K)`, `values (B, W, H, V)` and `length (B,)`, the number of its
+last entries that are filled.
+"""
+
+import math
+
+from keras import ops
+
+from common.ops.sequence import accumulation_dtype, check_heads, expand_like
+
+# Far below any score, yet finite: a row of nothing but excluded keys stays free of NaN.
+_EXCLUDED = -1e30
+
+Cache = dict
+
+
+def empty_cache(batch, window: int, heads: int, keys: int, values: int, dtype="float32") -> Cache:
+    """A cache in which no entry is filled."""
+    return {
+        "keys": ops.zeros((batch, window, heads, keys), dtype),
+        "values": ops.zeros((batch, window, heads, values), dtype),
+        "length": ops.zeros((batch,), "int32"),
+    }
+
+
+def causal_attention(q, k, v, state: Cache | None = None, *, window: int, mask=None, reset=None):
+    """Attends from every step to itself and to the `window - 1` valid steps before it.
+
+    Scores are scaled by `1 / sqrt(K)`; 16 bit inputs are accumulated in float32.
+
+    Args:
+        q: Queries `(B, T, H, K)`.
+        k: Keys `(B, T, H, K)`.
+        v: Values `(B, T, H, V)`.
+        state: Cache of the steps before the first one; none by default.
+        window: How many tokens a query sees, its own included; masked steps are not counted.
+        mask: `(B, T)` bool; false leaves the cache as it was, and nobody attends to the step.
+        reset: `(B, T)` bool; true empties the cache before the step.
+
+    Returns:
+        `(o, state)`: outputs `(B, T, H, V)` in the dtype of `v`, and the cache after the last step.
+    """
+    check_heads(q, k, v)
+    if window < 1:
+        raise ValueError(f"`window` must be positive, got {window}")
+    batch, length = ops.shape(q)[:2]
+    valid = ops.ones((batch, length), "bool") if mask is None else mask
+    cache = state
+    if cache is None:
+        cache = empty_cache(batch, window, k.shape[2], k.shape[3], v.shape[3], k.dtype)
+    else:
+        check_cache(cache, window)
+    keys = ops.concatenate([cache["keys"], ops.cast(k, cache["keys"].dtype)], axis=1)
+    values = ops.concatenate([cache["values"], ops.cast(v, cache["values"].dtype)], axis=1)
+    held = ops.arange(window)[None] >= window - cache["length"][:, None]
+    held = ops.concatenate([held, valid], axis=1)  # (B, W + T)
+
+    # A key is seen by the queries of its document that come less than `window` valid keys later.
+    position = ops.cumsum(ops.cast(held, "int32"), axis=1)
+    steps = ops.arange(window + length)
+    age = position[:, window:, None] - position[:, None, :]
+    seen = held[:, None] & (age < window) & (steps[None, window:, None] >= steps)
+    if reset is not None:
+        document = ops.cumsum(ops.cast(reset, "int32"), axis=1)
+        document = ops.concatenate([ops.zeros((batch, window), "int32"), document], axis=1)
+        seen = seen & (document[:, window:, None] == document[:, None])
+        held = held & (document == document[:, -1:])
+
+    first = window if state is None else 0  # an empty cache has nothing to attend to
+    o = _softmax_attention(q, keys[:, first:], values[:, first:], seen[:, :, first:])
+    if mask is not None or reset is not None:
+        # Filled entries last, in their order; distinct keys make any sort a stable one.
+        order = ops.argsort(ops.where(held, steps + window + length, steps), axis=1)[:, -window:]
+        keys = ops.take_along_axis(_zero_unless(held, keys), expand_like(order, keys), axis=1)
+        values = ops.take_along_axis(
+            _zero_unless(held, values), expand_like(order, values), axis=1
+        )
+    count = ops.sum(ops.cast(held, "int32"), axis=1)
+    return ops.cast(o, v.dtype), {
+        "keys": keys[:, -window:],
+        "values": values[:, -window:],
+        "length": ops.minimum(count, window),
+    }
+
+
+def causal_attention_step(q, k, v, state: Cache):
+    """One step of `causal_attention`: `(B, H, K)`, `(B, H, K)`, `(B, H, V)` and a cache.
+
+    Returns:
+        `(o, state)`: the output `(B, H, V)` and the cache with this step's key and value in it.
+    """
+    window = state["keys"].shape[1]
+    new = {
+        name: ops.concatenate(
+            [state[name][:, 1:], ops.cast(x, state[name].dtype)[:, None]], axis=1
+        )
+        for name, x in (("keys", k), ("values", v))
+    }
+    new["length"] = ops.minimum(state["length"] + 1, window)
+    seen = ops.arange(window)[None] >= window - new["length"][:, None]
+    o = _softmax_attention(q[:, None], new["keys"], new["values"], seen[:, None])
+    return ops.cast(o[:, 0], v.dtype), new
+
+
+def check_cache(state: Cache, window: int) -> None:
+    """Raises a `ValueError` unless `state` is a cache of `window` entries."""
+    if not isinstance(state, dict) or set(state) != {"keys", "values", "length"}:
+        raise ValueError(f"`state` must hold keys, values and length, got {state!r}")
+    if state["keys"].shape[1] != window or state["values"].shape[1] != window:
+        raise ValueError(
+            f"`state` must hold `window` = {window} entries, got keys of shape "
+            f"{tuple(state['keys'].shape)} and values of shape {tuple(state['values'].shape)}"
+        )
+
+
+def _zero_unless(held, x):
+    return ops.where(expand_like(held, x), x, ops.zeros_like(x))
+
+
+def _softmax_attention(q, k, v, seen):
+    """Attention of `(B, S, H, K)` queries to `(B, L, H, .)` keys where `seen (B, S, L)` is true."""
+    dtype = accumulation_dtype(v)
+    q = ops.cast(q, dtype) / math.sqrt(q.shape[-1])
+    q, k, v = (ops.swapaxes(ops.cast(x, dtype), 1, 2) for x in (q, k, v))
+    scores = ops.matmul(q, ops.swapaxes(k, -1, -2))
+    scores = ops.where(seen[:, None], scores, ops.cast(_EXCLUDED, dtype))
+    return ops.swapaxes(ops.matmul(ops.softmax(scores, axis=-1), v), 1, 2)

@@ -1,0 +1,219 @@
+"""Causal linear attention: the matrix state `S_t = S_{t-1} + k_t v_t^T`, read as `S_t^T q_t`.
+
+Three forms of one function (Katharopoulos 2020, eq. 9 and 16-20; chunkwise: Hua 2022, Yang 2024):
+
+- recurrent: a loop over time, O(T K V) and sequential;
+- parallel: masked `(q k^T) v`, O(T^2 (K + V)), without a loop;
+- chunkwise: parallel inside chunks of C steps, recurrent between them, O(T (C + K) (K + V)).
+
+Queries and keys are expected after the feature map. With `normalise` the output is divided by
+`z_t . q_t + epsilon`, where `z_t = z_{t-1} + k_t` is carried as one more column of the values.
+"""
+
+from typing import Any
+
+from einops import rearrange
+from keras import ops
+
+from common.ops.linear_scan import linear_scan
+from common.ops.sequence import (
+    accumulation_dtype,
+    check_heads,
+    from_chunks,
+    pad_time,
+    scan_marked,
+    segment_ids,
+    to_chunks,
+    zero_where_masked,
+)
+
+State = Any
+
+
+def recurrent_linear_attention(
+    q,
+    k,
+    v,
+    state: State | None = None,
+    *,
+    initial: State | None = None,
+    mask=None,
+    reset=None,
+    normalise: bool = False,
+    epsilon: float = 1e-6,
+):
+    """Linear attention, one step after the other.
+
+    16 bit inputs are accumulated in float32.
+
+    Args:
+        q: Queries `(B, T, H, K)`.
+        k: Keys `(B, T, H, K)`.
+        v: Values `(B, T, H, V)`.
+        state: `S` before the first step, `(B, H, K, V)`; with `normalise` the pair `(S, z)`, `z`
+            of shape `(B, H, K)`. `initial` by default.
+        initial: What a reset puts back, structured as `state`; zeros by default.
+        mask: `(B, T)` bool; false leaves the state as it was.
+        reset: `(B, T)` bool; true puts the state back to `initial` before the step.
+        normalise: Whether to divide by `z_t . q_t + epsilon`.
+        epsilon: Keeps the normaliser from zero.
+
+    Returns:
+        `(o, final)`: outputs `(B, T, H, V)` in the dtype of `v`, and the last state, structured
+        as `state`, in the accumulation dtype.
+    """
+
+    def core(q, k, v, state):
+        def step(memory, x):
+            q, k, v = x
+            memory = memory + k[..., :, None] * v[..., None, :]
+            return memory, ops.matmul(q[..., None, :], memory)[..., 0, :]
+
+        final, o = scan_marked(step, state, (q, k, v), mask=mask, reset=reset)
+        return o, final
+
+    return _attend(core, q, k, v, state, initial, mask, reset, normalise, epsilon)
+
+
+def parallel_linear_attention(
+    q,
+    k,
+    v,
+    state: State | None = None,
+    *,
+    initial: State | None = None,
+    mask=None,
+    reset=None,
+    normalise: bool = False,
+    epsilon: float = 1e-6,
+):
+    """Linear attention as one masked product, quadratic in T.
+
+    Arguments and results are those of `recurrent_linear_attention`.
+    """
+
+    def core(q, k, v, state):
+        q, k, v = (rearrange(x, "b t h d -> b h 1 t d") for x in (q, k, v))
+        segments = None if reset is None else segment_ids(reset)[:, None]
+
+        def carry(kv, keep):
+            old = state if keep is None else zero_where_masked(state[:, None], keep)[:, 0]
+            return state[:, :, None], old + kv[:, :, 0]
+
+        o, final = _within_chunks(q, k, v, segments, carry)
+        return rearrange(o, "b h 1 t d -> b t h d"), final
+
+    return _attend(core, q, k, v, state, initial, mask, reset, normalise, epsilon)
+
+
+def chunkwise_linear_attention(
+    q,
+    k,
+    v,
+    state: State | None = None,
+    *,
+    initial: State | None = None,
+    mask=None,
+    reset=None,
+    normalise: bool = False,
+    epsilon: float = 1e-6,
+    chunk_size: int = 64,
+):
+    """Linear attention, parallel inside chunks and recurrent between them.
+
+    Arguments and results are those of `recurrent_linear_attention`, and `chunk_size`, the number
+    of steps in a chunk.
+    """
+    if chunk_size < 1:
+        raise ValueError(f"`chunk_size` must be positive, got {chunk_size}")
+
+    def core(q, k, v, state):
+        length = ops.shape(v)[1]
+        q, k, v = (
+            rearrange(to_chunks(pad_time(x, chunk_size), chunk_size), "b n c h d -> b h n c d")
+            for x in (q, k, v)
+        )
+        segments = None
+        if reset is not None:
+            segments = segment_ids(to_chunks(pad_time(reset, chunk_size, False), chunk_size))
+        o, final = _within_chunks(q, k, v, segments, lambda kv, keep: _carry(kv, keep, state))
+        return from_chunks(rearrange(o, "b h n c d -> b n c h d"), length), final
+
+    return _attend(core, q, k, v, state, initial, mask, reset, normalise, epsilon)
+
+
+def _attend(core, q, k, v, state, initial, mask, reset, normalise, epsilon):
+    """Reduces the general case to `core(q, k, v, state)`, whose resets put back zeros."""
+    check_heads(q, k, v)
+    output_dtype, dtype = v.dtype, accumulation_dtype(v)
+    q, k, v = (ops.cast(x, dtype) for x in (q, k, v))
+    k = zero_where_masked(k, mask)
+    if normalise:
+        v = ops.concatenate([v, ops.ones_like(v[..., :1])], axis=-1)
+        state, initial = _join(state), _join(initial)
+    initial = None if initial is None else ops.cast(initial, dtype)
+    if state is None:
+        batch, _, heads, width = ops.shape(v)
+        zeros = ops.zeros((batch, heads, k.shape[-1], width), dtype)
+        state = zeros if initial is None else initial
+    state = ops.cast(state, dtype)
+    # S - initial obeys the same recurrence and is put back to zero.
+    shifted = initial is not None and reset is not None
+    o, final = core(q, k, v, state - initial if shifted else state)
+    if shifted:
+        o = o + ops.einsum("bthk,bhkv->bthv", q, initial)
+        final = final + initial
+    if normalise:
+        o = o[..., :-1] / (o[..., -1:] + epsilon)
+        final = (final[..., :-1], final[..., -1])
+    return ops.cast(o, output_dtype), final
+
+
+def _join(state):
+    """Appends the normaliser to the memory as its last column."""
+    if state is None:
+        return None
+    memory, normaliser = state
+    return ops.concatenate([memory, normaliser[..., None]], axis=-1)
+
+
+def _within_chunks(q, k, v, segments, carry):
+    """Attends inside chunks, and to the states they start from.
+
+    Args:
+        q: `(B, H, N, C, K)`; `k` and `v` alike.
+        k: Keys.
+        v: Values.
+        segments: `(B, N, C)` document numbers, counted from 0 in each chunk, or None.
+        carry: `(kv, keep) -> (states, final)`: from what each chunk adds, `(B, H, N, K, V)`, and
+            from whether it keeps what came before, `(B, N)` bool or None, the states that the
+            chunks start from and the one after the last.
+
+    Returns:
+        `(o, final)`: `(B, H, N, C, V)` and `(B, H, K, V)`.
+    """
+    steps = ops.arange(ops.shape(q)[3])
+    visible = steps[:, None] >= steps[None, :]
+    keep, reading, writing = None, q, k
+    if segments is not None:
+        segments = segments[:, None]
+        visible = visible & (segments[..., :, None] == segments[..., None, :])
+        last = segments[..., -1:]
+        keep = last[:, 0, :, 0] == 0
+        reading = ops.where((segments == 0)[..., None], q, ops.zeros_like(q))
+        writing = ops.where((segments == last)[..., None], k, ops.zeros_like(k))
+    scores = ops.matmul(q, ops.swapaxes(k, -1, -2))
+    scores = ops.where(visible, scores, ops.zeros_like(scores))
+    states, final = carry(ops.matmul(ops.swapaxes(writing, -1, -2), v), keep)
+    return ops.matmul(scores, v) + ops.matmul(reading, states), final
+
+
+def _carry(kv, keep, state):
+    """The states before each chunk and after the last: a scan over the chunks."""
+    kv = rearrange(kv, "b h n k v -> b n h k v")
+    gates = ops.ones_like(kv[:, :, :1, :1, :1])
+    if keep is not None:
+        gates = ops.where(keep[:, :, None, None, None], gates, ops.zeros_like(gates))
+    after, final = linear_scan(gates, kv, state)
+    before = ops.concatenate([state[:, None], after[:, :-1]], axis=1)
+    return rearrange(before, "b n h k v -> b h n k v"), final

@@ -1,0 +1,123 @@
+"""A linear time-invariant memory `m_t = A m_{t-1} + B u_t` with constant A and B.
+
+Because A and B are constant, all states at once are the convolution of the input with the impulse
+response `A^t B` (Chilkuri & Eliasmith 2021, "Parallelizing Legendre memory unit training").
+"""
+
+from einops import rearrange
+from keras import ops
+
+from common.ops.scan import scan
+from common.ops.sequence import accumulation_dtype, expand_like, scan_marked
+
+# Powers of A applied by doubling before the rest is reached by a loop over blocks of this size.
+_BLOCK = 64
+
+
+def recurrent_lti(u, a, b, state=None, *, initial=None, mask=None, reset=None):
+    """The memory, one step after the other.
+
+    16 bit inputs are accumulated in float32.
+
+    Args:
+        u: Inputs `(B, T, ...)`; each trailing element drives a memory of its own.
+        a: Transition `(N, N)`.
+        b: Input vector `(N,)`.
+        state: `m` before the first step, `(B, ..., N)`; `initial` by default.
+        initial: `(B, ..., N)`, what a reset puts back; zeros by default.
+        mask: `(B, T)` bool; false leaves the state as it was.
+        reset: `(B, T)` bool; true puts the state back to `initial` before the step.
+
+    Returns:
+        `(m, final)`: all states `(B, T, ..., N)` in the dtype of `u`, and the last one
+        `(B, ..., N)` in the accumulation dtype.
+    """
+    output_dtype, (u, a, b, state, initial) = _prepare(u, a, b, state, initial)
+    a_transposed = ops.transpose(a)
+
+    def step(m, u):
+        m = ops.matmul(m, a_transposed) + u[..., None] * b
+        return m, m
+
+    final, m = scan_marked(step, state, u, initial, mask, reset)
+    return ops.cast(m, output_dtype), final
+
+
+def fft_lti(u, a, b, state=None, *, initial=None, mask=None, reset=None):
+    """The memory as a convolution, by fast Fourier transform: O(T log T), without a loop over T.
+
+    Arguments and results are those of `recurrent_lti`; `reset` must be None, since a convolution
+    cannot forget.
+    """
+    if reset is not None:
+        raise ValueError("`reset` must be None in the FFT form; use `recurrent_lti`")
+    output_dtype, (u, a, b, state, _) = _prepare(u, a, b, state, initial)
+    length = ops.shape(u)[1]
+    if mask is not None:
+        u = _compact(u, mask)
+    m = _convolve(u, a, b, state)
+    final = m[:, -1]
+    if mask is not None:
+        m = ops.concatenate([state[:, None], m], axis=1)
+        taken = ops.cumsum(ops.cast(mask, "int32"), axis=1)
+        m = ops.take_along_axis(m, expand_like(taken, m), axis=1)
+        final = m[:, -1]
+    return ops.cast(m, output_dtype), final
+
+
+def _prepare(u, a, b, state, initial):
+    if len(a.shape) != 2 or a.shape[0] != a.shape[1]:
+        raise ValueError(f"`a` must be a square matrix (N, N), got shape {tuple(a.shape)}")
+    if tuple(b.shape) != (a.shape[0],):
+        raise ValueError(f"`b` must have shape ({a.shape[0]},), got {tuple(b.shape)}")
+    dtype = accumulation_dtype(u)
+    batch, _, *rest = ops.shape(u)
+    zeros = ops.zeros((batch, *rest, a.shape[0]), dtype)
+    initial = zeros if initial is None else ops.cast(initial, dtype)
+    state = initial if state is None else ops.cast(state, dtype)
+    return u.dtype, (ops.cast(u, dtype), ops.cast(a, dtype), ops.cast(b, dtype), state, initial)
+
+
+def _compact(u, mask):
+    """Moves the valid steps to the front, in their order, and zeroes the rest."""
+    length = ops.shape(u)[1]
+    steps = ops.arange(length)
+    # Distinct keys make any sort a stable one.
+    order = ops.argsort(ops.where(mask, steps, steps + length), axis=1)
+    u = ops.where(expand_like(mask, u), u, ops.zeros_like(u))
+    return ops.take_along_axis(u, expand_like(order, u), axis=1)
+
+
+def _convolve(u, a, b, state):
+    """All states `(B, T, ..., N)` from inputs `(B, T, ...)` and the starting state."""
+    batch, length, *rest = ops.shape(u)
+    size = a.shape[0]
+    u = ops.reshape(u, (batch, length, -1))
+    first = ops.reshape(ops.matmul(state, ops.transpose(a)), (-1, size))
+    # What is left of a unit input, and of each starting state, after every number of steps.
+    response = _powers(a, ops.concatenate([b[None], first], axis=0), length)
+    decay = ops.reshape(response[1:], (batch, -1, length, size))
+
+    kernel = ops.swapaxes(response[0], 0, 1)  # (N, T)
+    padded = -(-length // _BLOCK) * 2 * _BLOCK  # no wrap-around, and a length the FFT likes
+    kernel = ops.pad(kernel, [(0, 0), (0, padded - length)])
+    u = ops.pad(ops.swapaxes(u, 1, 2), [(0, 0), (0, 0), (0, padded - length)])
+    kernel_re, kernel_im = ops.rfft(kernel)
+    u_re, u_im = (x[:, :, None] for x in ops.rfft(u))
+    product = u_re * kernel_re - u_im * kernel_im, u_re * kernel_im + u_im * kernel_re
+    m = ops.swapaxes(ops.irfft(product)[..., :length], -1, -2) + decay  # (B, M, T, N)
+    return ops.reshape(ops.swapaxes(m, 1, 2), (batch, length, *rest, size))
+
+
+def _powers(a, x, length):
+    """`A^t x` for t from 0 to `length - 1`: from `(R, N)` to `(R, length, N)`."""
+    x, power = x[:, None], ops.transpose(a)
+    while x.shape[1] < _BLOCK:
+        x = ops.concatenate([x, ops.matmul(x, power)], axis=1)
+        power = ops.matmul(power, power)
+    blocks = -(-length // _BLOCK)
+    counter = ops.zeros((1, blocks), "int32")
+    _, ys = scan(lambda x, _: (ops.matmul(x, power), x[None]), x, counter)
+    return ops.reshape(rearrange(ys, "1 n r c s -> r (n c) s"), (-1, blocks * _BLOCK, x.shape[-1]))[
+        :, :length
+    ]

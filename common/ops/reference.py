@@ -1,0 +1,112 @@
+"""Step-by-step definitions of the recurrences, written to be read, not to be fast.
+
+Each is a Python loop over a static T that states one step as the paper does; gradients come from
+the backend's own differentiation. The fast forms are tested against these in float64.
+Arguments and shapes are those of the fast forms.
+"""
+
+import keras
+from keras import ops
+
+from common.ops.sequence import select
+
+
+def _loop(step, state, initial, mask, reset, *xs):
+    outputs = []
+    for t in range(xs[0].shape[1]):
+        if reset is not None:
+            state = select(reset[:, t], initial, state)
+        new_state, y = step(state, *(x[:, t] for x in xs))
+        state = new_state if mask is None else select(mask[:, t], new_state, state)
+        outputs.append(y)
+    return ops.stack(outputs, axis=1), state
+
+
+def _start(state, initial, shape, dtype):
+    initial = ops.zeros(shape, dtype) if initial is None else initial
+    return (initial if state is None else state), initial
+
+
+def linear_scan(a, b, state=None, *, initial=None, mask=None, reset=None):
+    """`h_t = a_t h_{t-1} + b_t`, elementwise."""
+    state, initial = _start(state, initial, (b.shape[0], *b.shape[2:]), b.dtype)
+
+    def step(h, a_t, b_t):
+        h = a_t * h + b_t
+        return h, h
+
+    return _loop(step, state, initial, mask, reset, a, b)
+
+
+def linear_attention(
+    q, k, v, state=None, *, initial=None, mask=None, reset=None, normalise=False, epsilon=1e-6
+):
+    """`S_t = S_{t-1} + k_t v_t^T`, `o_t = S_t^T q_t`; optionally divided by `z_t . q_t + epsilon`.
+
+    The normaliser is `z_t = z_{t-1} + k_t`.
+    """
+    batch, _, heads, keys = k.shape
+    if initial is None:
+        initial = ops.zeros((batch, heads, keys, v.shape[-1]), v.dtype)
+        if normalise:
+            initial = (initial, ops.zeros((batch, heads, keys), v.dtype))
+    state = initial if state is None else state
+
+    def step(state, q_t, k_t, v_t):
+        memory = (state[0] if normalise else state) + k_t[..., None] * v_t[..., None, :]
+        output = ops.sum(memory * q_t[..., None], axis=-2)
+        if not normalise:
+            return memory, output
+        z = state[1] + k_t
+        return (memory, z), output / (ops.sum(z * q_t, axis=-1)[..., None] + epsilon)
+
+    return _loop(step, state, initial, mask, reset, q, k, v)
+
+
+def delta_rule(q, k, v, beta, state=None, *, initial=None, mask=None, reset=None):
+    """`S_t = S_{t-1} + beta_t k_t (v_t - S_{t-1}^T k_t)^T`, `o_t = S_t^T q_t`."""
+    batch, _, heads, keys = k.shape
+    state, initial = _start(state, initial, (batch, heads, keys, v.shape[-1]), v.dtype)
+
+    def step(memory, q_t, k_t, v_t, beta_t):
+        error = v_t - ops.sum(memory * k_t[..., None], axis=-2)
+        memory = memory + (beta_t[..., None] * k_t)[..., None] * error[..., None, :]
+        return memory, ops.sum(memory * q_t[..., None], axis=-2)
+
+    return _loop(step, state, initial, mask, reset, q, k, v, beta)
+
+
+def lti(u, a, b, state=None, *, initial=None, mask=None, reset=None):
+    """`m_t = A m_{t-1} + B u_t` with constant `A` and `B`."""
+    state, initial = _start(state, initial, (u.shape[0], *u.shape[2:], a.shape[0]), u.dtype)
+
+    def step(m, u_t):
+        m = ops.matmul(a, m[..., None])[..., 0] + u_t[..., None] * b
+        return m, m
+
+    return _loop(step, state, initial, mask, reset, u)
+
+
+def causal_attention(q, k, v, state=None, *, window, mask=None, reset=None):
+    """Each query attends to the last `window` keys seen, its own included, by softmax."""
+    batch, length, heads, keys = k.shape
+    if state is None:
+        state = {
+            "keys": ops.zeros((batch, window, heads, keys), k.dtype),
+            "values": ops.zeros((batch, window, heads, v.shape[-1]), v.dtype),
+            "length": ops.zeros((batch,), "int32"),
+        }
+
+    def step(state, q_t, k_t, v_t):
+        state = {
+            "keys": ops.concatenate([state["keys"][:, 1:], k_t[:, None]], axis=1),
+            "values": ops.concatenate([state["values"][:, 1:], v_t[:, None]], axis=1),
+            "length": ops.minimum(state["length"] + 1, window),
+        }
+        scores = ops.sum(q_t[:, None] * state["keys"], axis=-1) / keys**0.5  # (B, W, H)
+        held = ops.arange(window)[None] >= window - state["length"][:, None]
+        weights = ops.softmax(ops.where(held[..., None], scores, -1e30), axis=1)
+        return state, ops.sum(weights[..., None] * state["values"], axis=1)
+
+    empty = keras.tree.map_structure(ops.zeros_like, state)
+    return _loop(step, state, empty, mask, reset, q, k, v)

@@ -1,0 +1,7 @@
+import keras
+
+if keras.backend.backend() == "jax":
+    import jax
+
+    # The references are exact only in float64.
+    jax.config.update("jax_enable_x64", True)

@@ -1,0 +1,72 @@
+import pytest
+
+from common.ops import reference
+from common.ops.linear_attention import (
+    chunkwise_linear_attention,
+    parallel_linear_attention,
+    recurrent_linear_attention,
+)
+from tests.common.ops.agreement import (
+    BATCH,
+    LENGTHS,
+    MARKS,
+    MODES,
+    Problem,
+    assert_agrees,
+    assert_splits,
+)
+
+HEADS, KEYS, VALUES = 2, 4, 3
+
+
+def draw_inputs(rng, length):
+    shape = (BATCH, length, HEADS)
+    return [rng.uniform(size=(*shape, KEYS)), rng.uniform(size=(*shape, KEYS))] + [
+        rng.normal(size=(*shape, VALUES))
+    ]
+
+
+def draw_memory(rng):
+    return rng.normal(size=(BATCH, HEADS, KEYS, VALUES))
+
+
+def draw_normalised(rng):
+    return draw_memory(rng), rng.uniform(size=(BATCH, HEADS, KEYS))
+
+
+PLAIN = Problem(reference.linear_attention, draw_inputs, draw_memory)
+NORMALISED = Problem(
+    reference.linear_attention, draw_inputs, draw_normalised, options={"normalise": True}
+)
+PROBLEMS = [pytest.param(PLAIN, id="sum"), pytest.param(NORMALISED, id="normalised")]
+FORMS = [recurrent_linear_attention, parallel_linear_attention, chunkwise_linear_attention]
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("problem", PROBLEMS)
+@pytest.mark.parametrize("form", FORMS)
+def test_agrees_with_the_definition(form, problem, length):
+    assert_agrees(form, problem, length, "all")
+
+
+@pytest.mark.parametrize("marks", MARKS)
+@pytest.mark.parametrize("form", FORMS)
+def test_every_combination_of_marks(form, marks):
+    assert_agrees(form, PLAIN, 63, marks)
+
+
+@pytest.mark.parametrize("mode", MODES[1:])
+@pytest.mark.parametrize("form", FORMS)
+def test_compiled(form, mode):
+    assert_agrees(form, NORMALISED, 200, "all", mode)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_float32(form):
+    assert_agrees(form, NORMALISED, 200, "all", dtype="float32", bound=2e-5)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("cut", [1, 63, 64])
+def test_two_calls_equal_one(form, cut):
+    assert_splits(form, NORMALISED, 100, cut)
