@@ -1,0 +1,292 @@
+"""`SequenceLayer`: the contract that every layer of every paper keeps."""
+
+from typing import Any
+
+import keras
+from keras import ops, tree
+
+from common.layers.state import StateSpec, check_state, spec_bytes, symbolic_state
+from common.ops.sequence import scan_marked, zero_where_masked
+
+Nest = Any
+
+
+class SequenceLayer(keras.layers.Layer):
+    """Base of layers that map a sequence to a sequence and carry a state through time.
+
+    A subclass describes one time step, in three parts. `features` and `readout` work on all
+    time steps at once; only `recur`, between them, is looped over time. From these the base
+    makes the whole-sequence `call`, the streaming `step`, masks, resets and state handling. A
+    subclass that knows a faster way over a whole sequence adds it as `parallel` or `chunkwise`
+    and names it in `forms`.
+
+    A state is a nested dict of named tensors with the batch first. It is float32 under the mixed
+    policies (float64 under float64), in and out of `call`, so nothing is lost between calls.
+
+    Args:
+        form: How `call` computes: one of the class's `forms`, or `"auto"`, which takes the
+            first of them. `resolved_form` tells which that is.
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
+
+    Call arguments:
+        inputs: Tensor of shape `(B, T, D)`.
+        initial_state: State to start from, as `get_initial_state` or an earlier call gave it.
+            `None` starts from `get_initial_state`.
+        mask: Boolean tensor of shape `(B, T)`. A step where it is false leaves the state as it
+            was and emits zeros; what stands in `inputs` there, NaN included, has no influence
+            on anything, gradients included.
+        reset: Boolean tensor of shape `(B, T)`. Where it is true the state is put back to
+            `get_initial_state` before that step is taken, masked or not (packed documents).
+        training: Whether dropout acts.
+        return_state: Whether to return the final state too.
+
+    Returns:
+        Tensor of shape `(B, T, output_dim)` in the compute dtype; with `return_state`, the pair
+        `(outputs, state)`.
+
+    Raises:
+        ValueError: if `form` is unknown, `inputs`, `mask` or `reset` have the wrong shape, or
+            `initial_state` the wrong structure, shape or batch size.
+    """
+
+    forms: tuple[str, ...] = ("recurrent",)
+
+    def __init__(self, form: str = "auto", **kwargs):
+        # Keras would otherwise cast the float32 state that a caller hands back to the compute
+        # dtype, and every variable with it. Layers cast what they compute with: `self.cast`.
+        kwargs.setdefault("autocast", False)
+        super().__init__(**kwargs)
+        if form not in ("auto", *self.forms):
+            raise ValueError(
+                f"{type(self).__name__}: `form` must be 'auto' or one of {self.forms}; "
+                f"got {form!r}."
+            )
+        self.form = form
+        self.supports_masking = True
+
+    # What a subclass states.
+
+    @property
+    def output_dim(self) -> int:
+        """Width of the output."""
+        raise NotImplementedError
+
+    def state_spec(self) -> dict:
+        """Nested dict of `StateSpec`: names, shapes and dtypes of the state."""
+        raise NotImplementedError
+
+    def initial_values(self) -> dict:
+        """The state before the first step, as a nested dict of tensors without a batch axis.
+
+        Zeros unless overridden; may return learned values.
+        """
+        return tree.map_structure(
+            lambda leaf: ops.zeros(leaf.shape, leaf.dtype or self.state_dtype), self.state_spec()
+        )
+
+    def features(self, inputs, training: bool | None = None) -> Nest:
+        """What the loop needs of the inputs, `(B, T, D)`, as a nest of `(B, T, ...)` tensors."""
+        return inputs
+
+    def recur(self, features: Nest, state: Nest) -> tuple[Nest, Nest]:
+        """One time step: features `(B, ...)` and a state to emitted values and a state."""
+        raise NotImplementedError
+
+    def readout(self, emitted: Nest):
+        """The outputs, `(B, T, output_dim)`, from what the steps emitted, `(B, T, ...)`."""
+        return emitted
+
+    def recurrent(self, features: Nest, state: Nest, initial: Nest, mask, reset):
+        """Step by step.
+
+        Args:
+            features: What `features` returned, `(B, T, ...)`.
+            state: State before the first step.
+            initial: State that a reset puts back.
+            mask: `(B, T)` bool or `None`.
+            reset: `(B, T)` bool or `None`.
+
+        Returns:
+            `(emitted, state)`: what the steps emitted, `(B, T, ...)`, and the last state.
+        """
+        state, emitted = scan_marked(
+            lambda state, x: self.recur(x, state)[::-1], state, features, initial, mask, reset
+        )
+        return emitted, state
+
+    def parallel(self, features: Nest, state: Nest, initial: Nest, mask, reset):
+        """All time steps at once; the same arguments and results as `recurrent`."""
+        raise NotImplementedError
+
+    def chunkwise(self, features: Nest, state: Nest, initial: Nest, mask, reset):
+        """Chunk by chunk; the same arguments and results as `recurrent`."""
+        raise NotImplementedError
+
+    def flops(self, batch_size: int, length: int) -> int:
+        """Floating-point operations of the matrix products of one forward `call`.
+
+        A multiply-add counts as two; elementwise work is not counted.
+        """
+        raise NotImplementedError
+
+    # What the base makes of it.
+
+    @property
+    def resolved_form(self) -> str:
+        """The form that `call` computes in."""
+        return self.forms[0] if self.form == "auto" else self.form
+
+    @property
+    def state_dtype(self) -> str:
+        """Dtype of the state: float32, or float64 where the weights are."""
+        return "float64" if self.variable_dtype == "float64" else "float32"
+
+    def cast(self, x):
+        """`x`, a tensor or a weight, in the compute dtype."""
+        return ops.cast(x, self.compute_dtype)
+
+    def state_bytes(self, batch_size: int) -> int:
+        """Bytes of the state of `batch_size` sequences."""
+        return batch_size * spec_bytes(self.state_spec(), self.state_dtype)
+
+    def get_initial_state(self, batch_size) -> dict:
+        """The state before the first step.
+
+        Args:
+            batch_size: Number of sequences, an integer or a scalar tensor.
+
+        Returns:
+            Nested dict of tensors of shape `(batch_size, ...)`.
+        """
+        return tree.map_structure(
+            lambda leaf: ops.broadcast_to(leaf[None], (batch_size, *leaf.shape)),
+            self._initial_values(),
+        )
+
+    def call(
+        self,
+        inputs,
+        initial_state=None,
+        mask=None,
+        reset=None,
+        training=None,
+        return_state=False,
+    ):
+        self._check_inputs(inputs, rank=3)
+        if mask is None:
+            # Keras attaches the mask by itself only where `inputs` is the only tensor argument.
+            mask = getattr(inputs, "_keras_mask", None)
+        batch_size = inputs.shape[0] if inputs.shape[0] is not None else ops.shape(inputs)[0]
+        initial = self.get_initial_state(batch_size)
+        state = initial if initial_state is None else self._as_state(initial_state, inputs)
+        mask, reset = self._as_marks("mask", mask, inputs), self._as_marks("reset", reset, inputs)
+        features = self.features(self.cast(zero_where_masked(inputs, mask)), training)
+        run = getattr(self, self.resolved_form)
+        emitted, state = run(features, state, initial, mask, reset)
+        outputs = zero_where_masked(self.cast(self.readout(emitted)), mask)
+        return (outputs, state) if return_state else outputs
+
+    def step(self, inputs, state, training=None):
+        """Takes one time step: streaming and generation.
+
+        Args:
+            inputs: Tensor of shape `(B, D)`.
+            state: State as `get_initial_state`, `call` or an earlier `step` gave it.
+            training: Whether dropout acts.
+
+        Returns:
+            `(outputs, state)`, the outputs of shape `(B, output_dim)`.
+        """
+        inputs = ops.convert_to_tensor(inputs)
+        self._check_inputs(inputs, rank=2)
+        if not getattr(self, "built", False):
+            self.build((inputs.shape[0], None, inputs.shape[1]))
+        state = self._as_state(state, inputs)
+        features = self.features(self.cast(inputs)[:, None], training)
+        features = tree.map_structure(lambda x: ops.squeeze(x, 1), features)
+        emitted, state = self.recur(features, state)
+        emitted = tree.map_structure(lambda x: x[:, None], emitted)
+        return self.cast(self.readout(emitted))[:, 0], state
+
+    def _initial_values(self) -> dict:
+        return tree.map_structure(
+            lambda leaf, value: ops.cast(value, leaf.dtype or self.state_dtype),
+            self.state_spec(),
+            self.initial_values(),
+        )
+
+    def _as_state(self, state, inputs) -> dict:
+        spec = self.state_spec()
+        check_state(state, spec, inputs.shape[0], type(self).__name__)
+        return tree.map_structure(
+            lambda leaf, value: ops.cast(value, leaf.dtype or self.state_dtype), spec, state
+        )
+
+    def _as_marks(self, name: str, marks, inputs):
+        if marks is None:
+            return None
+        marks = ops.cast(marks, "bool")
+        if len(marks.shape) != 2 or any(
+            got is not None and want is not None and got != want
+            for got, want in zip(marks.shape, inputs.shape, strict=False)
+        ):
+            raise ValueError(
+                f"{type(self).__name__}: `{name}` must have shape (batch, time) = "
+                f"{tuple(inputs.shape[:2])}; got {tuple(marks.shape)}."
+            )
+        return marks
+
+    def _check_inputs(self, inputs, rank: int) -> None:
+        axes = "(batch, time, features)" if rank == 3 else "(batch, features)"
+        if len(inputs.shape) != rank:
+            raise ValueError(
+                f"{type(self).__name__}: `inputs` must have shape {axes}; "
+                f"got {tuple(inputs.shape)}."
+            )
+        if rank == 3 and inputs.shape[1] == 0:
+            raise ValueError(
+                f"{type(self).__name__}: `inputs` must have at least one time step; "
+                f"got shape {tuple(inputs.shape)}."
+            )
+
+    # Keras.
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:2], self.output_dim)
+
+    def compute_output_spec(
+        self,
+        inputs,
+        initial_state=None,
+        mask=None,
+        reset=None,
+        training=None,
+        return_state=False,
+    ):
+        self._check_inputs(inputs, rank=3)
+        if initial_state is not None:
+            check_state(initial_state, self.state_spec(), inputs.shape[0], type(self).__name__)
+        outputs = keras.KerasTensor(
+            self.compute_output_shape(inputs.shape), dtype=self.compute_dtype
+        )
+        if not return_state:
+            return outputs
+        return outputs, symbolic_state(self.state_spec(), inputs.shape[0], self.state_dtype)
+
+    def compute_mask(self, inputs, previous_mask):
+        return previous_mask
+
+    def get_config(self):
+        return {**super().get_config(), "form": self.form}
+
+
+def check_positive(owner: Any, **values) -> None:
+    """Raises a `ValueError` naming each argument that is not a positive integer."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(
+                f"{type(owner).__name__}: `{name}` must be a positive integer; got {value!r}."
+            )
+
+
+__all__ = ["SequenceLayer", "StateSpec", "check_positive"]
