@@ -1,0 +1,128 @@
+import numpy as np
+import pytest
+from keras import ops
+
+from common.ops import reference
+from common.ops.attention import causal_attention, causal_attention_step, empty_cache
+from common.ops.sequence import scan_marked
+from tests.common.ops.agreement import (
+    BATCH,
+    LENGTHS,
+    MARKS,
+    MODES,
+    Problem,
+    assert_agrees,
+    assert_splits,
+)
+
+HEADS, KEYS, VALUES = 2, 4, 3
+
+
+def draw_inputs(rng, length):
+    shape = (BATCH, length, HEADS)
+    return [rng.normal(size=(*shape, n)) for n in (KEYS, KEYS, VALUES)]
+
+
+def problem(window):
+    def draw_state(rng):
+        return {
+            "keys": rng.normal(size=(BATCH, window, HEADS, KEYS)),
+            "values": rng.normal(size=(BATCH, window, HEADS, VALUES)),
+            "length": np.array([window // 2, window], "int32"),
+        }
+
+    return Problem(
+        reference.causal_attention,
+        draw_inputs,
+        draw_state,
+        options={"window": window},
+        takes_initial=False,
+    )
+
+
+def stepped(q, k, v, state=None, *, window, mask=None, reset=None):
+    """`causal_attention` by its step form."""
+    if state is None:
+        state = empty_cache(q.shape[0], window, HEADS, KEYS, VALUES, q.dtype)
+
+    def step(state, x):
+        o, state = causal_attention_step(*x, state)
+        return state, o
+
+    final, o = scan_marked(step, state, (q, k, v), mask=mask, reset=reset)
+    return o, final
+
+
+NARROW, WIDE = problem(5), problem(300)
+FORMS = [causal_attention, stepped]
+
+
+def unfilled_zeroed(op):
+    """What a cache holds outside its filled entries is nobody's business."""
+
+    def call(*args, **kwargs):
+        o, state = op(*args, **kwargs)
+        window = state["keys"].shape[1]
+        held = ops.arange(window)[None] >= window - state["length"][:, None]
+        for name in ("keys", "values"):
+            state[name] = ops.where(held[..., None, None], state[name], 0)
+        return o, state
+
+    return call
+
+
+def with_zeroed_reference(p):
+    return Problem(unfilled_zeroed(p.reference), p.inputs, p.state, 0, p.options, False)
+
+
+NARROW, WIDE = with_zeroed_reference(NARROW), with_zeroed_reference(WIDE)
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("form", FORMS)
+def test_agrees_with_the_definition(form, length):
+    assert_agrees(unfilled_zeroed(form), NARROW, length, "all")
+
+
+@pytest.mark.parametrize("marks", MARKS)
+@pytest.mark.parametrize("form", FORMS)
+def test_every_combination_of_marks(form, marks):
+    assert_agrees(unfilled_zeroed(form), NARROW, 63, marks)
+
+
+@pytest.mark.parametrize("marks", ["plain", "all"])
+def test_window_longer_than_the_sequence(marks):
+    assert_agrees(unfilled_zeroed(causal_attention), WIDE, 63, marks)
+
+
+@pytest.mark.parametrize("mode", MODES[1:])
+def test_compiled(mode):
+    assert_agrees(unfilled_zeroed(causal_attention), NARROW, 64, "all", mode)
+
+
+def test_float32():
+    form = unfilled_zeroed(causal_attention)
+    assert_agrees(form, NARROW, 200, "all", dtype="float32", bound=2e-5)
+
+
+@pytest.mark.parametrize("cut", [1, 3, 63])
+def test_two_calls_equal_one(cut):
+    assert_splits(unfilled_zeroed(causal_attention), NARROW, 100, cut)
+
+
+def test_a_window_of_one_sees_only_itself():
+    rng = np.random.default_rng(0)
+    q, k, v = (ops.convert_to_tensor(x) for x in draw_inputs(rng, 7))
+    o, state = causal_attention(q, k, v, window=1)
+    np.testing.assert_allclose(ops.convert_to_numpy(o), ops.convert_to_numpy(v))
+    assert ops.convert_to_numpy(state["length"]).tolist() == [1, 1]
+
+
+def test_names_the_argument_that_does_not_fit():
+    q, k, v = (ops.zeros((1, 3, HEADS, n)) for n in (KEYS, KEYS, VALUES))
+    with pytest.raises(ValueError, match="`window`"):
+        causal_attention(q, k, v, window=0)
+    with pytest.raises(ValueError, match="`state`"):
+        causal_attention(q, k, v, empty_cache(1, 4, HEADS, KEYS, VALUES), window=5)
+    with pytest.raises(ValueError, match="`v`"):
+        causal_attention(q, k, v[:, :, :1], window=5)
