@@ -1,0 +1,97 @@
+"""`kill -9` at any moment, then the same command: the same table, nothing run twice."""
+
+import csv
+import json
+import random
+import subprocess
+import time
+from pathlib import Path
+
+from tests.common.reproduce import tiny
+
+COMMAND = ("papers.tiny", "--record")
+VOLATILE = ("date", "seconds", "command", "hardware")
+
+
+def test_killed_runs_end_as_if_never_killed(tmp_path):
+    whole = tiny.make_tree(tmp_path / "whole")
+    killed = tiny.make_tree(tmp_path / "killed")
+    expected = whole.run(*COMMAND)
+    assert expected.returncode == 0, expected.stderr
+
+    rng = random.Random(0)
+    moments = [("narrow", 0), ("wide", 1)]
+    for variant, seed in moments:
+        directory = killed.root / f"runs/tiny/fit/cpu/{variant}/seed-{seed}"
+        _kill_while_running(killed, directory / "train.checkpoint.npz", rng.uniform(0, 0.3))
+    finished = _summaries(killed.root)
+    times = {path: path.stat().st_mtime_ns for path in finished}
+    checkpoint = killed.root / "runs/tiny/fit/cpu/wide/seed-1/train.checkpoint.npz"
+    assert checkpoint.exists() and len(finished) < 4
+    actual = killed.run(*COMMAND)
+    assert actual.returncode == 0, actual.stderr
+
+    assert all(path.stat().st_mtime_ns == moment for path, moment in times.items())
+    assert _table(actual.stdout) == _table(expected.stdout)
+    assert _results(killed) == _results(whole)
+    resumptions = 0
+    for path in _summaries(whole.root):
+        name = path.relative_to(whole.root)
+        other = json.loads((killed.root / name).read_text())
+        assert other["metrics"] == json.loads(path.read_text())["metrics"]
+        resumptions += other["provenance"]["resumptions"]
+        metrics = name.with_name("metrics.csv")
+        assert (killed.root / metrics).read_bytes() == (whole.root / metrics).read_bytes()
+    assert resumptions == len(moments)
+
+
+def test_random_kills(tmp_path):
+    """Whatever the moment, imports and writing included, the rest of the work can be done."""
+    tree = tiny.make_tree(tmp_path)
+    command = (*COMMAND, "--variant", "narrow", "--seeds", "0")
+    rng = random.Random(1)
+    for _ in range(2):
+        process = _start(tree, command)
+        time.sleep(rng.uniform(1.0, 6.0))
+        process.kill()
+        process.wait()
+    assert tree.run(*command).returncode == 0
+    assert len(_results(tree)) == 1
+
+
+def _start(tree: tiny.Tree, command: tuple[str, ...]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        tree.command(*command),
+        cwd=tree.root,
+        env=tree.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def _kill_while_running(tree: tiny.Tree, checkpoint: Path, delay: float) -> None:
+    """Kills the command `delay` seconds after `checkpoint` first appears."""
+    process = _start(tree, COMMAND)
+    while not checkpoint.exists():
+        assert process.poll() is None, f"ended before {checkpoint} was written"
+        time.sleep(0.01)
+    time.sleep(delay)
+    assert process.poll() is None, "ended before it could be killed"
+    process.kill()
+    process.wait()
+
+
+def _summaries(root: Path) -> list[Path]:
+    return sorted(root.glob("runs/tiny/fit/cpu/*/seed-*/summary.json"))
+
+
+def _table(output: str) -> list[str]:
+    lines = output.splitlines()
+    start = next(index for index, line in enumerate(lines) if "tolerance" in line)
+    return lines[start:]
+
+
+def _results(tree: tiny.Tree) -> list[dict[str, str]]:
+    with (tree.tiny / "results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [{key: value for key, value in row.items() if key not in VOLATILE} for row in rows]

@@ -1,0 +1,189 @@
+import dataclasses
+import math
+
+import pytest
+
+from common.reproduce.spec import (
+    Claim,
+    Experiment,
+    LayerCase,
+    Paper,
+    Preset,
+    Quantity,
+    at_least,
+    at_most,
+    between,
+    within_absolute,
+    within_relative,
+)
+
+
+def preset(**changes):
+    values = {"settings": {"steps": 1}, "minutes": 1.0, "scale": "paper"}
+    return Preset(**{**values, **changes})
+
+
+def experiment(**changes):
+    values = {
+        "name": "fit",
+        "description": "Fits.",
+        "trial": "papers.tiny.experiments:fit",
+        "variants": {"a": {"width": 1}, "b": {"width": 2, "steps": 7}},
+        "presets": {
+            "smoke": preset(scale="reduced", reduces="Less."),
+            "cpu": preset(variants=("b",)),
+            "paper": preset(),
+        },
+        "metrics": ("mse", "mae"),
+    }
+    return Experiment(**{**values, **changes})
+
+
+def claim(**changes):
+    values = {
+        "id": "one",
+        "experiment": "fit",
+        "quantity": Quantity("a", "mse"),
+        "accept": at_most(),
+        "reason": "A test.",
+    }
+    return Claim(**{**values, **changes})
+
+
+def paper(**changes):
+    values = {
+        "name": "tiny",
+        "title": "T",
+        "authors": "A",
+        "year": 2026,
+        "venue": "V",
+        "url": "U",
+        "experiments": (experiment(),),
+        "claims": (claim(),),
+        "default_experiment": "fit",
+    }
+    return Paper(**{**values, **changes})
+
+
+def layer_case(**changes):
+    values = {
+        "name": "lmu",
+        "factory": "papers.lmu:LMU",
+        "config": {"units": 3},
+        "input_dim": 2,
+        "forms": ("parallel", "recurrent"),
+    }
+    return LayerCase(**{**values, **changes})
+
+
+def test_settings_of_a_variant_override_those_of_the_preset():
+    assert experiment().settings("cpu", "a") == {"steps": 1, "width": 1}
+    assert experiment().settings("cpu", "b") == {"steps": 7, "width": 2}
+
+
+def test_fingerprint_follows_the_settings_and_the_trial_only():
+    base = experiment().fingerprint("cpu", "a")
+    assert len(base) == 12
+    assert experiment(description="Other.", seeds=(5,)).fingerprint("cpu", "a") == base
+    assert experiment().fingerprint("cpu", "b") != base
+    assert experiment(trial="papers.tiny.experiments:other").fingerprint("cpu", "a") != base
+    assert experiment(variants={"a": {"width": 3}, "b": {}}).fingerprint("cpu", "a") != base
+
+
+def test_preset_selects_variants_and_seeds():
+    one = experiment(seeds=(3, 4))
+    assert one.preset_variants("cpu") == ("b",)
+    assert one.preset_variants("paper") == ("a", "b")
+    assert one.preset_seeds("smoke") == (3,)
+    assert one.preset_seeds("cpu") == (3, 4)
+
+
+@pytest.mark.parametrize(
+    "accept, reported, inside, outside",
+    [
+        (within_relative(0.1), 2.0, (1.81, 2.19), (1.79, 2.21)),
+        (within_relative(0.1), -2.0, (-2.19, -1.81), (-2.21, -1.79)),
+        (within_absolute(0.5), 2.0, (1.5, 2.5), (1.4, 2.6)),
+        (at_most(), 2.0, (2.0, -5.0), (2.1, math.inf)),
+        (at_most(3.0), 2.0, (3.0,), (3.1,)),
+        (at_least(), 2.0, (2.0, 9.0), (1.9,)),
+        (at_least(1.0), 2.0, (1.0,), (0.9,)),
+        (between(1.0, 3.0), 9.0, (1.0, 3.0), (0.9, 3.1)),
+    ],
+)
+def test_acceptance(accept, reported, inside, outside):
+    assert all(accept.holds(value, reported) for value in inside)
+    assert not any(accept.holds(value, reported) for value in (*outside, math.nan))
+
+
+def test_acceptance_is_described():
+    described = [
+        accept.describe(2.0)
+        for accept in (
+            within_relative(0.1),
+            within_absolute(0.5),
+            at_most(),
+            at_least(1.0),
+            between(1.0, 3.0),
+        )
+    ]
+    assert described == ["± 10 %", "± 0.5", "≤ 2", "≥ 1", "1 to 3"]
+
+
+@pytest.mark.parametrize(
+    "make, changes, message",
+    [
+        (layer_case, {"name": "a/b"}, "LayerCase.name is 'a/b'"),
+        (layer_case, {"factory": "papers.lmu.LMU"}, "factory is 'papers.lmu.LMU'"),
+        (layer_case, {"config": {"units": object()}}, "expected JSON values"),
+        (layer_case, {"input_dim": 0}, "input_dim is 0"),
+        (layer_case, {"forms": ("fast",)}, "forms is"),
+        (preset, {"minutes": math.nan}, "minutes is nan"),
+        (preset, {"scale": "tiny"}, "scale is 'tiny'"),
+        (preset, {"scale": "reduced"}, "reduces is ''"),
+        (preset, {"reduces": "Less."}, "reduces is 'Less.'"),
+        (preset, {"settings": {"a b": 1}}, "keys are argument names"),
+        (preset, {"variants": ()}, "variants is"),
+        (experiment, {"name": ""}, "name is ''"),
+        (experiment, {"trial": "nowhere"}, "trial is 'nowhere'"),
+        (experiment, {"variants": {}}, "variants is"),
+        (experiment, {"presets": {"cpu": preset()}}, "exactly"),
+        (experiment, {"variants": {"a": {}}}, "variants of preset 'cpu'"),
+        (experiment, {"seeds": ()}, "seeds is"),
+        (experiment, {"seeds": (1, 1)}, "each name once"),
+        (experiment, {"metrics": ()}, "metrics is"),
+        (claim, {"accept": 0.1}, "accept is 0.1"),
+        (claim, {"aggregate": "sum"}, "aggregate is 'sum'"),
+        (claim, {"reason": " "}, "reason is"),
+        (claim, {"quantity": ("a", "mse")}, "quantity is"),
+        (paper, {"name": "Tiny-Paper"}, "Paper.name is"),
+        (paper, {"default_experiment": "fti"}, "experiment is 'fti', expected one of"),
+        (paper, {"claims": (claim(experiment="other"),)}, "experiment is 'other'"),
+        (paper, {"claims": (claim(quantity=Quantity("c", "mse")),)}, "variant is 'c'"),
+        (paper, {"claims": (claim(relative_to=Quantity("a", "x")),)}, "metric is 'x'"),
+        (paper, {"claims": (claim(), claim())}, "each name once"),
+        (paper, {"experiments": [experiment()]}, "a tuple"),
+    ],
+)
+def test_bad_values_are_named(make, changes, message):
+    with pytest.raises(ValueError, match=message):
+        make(**changes)
+
+
+@pytest.mark.parametrize("make", [layer_case, preset, experiment, claim, paper])
+def test_good_values_are_frozen(make):
+    made = make()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(made, dataclasses.fields(made)[0].name, None)
+
+
+@pytest.mark.parametrize("tolerance", [within_relative, within_absolute])
+@pytest.mark.parametrize("value", [0.0, -1.0, math.inf])
+def test_tolerances_are_positive(tolerance, value):
+    with pytest.raises(ValueError, match="expected a"):
+        tolerance(value)
+
+
+def test_between_is_ordered():
+    with pytest.raises(ValueError, match="low is 3"):
+        between(3.0, 1.0)

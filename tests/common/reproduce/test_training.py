@@ -1,0 +1,231 @@
+import csv
+
+import keras
+import numpy as np
+import pytest
+
+from common.reproduce import checkpoint, training
+from common.reproduce.run import Run
+
+
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+def make_model(width=4):
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(1)
+    layers = [keras.layers.Dense(width, "tanh"), keras.layers.Dropout(0.3), keras.layers.Dense(1)]
+    model = keras.Sequential(layers)
+    model.compile(keras.optimizers.Adam(0.03), "mse", metrics=["mae"], jit_compile=False)
+    return model
+
+
+def batch(step):
+    x = np.random.default_rng(step).normal(size=(8, 3)).astype("float32")
+    return x, x.sum(axis=1, keepdims=True), np.ones(8, "float32")
+
+
+def make_run(directory):
+    return Run(variant="a", preset="cpu", seed=1, dir=directory)
+
+
+def train(directory, killed_at=None, **changes):
+    """The returned row, the run, the final weights and the steps whose batches were drawn."""
+    model = make_model()
+    run = make_run(directory)
+    drawn = []
+
+    def batches(step):
+        drawn.append(step)
+        if step == killed_at:
+            raise Killed
+        return batch(step)
+
+    def evaluate():
+        x, y, _ = batch(10**6)
+        return {"error": float(np.mean((model.predict_on_batch(x) - y) ** 2))}
+
+    options = {"steps": 20, "evaluate": evaluate, "eval_every": 4, "checkpoint_every_seconds": 0.0}
+    row = run.train(model, batches, **{**options, **changes})
+    return row, run, model.get_weights(), drawn
+
+
+def assert_same(first, second):
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_steps_are_keras_own(tmp_path):
+    """The same weights and metrics as `train_on_batch` in a loop."""
+    row, run, weights, drawn = train(tmp_path)
+    model = make_model()
+    losses = []
+    for step in range(20):
+        losses.append(model.train_on_batch(*batch(step))[0])
+    assert_same(weights, model.get_weights())
+    assert drawn == list(range(20))
+    assert [one["step"] for one in run.history] == [4, 8, 12, 16, 20]
+    expected = [np.mean(losses[start : start + 4]) for start in range(0, 20, 4)]
+    np.testing.assert_allclose([one["loss"] for one in run.history], expected, rtol=1e-5)
+    assert row == run.history[-1]
+    assert {"step", "loss", "mae", "error"} == set(row)
+    assert {"compile", "data", "train", "eval", "checkpoint"} == set(run.clocks)
+
+
+@pytest.mark.parametrize("best", [None, ("min", "error"), ("max", "loss")])
+@pytest.mark.parametrize("killed_at", [3, 4, 10, 19])
+def test_resumed_training_is_the_same(tmp_path, killed_at, best):
+    row, run, weights, _ = train(tmp_path / "whole", best=best)
+    with pytest.raises(Killed):
+        train(tmp_path / "killed", killed_at=killed_at, best=best)
+    resumed_row, resumed, resumed_weights, drawn = train(tmp_path / "killed", best=best)
+    assert resumed_row == row
+    assert resumed.history == run.history
+    assert_same(resumed_weights, weights)
+    start = killed_at // 4 * 4
+    assert drawn == [0, *range(max(start, 1), 20)]
+    paths = [tmp_path / name / "metrics.csv" for name in ("whole", "killed")]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_checkpoint_between_evaluations_is_exact(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "SHOW_EVERY_SECONDS", 0.0)
+    row, run, weights, _ = train(tmp_path / "whole", eval_every=20)
+    with pytest.raises(Killed):
+        train(tmp_path / "killed", eval_every=20, killed_at=13)
+    resumed_row, _, resumed_weights, drawn = train(tmp_path / "killed", eval_every=20)
+    assert drawn == [0, *range(13, 20)]
+    assert resumed_row == row  # the training loss is the mean over all twenty steps
+    assert_same(resumed_weights, weights)
+
+
+def test_finished_training_is_not_repeated(tmp_path):
+    row, _, weights, _ = train(tmp_path, best=("max", "error"))
+    again, _, same, drawn = train(tmp_path, best=("max", "error"))
+    assert again == row
+    assert_same(same, weights)
+    assert drawn == [0]
+
+
+def test_best_weights_are_put_back(tmp_path):
+    row, run, weights, _ = train(tmp_path / "best", best=("max", "error"))
+    errors = [one["error"] for one in run.history]
+    assert row["error"] == max(errors) != errors[-1]
+    steps = int(row["step"])
+    _, _, expected, _ = train(tmp_path / "short", steps=steps)
+    assert_same(weights, expected)
+
+
+def test_stop_sees_the_history(tmp_path):
+    seen = []
+
+    def stop(history):
+        seen.append([one["step"] for one in history])
+        return len(history) == 3
+
+    row, run, _, drawn = train(tmp_path, stop=stop)
+    assert seen == [[4], [4, 8], [4, 8, 12]]
+    assert row["step"] == 12 and len(drawn) == 12
+    _, again, _, drawn = train(tmp_path, stop=stop)
+    assert again.history == run.history and drawn == [0]
+
+
+def test_best_row_ignores_nan_and_takes_the_first():
+    history = [{"x": float("nan")}, {"x": 2.0}, {"x": 1.0}, {"x": 1.0}]
+    assert training.best_row(history, ("min", "x")) is history[2]
+    assert training.best_row(history, ("max", "x")) is history[1]
+    assert training.best_row(history[:1], ("min", "x")) is None
+
+
+def test_checkpoint_of_another_model_is_refused(tmp_path):
+    model = make_model()
+    model.train_on_batch(*batch(0))
+    path = tmp_path / "one.npz"
+    checkpoint.save(path, model, checkpoint.Progress(step=1))
+    other = make_model(width=5)
+    other.train_on_batch(*batch(0))
+    with pytest.raises(ValueError, match="the code changed since"):
+        checkpoint.restore(path, other)
+
+
+def test_bfloat16_survives(tmp_path):
+    keras.backend.clear_session()
+    model = keras.Sequential([keras.layers.Dense(2, dtype="bfloat16")])
+    model.compile("sgd", "mse", jit_compile=False)
+    x = np.ones((2, 3), "float32")
+    model.train_on_batch(x, x[:, :2])
+    before = [np.asarray(weight, "float32") for weight in model.get_weights()]
+    checkpoint.save(tmp_path / "one.npz", model, checkpoint.Progress(best=model.get_weights()))
+    model.train_on_batch(x, x[:, :2])
+    progress = checkpoint.restore(tmp_path / "one.npz", model)
+    assert_same([np.asarray(weight, "float32") for weight in model.get_weights()], before)
+    assert_same([np.asarray(weight, "float32") for weight in progress.best], before)
+
+
+def test_log_writes_metrics(tmp_path):
+    run = make_run(tmp_path)
+    run.log(step=3, a=1.5)
+    run.log(step=4, b=2.0)
+    with (tmp_path / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["a"] for row in rows] == ["1.5", ""]
+    assert [row["b"] for row in rows] == ["", "2.0"]
+    assert [row["step"] for row in rows] == ["3.0", "4.0"]
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorBoard needs TensorFlow")
+def test_tensorboard_holds_every_row_once(tmp_path):
+    import tensorflow as tf
+
+    with pytest.raises(Killed):
+        train(tmp_path, killed_at=10)
+    _, run, _, _ = train(tmp_path)
+    (path,) = (tmp_path / "tensorboard").iterdir()
+    found = {}
+    for event in tf.compat.v1.train.summary_iterator(str(path)):
+        for value in event.summary.value:
+            assert value.metadata.plugin_data.plugin_name == "scalars"
+            found[value.tag, event.step] = float(tf.make_ndarray(value.tensor))
+    expected = {
+        (f"train/{name}", int(row["step"])): value
+        for row in run.history
+        for name, value in row.items()
+        if name != "step"
+    }
+    assert found == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"steps": 0}, "steps is 0"),
+        ({"eval_every": 0}, "eval_every is 0"),
+        ({"best": ("least", "error")}, "best is"),
+        ({"best": ("min", "eror")}, "expected a metric of"),
+        ({"evaluate": lambda: {"loss": 1.0}}, r"evaluate returned \['loss'\]"),
+    ],
+)
+def test_bad_arguments_are_named(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        train(tmp_path, **changes)
+
+
+@pytest.mark.parametrize("bad", [{"x": 1, "z": 2}, {"y": 1}, (1, 2, 3, 4), (), 5])
+def test_bad_batches_are_named(bad):
+    with pytest.raises(ValueError, match="batches returned"):
+        training.unpack(bad)
+
+
+def test_batches_may_be_tuples_or_mappings():
+    assert training.unpack((1,)) == (1, None, None)
+    assert training.unpack((1, 2)) == (1, 2, None)
+    assert training.unpack({"x": 1, "sample_weight": 3}) == (1, None, 3)
+
+
+def test_a_name_trains_once(tmp_path):
+    run = make_run(tmp_path)
+    run.train(make_model(), batch, steps=1, name="first")
+    run.train(make_model(), batch, steps=1, name="second")
+    with pytest.raises(ValueError, match="name is 'first'"):
+        run.train(make_model(), batch, steps=1, name="first")
