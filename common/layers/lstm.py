@@ -47,6 +47,7 @@ class LSTM(SequenceLayer):
         self.forget_bias = forget_bias
 
     def build(self, input_shape):
+        super().build(input_shape)
         n = self.units
         self.kernel = self.add_weight((input_shape[-1], 4 * n), "glorot_uniform", name="kernel")
         self.recurrent_kernel = self.add_weight((n, 4 * n), "orthogonal", name="recurrent_kernel")

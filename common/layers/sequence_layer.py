@@ -63,6 +63,16 @@ class SequenceLayer(keras.layers.Layer):
             )
         self.form = form
         self.supports_masking = True
+        self.input_spec = keras.layers.InputSpec(ndim=3)
+
+    def build(self, input_shape):
+        """Notes the width of the inputs; subclasses call it and add their weights."""
+        self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: input_shape[-1]})
+
+    def add_weight(self, *args, **kwargs):
+        # Keras opens its autocast scope even for layers with `autocast=False`.
+        kwargs.setdefault("autocast", False)
+        return super().add_weight(*args, **kwargs)
 
     # What a subclass states.
 
@@ -242,6 +252,12 @@ class SequenceLayer(keras.layers.Layer):
             raise ValueError(
                 f"{type(self).__name__}: `inputs` must have shape {axes}; "
                 f"got {tuple(inputs.shape)}."
+            )
+        width = self.input_spec.axes.get(-1)
+        if width is not None and inputs.shape[-1] != width:
+            raise ValueError(
+                f"{type(self).__name__}: `inputs` must have {width} features, which the layer was "
+                f"built for; got shape {tuple(inputs.shape)}."
             )
         if rank == 3 and inputs.shape[1] == 0:
             raise ValueError(

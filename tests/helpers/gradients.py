@@ -20,8 +20,8 @@ def gradients(
         f: Takes tensors, returns a nested structure of tensors. Integer and boolean outputs are
             returned but do not enter the sum.
         args: Floating point arrays, each of them differentiated.
-        mode: "eager"; "graph" (`tf.function`, `jax.jit`); "xla" (`jit_compile=True`, `jax.jit`).
-            Torch is always eager.
+        mode: TensorFlow's "eager", "graph" (`tf.function`) or "xla" (`jit_compile=True`). JAX
+            always runs jitted, torch always eagerly.
         shapes: TensorFlow's "graph" only: the shapes to trace with, None where unknown.
 
     Returns:
@@ -38,9 +38,10 @@ def weighted_sum(outputs) -> Any:
     total = 0.0
     for output in outputs:
         for x in _real_parts(output):
-            index = ops.arange(ops.prod(ops.shape(x)), dtype="int32")
+            x = ops.reshape(x, (-1,))
+            index = ops.arange(ops.shape(x)[0], dtype="int32")
             weights = ops.cast(index % 1009 * 7919 % 1009, x.dtype) / 504 - 1
-            total = total + ops.sum(ops.reshape(x, (-1,)) * weights)
+            total = total + ops.sum(x * weights)
     return total
 
 
@@ -82,9 +83,7 @@ def _jax(f, args, mode, shapes):
         outputs = _flat(f, tensors)
         return weighted_sum(outputs), outputs
 
-    run = jax.grad(loss, argnums=tuple(range(len(args))), has_aux=True)
-    if mode != "eager":
-        run = jax.jit(run)
+    run = jax.jit(jax.grad(loss, argnums=tuple(range(len(args))), has_aux=True))
     grads, outputs = run(*[jax.numpy.asarray(x) for x in args])
     return [np.asarray(y) for y in outputs], [np.asarray(g) for g in grads]
 

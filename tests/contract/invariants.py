@@ -1,0 +1,371 @@
+"""The seven invariants of a sequence layer, each a function that raises where it is broken.
+
+They are functions so that `test_suite.py` can show each to fail on a layer that is broken in
+that way.
+"""
+
+import functools
+
+import keras
+import numpy as np
+from keras import ops, tree
+
+from common.layers import SequenceLayer
+from tests.contract.subjects import FLOAT32, FLOAT64, Subject, warm_state
+from tests.helpers.gradients import gradients
+
+BATCH = 2
+# Largest difference relative to the largest value. float64 must agree to 1e-9. float32 carries
+# 24 bits through up to 64 steps of sums, and gradients sum over batch and time.
+TOLERANCE = {FLOAT64: 1e-9, FLOAT32: 2e-4}
+
+
+def assert_close(got, want, tolerance: float, what: str) -> None:
+    """Raises unless `got` differs from `want` by at most `tolerance` of its largest value."""
+    got, want = np.asarray(got), np.asarray(want)
+    assert got.shape == want.shape, f"{what}: shape {got.shape}, expected {want.shape}"
+    assert np.all(np.isfinite(got)), f"{what}: not finite"
+    scale = max(np.max(np.abs(want), initial=0.0), 1e-30)
+    error = np.max(np.abs(got - want), initial=0.0) / scale
+    # Values that are rounding noise around zero have no relative accuracy to speak of.
+    if scale > 1e-12:
+        assert error <= tolerance, f"{what}: relative error {error:.2e} > {tolerance:.0e}"
+
+
+def marks(length: int, kind: str) -> dict[str, np.ndarray]:
+    """Masks and resets: `"none"`, or `"marked"` with padding left, right and inside."""
+    if kind == "none":
+        return {}
+    mask = np.ones((BATCH, length), bool)
+    mask[0, -(length // 4) :] = length < 4
+    mask[1, : length // 5] = False
+    mask[:, length // 2] = length < 4
+    reset = np.zeros((BATCH, length), bool)
+    reset[0, length // 3] = reset[1, length // 2] = reset[1, -1] = True
+    return {"mask": mask, "reset": reset}
+
+
+# Running a layer as a function of everything that it is differentiated in.
+
+
+def whole(layer: SequenceLayer, inputs, state, marks):
+    """One call."""
+    return layer(inputs, initial_state=state, return_state=True, **marks)
+
+
+def stepwise(layer: SequenceLayer, inputs, state, marks):
+    """The definition: one `step` after the other; marks and zeroed padding written out."""
+    length = inputs.shape[1]
+    mask, reset = marks.get("mask"), marks.get("reset")
+    initial = layer.get_initial_state(inputs.shape[0])
+    outputs = []
+    for t in range(length):
+        if reset is not None:
+            state = _choose(reset[:, t], initial, state)
+        inputs_t = inputs[:, t]
+        if mask is not None:
+            inputs_t = ops.where(mask[:, t, None], inputs_t, ops.zeros_like(inputs_t))
+        output, new_state = layer.step(inputs_t, state)
+        if mask is not None:
+            new_state = _choose(mask[:, t], new_state, state)
+            output = ops.where(mask[:, t, None], output, ops.zeros_like(output))
+        state = new_state
+        outputs.append(output)
+    return ops.stack(outputs, axis=1), state
+
+
+def _choose(flags, chosen, other):
+    return tree.map_structure(
+        lambda a, b: ops.where(flags.reshape(-1, *[1] * (len(a.shape) - 1)), a, b), chosen, other
+    )
+
+
+def differentiate(layer, run, inputs, state, marks, mode="eager", dynamic=False):
+    """Outputs, final state and the gradients in inputs, weights and initial state.
+
+    Returns:
+        Dict from a name to a numpy array.
+    """
+    variables = layer.trainable_variables
+    leaves = tree.flatten(state)
+    floating = [i for i, leaf in enumerate(leaves) if leaf.dtype.kind == "f"]
+
+    def function(inputs, *rest):
+        values, state_values = rest[: len(variables)], rest[len(variables) :]
+        full = [ops.convert_to_tensor(leaf) for leaf in leaves]
+        for i, value in zip(floating, state_values, strict=True):
+            full[i] = value
+        with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
+            return run(layer, inputs, tree.pack_sequence_as(state, full), marks)
+
+    weights = [ops.convert_to_numpy(v) for v in variables]
+    args = [inputs, *weights, *(leaves[i] for i in floating)]
+    shapes = None
+    if dynamic:
+        free_batch = [(None, *leaves[i].shape[1:]) for i in floating]
+        shapes = [(None, None, inputs.shape[2]), *(w.shape for w in weights), *free_batch]
+    values, grads = gradients(function, args, mode, shapes)
+    names = ["outputs", *(f"state {i}" for i in range(len(leaves)))]
+    grad_names = [
+        "inputs",
+        *(f"{i} {v.name}" for i, v in enumerate(variables)),
+        *(f"state {i}" for i in floating),
+    ]
+    return dict(zip(names, values, strict=True)) | {
+        f"gradient in {name}": g for name, g in zip(grad_names, grads, strict=True)
+    }
+
+
+@functools.lru_cache(maxsize=4)
+def reference(subject: Subject, length: int, kind: str):
+    """The float64 step-by-step reference."""
+    layer = subject.layer()
+    state = warm_state(layer, subject, BATCH)
+    return differentiate(layer, stepwise, subject.inputs(BATCH, length), state, marks(length, kind))
+
+
+def compare(got: dict, want: dict, tolerance: float) -> None:
+    """Compares two results of `differentiate`."""
+    assert got.keys() == want.keys()
+    for name in want:
+        assert_close(got[name], want[name], tolerance, name)
+
+
+# 1. Forms agree.
+
+
+def forms_agree(subject, form, length, kind="none", mode="eager", dtype=FLOAT64) -> None:
+    """`form` gives the outputs, final state and gradients of the step-by-step reference."""
+    layer = subject.layer(form, dtype)
+    state = tree.map_structure(
+        lambda x: x.astype(dtype) if x.dtype.kind == "f" else x,
+        warm_state(subject.layer(), subject, BATCH),
+    )
+    got = differentiate(
+        layer,
+        whole,
+        subject.inputs(BATCH, length).astype(dtype),
+        state,
+        marks(length, kind),
+        mode,
+        dynamic=mode == "graph",
+    )
+    compare(got, reference(subject, length, kind), TOLERANCE[dtype])
+
+
+def long_sequences_agree(subject, form, length=1000) -> None:
+    """Over a long sequence: values as a stream of steps, gradients as the recurrent form."""
+    layer, recurrent = subject.layer(form), subject.layer("recurrent")
+    inputs, state = subject.inputs(BATCH, length), warm_state(recurrent, subject, BATCH)
+    got = differentiate(layer, whole, inputs, state, {}, "graph")
+    if form == "recurrent":
+        outputs, final = stepwise(recurrent, ops.convert_to_tensor(inputs), state, {})
+        assert_close(got["outputs"], ops.convert_to_numpy(outputs), 1e-9, "outputs")
+        for i, leaf in enumerate(tree.flatten(final)):
+            assert_close(got[f"state {i}"], ops.convert_to_numpy(leaf), 1e-9, f"state {i}")
+    else:
+        compare(got, differentiate(recurrent, whole, inputs, state, {}, "graph"), 1e-9)
+
+
+def extremes_stay_finite(subject, form, scale=1e4, length=63) -> None:
+    """Gates far in saturation: everything finite in float32, and as the reference in float64."""
+    inputs = scale * subject.inputs(BATCH, length)
+    layer = subject.layer(form, FLOAT32)
+    state = warm_state(layer, subject, BATCH)
+    result = differentiate(layer, whole, inputs.astype(FLOAT32), state, {}, "graph")
+    for name, value in result.items():
+        assert np.all(np.isfinite(value)), f"{name}: not finite"
+    state = warm_state(subject.layer(), subject, BATCH)
+    got = differentiate(subject.layer(form), whole, inputs, state, {}, "graph")
+    want = differentiate(subject.layer(), whole, inputs, state, {}, "graph")
+    compare(got, want, 1e-8)
+
+
+# 2. Stream = batch.
+
+
+def streams_as_batch(subject, form, length=90) -> None:
+    """Chunks and single steps, the state carried over, equal one call; marks cut along too."""
+    layer, inputs = subject.layer(form), subject.inputs(BATCH, length)
+    flags = marks(length, "marked")
+    want, want_state = layer(inputs, return_state=True, **flags)
+    state, outputs = layer.get_initial_state(BATCH), []
+    start = 0
+    for size in (1, 7, 64, 1, 2, length - 75):
+        piece = slice(start, start + size)
+        cut = {name: flag[:, piece] for name, flag in flags.items()}
+        output, state = layer(inputs[:, piece], initial_state=state, return_state=True, **cut)
+        outputs.append(ops.convert_to_numpy(output))
+        start += size
+    assert_close(np.concatenate(outputs, 1), ops.convert_to_numpy(want), 1e-9, "chunks")
+    for got, expected in zip(tree.flatten(state), tree.flatten(want_state), strict=True):
+        assert_close(
+            ops.convert_to_numpy(got), ops.convert_to_numpy(expected), 1e-9, "state after chunks"
+        )
+    want = ops.convert_to_numpy(layer(inputs))
+    output, state = layer(inputs[:, :20], return_state=True)
+    outputs = [output]
+    for t in range(20, 30):
+        output, state = layer.step(inputs[:, t], state)
+        outputs.append(output[:, None])
+    got = np.concatenate([ops.convert_to_numpy(x) for x in outputs], 1)
+    assert_close(got, want[:, :30], 1e-9, "steps after a chunk")
+
+
+# 3. Causal.
+
+
+def is_causal(subject, form, length=70) -> None:
+    """Outputs up to t do not change when inputs after t do."""
+    layer, inputs = subject.layer(form), subject.inputs(BATCH, length)
+    want = ops.convert_to_numpy(layer(inputs))
+    for t in (0, 31, 63, length - 2):
+        changed = inputs.copy()
+        changed[:, t + 1 :] = subject.inputs(BATCH, length, seed=9)[:, t + 1 :]
+        got = ops.convert_to_numpy(layer(changed))
+        assert_close(got[:, : t + 1], want[:, : t + 1], 1e-12, f"outputs up to {t}")
+        assert np.max(np.abs(got[:, t + 1 :] - want[:, t + 1 :])) > 1e-6, "inputs have no effect"
+
+
+# 4. Padding is inert, resets start anew.
+
+
+def padding_is_inert(subject, form, length=40, padding=9) -> None:
+    """NaN in padded steps, left or right: outputs zero there, all else as without padding."""
+    layer = subject.layer(form)
+    inputs, state = subject.inputs(BATCH, length), warm_state(layer, subject, BATCH)
+    want = differentiate(layer, whole, inputs, state, {})
+    for side in ("left", "right", "inside"):
+        at = {"left": 0, "right": length, "inside": length // 2}[side]
+        padded = np.insert(inputs, [at] * padding, np.nan, axis=1)
+        mask = np.insert(np.ones((BATCH, length), bool), [at] * padding, False, axis=1)
+        got = differentiate(layer, whole, padded, state, {"mask": mask})
+        for name in ("outputs", "gradient in inputs"):
+            assert not np.any(got[name][:, at : at + padding]), f"{side}: {name} not zero"
+        values = _cut(got["outputs"], at, padding)
+        assert_close(values, want["outputs"], 1e-9, f"{side}: outputs")
+        states = [name for name in want if name.startswith("state")]
+        compare({k: got[k] for k in states}, {k: want[k] for k in states}, 1e-9)
+        for name in want:
+            assert np.all(np.isfinite(got[name])), f"{side}: {name} not finite"
+
+
+def _cut(x, at, size):
+    return np.delete(x, slice(at, at + size), axis=1)
+
+
+def resets_start_anew(subject, form, first=35, second=40) -> None:
+    """Two documents packed into one sequence give what each gives alone."""
+    layer = subject.layer(form)
+    inputs = subject.inputs(BATCH, first + second)
+    state = warm_state(layer, subject, BATCH)
+    reset = np.zeros((BATCH, first + second), bool)
+    reset[:, first] = True
+    got, got_state = layer(inputs, initial_state=state, reset=reset, return_state=True)
+    one = layer(inputs[:, :first], initial_state=state)
+    two, want_state = layer(inputs[:, first:], return_state=True)
+    want = np.concatenate([ops.convert_to_numpy(one), ops.convert_to_numpy(two)], 1)
+    assert_close(ops.convert_to_numpy(got), want, 1e-9, "packed documents")
+    for a, b in zip(tree.flatten(got_state), tree.flatten(want_state), strict=True):
+        assert_close(ops.convert_to_numpy(a), ops.convert_to_numpy(b), 1e-9, "state")
+
+
+# 6. Precision (5, Keras citizenship, is in test_keras.py).
+
+
+def keeps_precision(subject, form, policy) -> None:
+    """Outputs in the compute dtype, state in the state dtype and with its accuracy."""
+    layer = subject.layer(form, policy)
+    compute = keras.DTypePolicy(policy).compute_dtype
+    inputs = subject.inputs(BATCH, 200, dtype=FLOAT64 if policy == FLOAT64 else FLOAT32)
+    outputs, state = layer(inputs, return_state=True)
+    assert keras.backend.standardize_dtype(outputs.dtype) == compute
+    specs = tree.flatten(layer.state_spec())
+    for spec, leaf in zip(specs, tree.flatten(state), strict=True):
+        want = spec.dtype or layer.state_dtype
+        assert keras.backend.standardize_dtype(leaf.dtype) == want
+        assert np.all(np.isfinite(ops.convert_to_numpy(leaf).astype(FLOAT64)))
+    assert layer.state_dtype == (FLOAT64 if policy == FLOAT64 else FLOAT32)
+    if compute not in ("bfloat16", "float16"):
+        return
+    for spec, leaf in zip(specs, tree.flatten(state), strict=True):
+        if spec.dtype is not None:
+            continue
+        rounded = ops.convert_to_numpy(ops.cast(ops.cast(leaf, compute), FLOAT32))
+        exact = ops.convert_to_numpy(leaf)
+        moving = exact != 0
+        kept = np.mean(rounded[moving] == exact[moving])
+        # A state that went through 16 bits is equal to itself rounded; a float32 one rarely is.
+        assert kept < 0.5, f"{kept:.0%} of a state's values are {compute} values"
+    wide = subject.layer(form, FLOAT32)
+    wide.set_weights(layer.get_weights())
+    want = ops.convert_to_numpy(wide(inputs))
+    got = ops.convert_to_numpy(ops.cast(outputs, FLOAT32))
+    bound = {"bfloat16": 0.1, "float16": 0.02}[compute]
+    error = np.sqrt(np.mean((got - want) ** 2) / np.mean(want**2))
+    assert error < bound, f"{policy}: relative RMS error {error:.3f} against float32"
+
+
+# 7. Seeded.
+
+
+def is_seeded(subject, form) -> None:
+    """The same seed gives the same weights and outputs, another seed others."""
+
+    def outputs(seed):
+        keras.utils.set_random_seed(seed)
+        layer = subject.make(form=form)
+        return ops.convert_to_numpy(layer(subject.inputs(BATCH, 16, dtype=FLOAT32), training=True))
+
+    first = outputs(1)
+    np.testing.assert_array_equal(outputs(1), first)
+    if subject.layer(form).trainable_variables:
+        assert np.any(outputs(2) != first), "the seed has no effect"
+
+
+# Accounting.
+
+
+def states_its_size(subject) -> None:
+    """`state_bytes` is what the state's tensors take."""
+    for policy in (FLOAT32, "mixed_bfloat16", FLOAT64):
+        layer = subject.layer("recurrent", policy)
+        leaves = tree.flatten(layer.get_initial_state(3))
+        itemsize = [np.dtype(_numpy_name(x)).itemsize for x in leaves]
+        sizes = [np.prod(x.shape) * n for x, n in zip(leaves, itemsize, strict=True)]
+        assert layer.state_bytes(3) == sum(sizes)
+
+
+def _numpy_name(x):
+    name = keras.backend.standardize_dtype(x.dtype)
+    return "float16" if name == "bfloat16" else name
+
+
+def states_its_flops(subject, form, batch=2, length=128) -> None:
+    """`flops` is what the matrix products in the traced program add up to (JAX)."""
+    import jax
+
+    layer = subject.layer(form, FLOAT32)
+    inputs = subject.inputs(batch, length, dtype=FLOAT32)
+    counted = _count(jax.make_jaxpr(lambda x: layer(x))(inputs).jaxpr)
+    stated = layer.flops(batch, length)
+    assert isinstance(stated, int) and stated > 0
+    assert abs(stated - counted) <= 0.02 * counted, f"states {stated}, the program has {counted}"
+
+
+def _count(jaxpr) -> int:
+    """FLOPs of all matrix products and convolutions of a jaxpr, loops multiplied out."""
+    total = 0
+    for eqn in jaxpr.eqns:
+        times = eqn.params["length"] if eqn.primitive.name == "scan" else 1
+        if eqn.primitive.name == "dot_general":
+            (contracted, _), _ = eqn.params["dimension_numbers"]
+            shape = eqn.invars[0].aval.shape
+            depth = int(np.prod([shape[axis] for axis in contracted]))
+            total += 2 * int(np.prod(eqn.outvars[0].aval.shape)) * depth
+        for value in eqn.params.values():
+            for inner in value if isinstance(value, tuple | list) else (value,):
+                inner = getattr(inner, "jaxpr", inner)
+                if hasattr(inner, "eqns"):
+                    total += times * _count(inner)
+    return total

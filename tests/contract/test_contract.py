@@ -1,0 +1,96 @@
+"""The contract suite: all invariants of DESIGN section 2, over every layer of every paper."""
+
+import keras
+import pytest
+
+from tests.contract import invariants
+from tests.contract.subjects import all_subjects
+
+SUBJECTS = all_subjects()
+CASES = [
+    pytest.param(subject, form, id=f"{subject.name}-{form}")
+    for subject in SUBJECTS
+    for form in subject.forms
+]
+POLICIES = ("float32", "mixed_bfloat16", "mixed_float16", "float64")
+# Torch has no compiler here and JAX compiles the same way in both modes.
+COMPILED = {"tensorflow": ("graph", "xla"), "jax": ("xla",), "torch": ()}[keras.backend.backend()]
+# Op-by-op differentiation of an unrolled loop is slow outside TensorFlow.
+LENGTHS = (1, 63, 64) if keras.backend.backend() == "tensorflow" else (1, 17)
+
+each_form = pytest.mark.parametrize(("subject", "form"), CASES)
+
+
+@each_form
+@pytest.mark.parametrize("length", LENGTHS)
+def test_forms_agree_with_the_step_by_step_reference(subject, form, length):
+    invariants.forms_agree(subject, form, length)
+
+
+@each_form
+def test_forms_agree_under_masks_and_resets(subject, form):
+    invariants.forms_agree(subject, form, LENGTHS[1], "marked")
+
+
+@each_form
+@pytest.mark.parametrize("mode", COMPILED)
+def test_compiled_equals_eager(subject, form, mode):
+    invariants.forms_agree(subject, form, LENGTHS[1], "marked", mode)
+
+
+@each_form
+def test_float32_agrees_with_float64(subject, form):
+    mode = COMPILED[0] if COMPILED else "eager"
+    invariants.forms_agree(subject, form, LENGTHS[1], "none", mode, "float32")
+
+
+@each_form
+def test_long_sequences_agree(subject, form):
+    invariants.long_sequences_agree(subject, form)
+
+
+@each_form
+def test_extremes_stay_finite(subject, form):
+    invariants.extremes_stay_finite(subject, form)
+
+
+@each_form
+def test_streams_as_batch(subject, form):
+    invariants.streams_as_batch(subject, form)
+
+
+@each_form
+def test_is_causal(subject, form):
+    invariants.is_causal(subject, form)
+
+
+@each_form
+def test_padding_is_inert(subject, form):
+    invariants.padding_is_inert(subject, form)
+
+
+@each_form
+def test_resets_start_anew(subject, form):
+    invariants.resets_start_anew(subject, form)
+
+
+@each_form
+@pytest.mark.parametrize("policy", POLICIES)
+def test_keeps_precision(subject, form, policy):
+    invariants.keeps_precision(subject, form, policy)
+
+
+@each_form
+def test_is_seeded(subject, form):
+    invariants.is_seeded(subject, form)
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda s: s.name)
+def test_states_its_size(subject):
+    invariants.states_its_size(subject)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="counted in JAX's jaxpr")
+@each_form
+def test_states_its_flops(subject, form):
+    invariants.states_its_flops(subject, form)

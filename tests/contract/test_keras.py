@@ -1,0 +1,167 @@
+"""The fifth invariant: every layer is a good citizen of Keras."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops, tree
+
+from tests.contract.subjects import all_subjects
+
+SUBJECTS = [pytest.param(s, id=s.name) for s in all_subjects()]
+for_each = pytest.mark.parametrize("subject", SUBJECTS)
+
+
+def array(x):
+    return ops.convert_to_numpy(x)
+
+
+def inputs_of(subject, batch=2, length=12):
+    return subject.inputs(batch, length, dtype="float32")
+
+
+@for_each
+def test_explicit_build_equals_lazy_build(subject):
+    keras.utils.set_random_seed(3)
+    lazy = subject.make()
+    lazy(inputs_of(subject))
+    keras.utils.set_random_seed(3)
+    explicit = subject.make()
+    explicit.build((None, None, subject.input_dim))
+    assert [w.name for w in lazy.weights] == [w.name for w in explicit.weights]
+    for a, b in zip(lazy.get_weights(), explicit.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@for_each
+def test_step_builds_too(subject):
+    layer = subject.make()
+    inputs = inputs_of(subject)
+    outputs, state = layer.step(inputs[:, 0], layer.get_initial_state(2))
+    assert tuple(outputs.shape) == (2, layer.output_dim)
+    np.testing.assert_allclose(array(layer(inputs[:, :1]))[:, 0], array(outputs), atol=1e-5)
+
+
+@for_each
+def test_config_round_trip(subject):
+    layer = subject.make(form=subject.forms[-1], dtype="mixed_bfloat16", name="mine")
+    config = layer.get_config()
+    clone = type(layer).from_config(config)
+    assert clone.get_config() == config
+    assert clone.name == "mine" and clone.resolved_form == subject.forms[-1]
+    revived = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    assert type(revived) is type(layer) and revived.get_config() == config
+
+
+@for_each
+def test_symbolic_shapes_are_the_eager_ones(subject):
+    layer = subject.make()
+    symbolic, symbolic_state = layer(
+        keras.KerasTensor((2, 12, subject.input_dim)), return_state=True
+    )
+    eager, eager_state = layer(inputs_of(subject), return_state=True)
+    assert symbolic.shape == tuple(eager.shape)
+    assert symbolic.dtype == keras.backend.standardize_dtype(eager.dtype)
+    tree.assert_same_structure(symbolic_state, eager_state)
+    pairs = zip(tree.flatten(symbolic_state), tree.flatten(eager_state), strict=True)
+    for a, b in pairs:
+        assert a.shape == tuple(b.shape)
+        assert a.dtype == keras.backend.standardize_dtype(b.dtype)
+    assert layer.compute_output_shape((2, 12, subject.input_dim)) == tuple(eager.shape)
+
+
+@for_each
+def test_sequential_functional_and_subclassed_models_agree(subject, tmp_path):
+    layer = subject.make()
+    inputs = inputs_of(subject)
+    want = array(layer(inputs))
+
+    sequential = keras.Sequential([keras.Input((None, subject.input_dim)), layer])
+    x = keras.Input((None, subject.input_dim))
+    functional = keras.Model(x, layer(x))
+
+    class Subclassed(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.layer = layer
+
+        def call(self, inputs):
+            return self.layer(inputs)
+
+    for model in (sequential, functional, Subclassed()):
+        np.testing.assert_allclose(model.predict(inputs, verbose=0), want, atol=1e-5)
+        # Another batch size and length through the same model.
+        short = inputs[:1, :5]
+        np.testing.assert_allclose(model.predict(short, verbose=0), want[:1, :5], atol=1e-5)
+
+    # State in and out of a functional model.
+    _, state = layer(x, return_state=True)
+    continued = keras.Model(x, layer(x, initial_state=state))
+    second = continued.predict(inputs, verbose=0)
+    _, state = layer(inputs, return_state=True)
+    np.testing.assert_allclose(second, array(layer(inputs, initial_state=state)), atol=1e-4)
+
+    # Saved and loaded, bit for bit.
+    path = tmp_path / "model.keras"
+    functional.save(path)
+    loaded = keras.models.load_model(path)
+    np.testing.assert_array_equal(
+        loaded.predict(inputs, verbose=0), functional.predict(inputs, verbose=0)
+    )
+
+
+@for_each
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_trains_with_fit(subject, jit_compile):
+    if jit_compile and keras.backend.backend() == "torch":
+        pytest.skip("torch has no compiler here")
+    keras.utils.set_random_seed(0)
+    layer = subject.make()
+    model = keras.Sequential([keras.Input((None, subject.input_dim)), layer])
+    model.compile(keras.optimizers.Adam(1e-2), "mse", jit_compile=jit_compile)
+    inputs = inputs_of(subject, 8, 10)
+    targets = np.tanh(np.random.default_rng(0).standard_normal((8, 10, layer.output_dim)))
+    before = [array(w) for w in layer.trainable_variables]
+    history = model.fit(inputs, targets, epochs=8, batch_size=8, verbose=0).history["loss"]
+    assert np.all(np.isfinite(history))
+    if before:
+        assert history[-1] < history[0]
+        changed = [
+            np.any(array(w) != b) for w, b in zip(layer.trainable_variables, before, strict=True)
+        ]
+        assert all(changed), "a weight does not train"
+
+
+@for_each
+def test_masks_pass_through(subject):
+    inputs = inputs_of(subject)
+    inputs[1, 7:] = 0.0
+    model = keras.Sequential([keras.layers.Masking(), subject.make()])
+    outputs = array(model(inputs))
+    assert not outputs[1, 7:].any() and outputs[1, :7].any()
+
+
+@for_each
+def test_bad_arguments_are_named(subject):
+    with pytest.raises(ValueError, match="form.*sideways"):
+        subject.make(form="sideways")
+    layer = subject.make()
+    inputs = inputs_of(subject)
+    state = layer.get_initial_state(2)
+    with pytest.raises(ValueError, match=r"ndim=3.*\(2, 3, 4, 5\)"):
+        layer(np.zeros((2, 3, 4, 5), "float32"))
+    layer(inputs)
+    name = next(iter(state))
+    with pytest.raises(ValueError, match=f"initial_state.*{name}"):
+        layer(inputs, initial_state={k: v for k, v in state.items() if k != name})
+    with pytest.raises(ValueError, match="initial_state.*shape"):
+        layer(inputs, initial_state=layer.get_initial_state(3))
+    with pytest.raises(ValueError, match=r"mask.*\(2, 11\)"):
+        layer(inputs, mask=np.ones((2, 11), bool))
+    with pytest.raises(ValueError, match=r"reset.*\(2, 11\)"):
+        layer(inputs, reset=np.ones((2, 11), bool))
+    with pytest.raises(ValueError, match=r"inputs.*time step"):
+        layer(inputs[:, :0])
+    with pytest.raises(ValueError, match="inputs"):
+        layer.step(inputs, state)
+    with pytest.raises(ValueError, match="inputs.*features"):
+        layer.step(inputs[:, 0, :-1], state)
