@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from common.reproduce.files import locked
+
 RUN_DIR = "runs/tiny/fit/smoke/narrow/seed-0"
 SECONDS = 2.0
 
@@ -48,10 +50,10 @@ def test_answers_at_once(tree, arguments, said):
         (("--preset", "smoke", "--record"), "expected cpu or paper"),
     ],
 )
-def test_bad_arguments_say_what_is_allowed(tree, arguments, said):
-    done = tree.run("papers.tiny", *arguments)
-    assert done.returncode == 2
-    assert said in done.stderr
+def test_bad_arguments_say_what_is_allowed(tree, run_tiny, arguments, said):
+    code, _, errors = run_tiny(*arguments)
+    assert code == 2
+    assert said in errors
     assert not (tree.root / "runs").exists()
 
 
@@ -79,62 +81,96 @@ def test_ledger_formats_and_readme(tree):
     assert "| two | value of two | 2 s | – | ± 1 % | – | not run |" in readme
 
 
-def test_a_run_writes_what_it_says(tree):
-    done = tree.run("papers.tiny", "--preset", "smoke", "--variant", "narrow")
-    assert done.returncode == 0, done.stderr
-    assert "smoke only" not in done.stdout and "not run" in done.stdout  # the claim is on wide
-    assert "Three steps." in done.stdout
-    directory = tree.root / RUN_DIR
-    names = {path.name for path in directory.iterdir()}
-    expected = {"config.json", "metrics.csv", "summary.json", "train.checkpoint.npz"}
-    summary = json.loads((directory / "summary.json").read_text())
+def test_a_run_writes_what_it_says(tree, run_tiny):
+    code, output, _ = run_tiny("--preset", "smoke", "--variant", "narrow")
+    assert code == 0
+    assert "not run" in output and "smoke only" not in output  # the claim is on wide
+    assert "Three steps." in output
+    summary = json.loads((tree.root / RUN_DIR / "summary.json").read_text())
+    names = {"config.json", "metrics.csv", "summary.json", "train.checkpoint.npz"}
     if summary["backend"] == "tensorflow":
-        expected.add("tensorboard")
-    assert names == expected
+        names.add("tensorboard")
+    assert {path.name for path in (tree.root / RUN_DIR).iterdir()} == names
+    assert summary["settings"] == {"steps": 3, "pause": 0.0, "width": 4}
     assert set(summary["metrics"]) == {"error"}
     assert {"compile", "train", "eval", "total"} <= set(summary["seconds"])
     origin = summary["provenance"]
-    assert origin["resumptions"] == 0
-    assert origin["command"] == "python -m papers.tiny --preset smoke --variant narrow"
-    assert {"start", "end", "commit", "dirty", "versions", "hardware", "load_average"} <= set(
-        origin
-    )
-    assert summary["settings"] == {"steps": 3, "pause": 0.0, "width": 4}
+    assert origin["resumptions"] == 0 and origin["versions"]["keras"]
+    told = {"start", "end", "commit", "dirty", "command", "hardware", "load_average"}
+    assert told <= set(origin)
 
-    again = tree.run("papers.tiny", "--preset", "smoke")  # wide is new, narrow is not
-    assert "narrow seed 0: finished before" in again.stdout
-    assert "smoke only" in again.stdout
-    assert again.returncode == 0
 
+def test_finished_runs_are_kept(tree, run_tiny):
+    run_tiny("--preset", "smoke", "--variant", "narrow")
+    summary = (tree.root / RUN_DIR / "summary.json").read_text()
+    code, output, _ = run_tiny("--preset", "smoke")
+    assert code == 0
+    assert "narrow seed 0: finished before" in output and "smoke only" in output
+    assert (tree.root / RUN_DIR / "summary.json").read_text() == summary
+
+
+def test_other_settings_move_a_run_aside(tree, run_tiny):
+    run_tiny("--preset", "smoke", "--variant", "narrow")
+    summary = (tree.root / RUN_DIR / "summary.json").read_text()
     paper = tree.tiny / "paper.py"
     paper.write_text(paper.read_text().replace('{"width": 4}', '{"width": 5}'))
-    changed = tree.run("papers.tiny", "--preset", "smoke", "--variant", "narrow")
-    assert "finished before" not in changed.stdout
-    old = json.loads((directory.parent / "seed-0.old-1" / "summary.json").read_text())
-    assert old == summary
-    assert json.loads((directory / "summary.json").read_text())["settings"]["width"] == 5
+    _, output, _ = run_tiny("--preset", "smoke", "--variant", "narrow")
+    assert "finished before" not in output
+    assert (tree.root / f"{RUN_DIR}.old-1" / "summary.json").read_text() == summary
+    new = json.loads((tree.root / RUN_DIR / "summary.json").read_text())
+    assert new["settings"]["width"] == 5 and new["provenance"]["resumptions"] == 0
 
 
-def test_exit_code_recording_and_ledger(tree):
-    command = ("papers.tiny", "--experiment", "count", "--record")
-    done = tree.run(*command)
-    assert done.returncode == 1, done.stderr  # the ratio is 2, accepted from 2.5
-    assert "not reproduced" in done.stdout and "nothing was trained" in done.stdout
+def test_rerun_gives_the_same_numbers(tree, run_tiny):
+    run_tiny("--preset", "smoke", "--variant", "narrow")
+    code, output, _ = run_tiny("--preset", "smoke", "--variant", "narrow", "--rerun")
+    assert code == 0 and "finished before" not in output
+    files = [(tree.root / name / "metrics.csv") for name in (RUN_DIR, f"{RUN_DIR}.old-1")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_exit_code_recording_and_ledger(tree, run_tiny):
+    command = ("--experiment", "count", "--record")
+    code, output, _ = run_tiny(*command)
+    assert code == 1  # the ratio is 2, accepted from 2.5
+    assert "not reproduced" in output and "nothing was trained" in output
     first = results(tree)
     assert [(row["variant"], row["seed"], row["value"]) for row in first] == [
         ("one", "0", "1.0"),
         ("two", "0", "2.0"),
     ]
-    assert tree.run(*command, "--variant", "two").returncode == 0
+    code, _, _ = run_tiny(*command, "--variant", "two")
+    assert code == 0
     assert results(tree) == first
     rows = list(csv.DictReader(io.StringIO(tree.run("papers", "--csv").stdout)))
     words = {row["claim"]: row["verdict"] for row in rows}
     assert words == {"line": "not run", "two": "reproduced", "ratio": "not reproduced"}
 
 
-def test_settings_must_fit_the_trial(tree):
+def test_learning_curves_are_drawn(tree, run_tiny):
+    _, output, _ = run_tiny("--preset", "paper")
+    path = tree.root / "runs/tiny/fit/paper/learning_curves.png"
+    assert str(path.relative_to(tree.root)) in output
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_belongs_to_one_process(tree, run_tiny):
+    directory = tree.root / RUN_DIR
+    directory.mkdir(parents=True)
+    with locked(directory), pytest.raises(RuntimeError, match="run by another process"):
+        run_tiny("--preset", "smoke", "--variant", "narrow")
+
+
+def test_settings_must_fit_the_trial(tree, run_tiny):
     paper = tree.tiny / "paper.py"
     paper.write_text(paper.read_text().replace('{"width": 4}', '{"wdth": 4}'))
-    done = tree.run("papers.tiny", "--preset", "smoke")
-    assert "ValueError" in done.stderr
-    assert "settings ['wdth'] are unknown" in done.stderr and "['width'] are missing" in done.stderr
+    with pytest.raises(ValueError, match=r"\['wdth'\] are unknown .* \['width'\] are missing"):
+        run_tiny("--preset", "smoke")
+    assert not (tree.root / "runs").exists()
+
+
+def test_metrics_must_be_those_declared(tree, run_tiny):
+    trial = tree.tiny / "experiments.py"
+    trial.write_text(trial.read_text().replace('{"value": value}', '{"valeu": value}'))
+    with pytest.raises(ValueError, match=r"returned \['valeu'\], expected exactly the metrics"):
+        run_tiny("--experiment", "count")

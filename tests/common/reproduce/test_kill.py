@@ -20,6 +20,10 @@ def test_killed_runs_end_as_if_never_killed(tmp_path):
     assert expected.returncode == 0, expected.stderr
 
     rng = random.Random(0)
+    process = _start(killed)
+    time.sleep(rng.uniform(0, 3))  # while it imports, or later
+    process.kill()
+    process.wait()
     moments = [("narrow", 0), ("wide", 1)]
     for variant, seed in moments:
         directory = killed.root / f"runs/tiny/fit/cpu/{variant}/seed-{seed}"
@@ -42,26 +46,12 @@ def test_killed_runs_end_as_if_never_killed(tmp_path):
         resumptions += other["provenance"]["resumptions"]
         metrics = name.with_name("metrics.csv")
         assert (killed.root / metrics).read_bytes() == (whole.root / metrics).read_bytes()
-    assert resumptions == len(moments)
+    assert resumptions >= len(moments)
 
 
-def test_random_kills(tmp_path):
-    """Whatever the moment, imports and writing included, the rest of the work can be done."""
-    tree = tiny.make_tree(tmp_path)
-    command = (*COMMAND, "--variant", "narrow", "--seeds", "0")
-    rng = random.Random(1)
-    for _ in range(2):
-        process = _start(tree, command)
-        time.sleep(rng.uniform(1.0, 6.0))
-        process.kill()
-        process.wait()
-    assert tree.run(*command).returncode == 0
-    assert len(_results(tree)) == 1
-
-
-def _start(tree: tiny.Tree, command: tuple[str, ...]) -> subprocess.Popen[bytes]:
+def _start(tree: tiny.Tree) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        tree.command(*command),
+        tree.command(*COMMAND),
         cwd=tree.root,
         env=tree.environment(),
         stdout=subprocess.DEVNULL,
@@ -71,7 +61,7 @@ def _start(tree: tiny.Tree, command: tuple[str, ...]) -> subprocess.Popen[bytes]
 
 def _kill_while_running(tree: tiny.Tree, checkpoint: Path, delay: float) -> None:
     """Kills the command `delay` seconds after `checkpoint` first appears."""
-    process = _start(tree, COMMAND)
+    process = _start(tree)
     while not checkpoint.exists():
         assert process.poll() is None, f"ended before {checkpoint} was written"
         time.sleep(0.01)

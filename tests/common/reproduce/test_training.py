@@ -12,12 +12,13 @@ class Killed(Exception):
     """Stands for the end of the process."""
 
 
-def make_model(width=4):
+def make_model(width=4, eager=False):
     keras.backend.clear_session()
     keras.utils.set_random_seed(1)
     layers = [keras.layers.Dense(width, "tanh"), keras.layers.Dropout(0.3), keras.layers.Dense(1)]
     model = keras.Sequential(layers)
-    model.compile(keras.optimizers.Adam(0.03), "mse", metrics=["mae"], jit_compile=False)
+    optimizer = keras.optimizers.Adam(0.03)
+    model.compile(optimizer, "mse", metrics=["mae"], run_eagerly=eager)
     return model
 
 
@@ -30,9 +31,9 @@ def make_run(directory):
     return Run(variant="a", preset="cpu", seed=1, dir=directory)
 
 
-def train(directory, killed_at=None, **changes):
+def train(directory, killed_at=None, eager=True, **changes):
     """The returned row, the run, the final weights and the steps whose batches were drawn."""
-    model = make_model()
+    model = make_model(eager=eager)
     run = make_run(directory)
     drawn = []
 
@@ -58,7 +59,7 @@ def assert_same(first, second):
 
 def test_steps_are_keras_own(tmp_path):
     """The same weights and metrics as `train_on_batch` in a loop."""
-    row, run, weights, drawn = train(tmp_path)
+    row, run, weights, drawn = train(tmp_path, eager=False)
     model = make_model()
     losses = []
     for step in range(20):
@@ -73,8 +74,9 @@ def test_steps_are_keras_own(tmp_path):
     assert {"compile", "data", "train", "eval", "checkpoint"} == set(run.clocks)
 
 
-@pytest.mark.parametrize("best", [None, ("min", "error"), ("max", "loss")])
-@pytest.mark.parametrize("killed_at", [3, 4, 10, 19])
+@pytest.mark.parametrize(
+    "killed_at, best", [(3, None), (4, ("max", "loss")), (10, None), (19, ("min", "error"))]
+)
 def test_resumed_training_is_the_same(tmp_path, killed_at, best):
     row, run, weights, _ = train(tmp_path / "whole", best=best)
     with pytest.raises(Killed):
