@@ -125,6 +125,6 @@ def _softmax_attention(q, k, v, seen):
     dtype = accumulation_dtype(v)
     q = ops.cast(q, dtype) / math.sqrt(q.shape[-1])
     q, k, v = (ops.swapaxes(ops.cast(x, dtype), 1, 2) for x in (q, k, v))
-    scores = ops.matmul(q, ops.swapaxes(k, -1, -2))
+    scores = q @ ops.swapaxes(k, -1, -2)
     scores = ops.where(seen[:, None], scores, ops.cast(_EXCLUDED, dtype))
-    return ops.swapaxes(ops.matmul(ops.softmax(scores, axis=-1), v), 1, 2)
+    return ops.swapaxes(ops.softmax(scores, axis=-1) @ v, 1, 2)

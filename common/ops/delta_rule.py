@@ -53,9 +53,9 @@ def recurrent_delta_rule(q, k, v, beta, state=None, *, initial=None, mask=None, 
     def core(q, k, v, beta, state):
         def step(memory, x):
             q, k, v, beta = x
-            error = v - ops.matmul(k[..., None, :], memory)[..., 0, :]
+            error = v - (k[..., None, :] @ memory)[..., 0, :]
             memory = memory + (beta[..., None] * k)[..., :, None] * error[..., None, :]
-            return memory, ops.matmul(q[..., None, :], memory)[..., 0, :]
+            return memory, (q[..., None, :] @ memory)[..., 0, :]
 
         final, o = scan_marked(step, state, (q, k, v, beta), reset=reset)
         return o, final
@@ -149,8 +149,7 @@ def _between_chunks(q, k, v, beta, segments, state):
         writing = ops.where((segments == last)[..., None], k, ops.zeros_like(k))
         keep = ops.cast((last == 0)[..., None], k.dtype)
     k_transposed = ops.swapaxes(k, -1, -2)
-    a = ops.matmul(beta * k, k_transposed)
-    system = ops.where(earlier, a, ops.eye(size, dtype=k.dtype))
+    system = ops.where(earlier, (beta * k) @ k_transposed, ops.eye(size, dtype=k.dtype))
     solved = ops.solve_triangular(
         system, beta * ops.concatenate([v, reading_k], axis=-1), lower=True
     )
@@ -159,10 +158,10 @@ def _between_chunks(q, k, v, beta, segments, state):
 
     def step(memory, x):
         own, from_state, writing, keep = x
-        correction = own - ops.matmul(from_state, memory)
-        return keep * memory + ops.matmul(writing, correction), (memory, correction)
+        correction = own - from_state @ memory
+        return keep * memory + writing @ correction, (memory, correction)
 
     final, (before, corrections) = scan(step, state, (own, from_state, writing, keep))
-    scores = ops.matmul(q, k_transposed)
+    scores = q @ k_transposed
     scores = ops.where(visible, scores, ops.zeros_like(scores))
-    return ops.matmul(scores, corrections) + ops.matmul(reading_q, before), final
+    return scores @ corrections + reading_q @ before, final

@@ -5,7 +5,7 @@ from keras import ops
 
 def elu_plus_one(x):
     """`elu(x) + 1`, positive and smooth, of the same width (Katharopoulos 2020, eq. 7)."""
-    return ops.where(x > 0, x + 1, ops.exp(ops.minimum(x, ops.zeros_like(x))))
+    return ops.where(x > 0, x + 1, ops.exp(ops.where(x > 0, ops.zeros_like(x), x)))
 
 
 def dpfp(x, nu: int = 1):

@@ -67,7 +67,7 @@ def recurrent_linear_attention(
         def step(memory, x):
             q, k, v = x
             memory = memory + k[..., :, None] * v[..., None, :]
-            return memory, ops.matmul(q[..., None, :], memory)[..., 0, :]
+            return memory, (q[..., None, :] @ memory)[..., 0, :]
 
         final, o = scan_marked(step, state, (q, k, v), mask=mask, reset=reset)
         return o, final
@@ -202,10 +202,10 @@ def _within_chunks(q, k, v, segments, carry):
         keep = last[:, 0, :, 0] == 0
         reading = ops.where((segments == 0)[..., None], q, ops.zeros_like(q))
         writing = ops.where((segments == last)[..., None], k, ops.zeros_like(k))
-    scores = ops.matmul(q, ops.swapaxes(k, -1, -2))
+    scores = q @ ops.swapaxes(k, -1, -2)
     scores = ops.where(visible, scores, ops.zeros_like(scores))
-    states, final = carry(ops.matmul(ops.swapaxes(writing, -1, -2), v), keep)
-    return ops.matmul(scores, v) + ops.matmul(reading, states), final
+    states, final = carry(ops.swapaxes(writing, -1, -2) @ v, keep)
+    return scores @ v + reading @ states, final
 
 
 def _carry(kv, keep, state):

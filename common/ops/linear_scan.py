@@ -91,14 +91,14 @@ def log_linear_scan(log_a, log_b, log_state=None, *, log_initial=None, mask=None
     log_initial = (
         ops.full_like(log_b[:, 0], zero)
         if log_initial is None
-        else ops.maximum(ops.cast(log_initial, dtype), zero)
+        else _at_least(ops.cast(log_initial, dtype), zero)
     )
     log_state = (
-        log_initial if log_state is None else ops.maximum(ops.cast(log_state, dtype), zero)
+        log_initial if log_state is None else _at_least(ops.cast(log_state, dtype), zero)
     )
     old, new = log_a, log_b
     if reset is not None:
-        started = ops.logaddexp(log_a + log_initial[:, None], log_b)
+        started = _logaddexp(log_a + log_initial[:, None], log_b)
         new = ops.where(expand_like(reset, new), started, new)
         old = ops.where(expand_like(reset, old), zero, old)
     if mask is not None:
@@ -108,7 +108,7 @@ def log_linear_scan(log_a, log_b, log_state=None, *, log_initial=None, mask=None
             kept_new = ops.where(expand_like(reset, new), log_initial[:, None], kept_new)
         old = ops.where(expand_like(mask, old), old, kept_old)
         new = ops.where(expand_like(mask, new), new, kept_new)
-    log_h = _differentiable_log_scan(ops.maximum(old, zero), ops.maximum(new, zero), log_state)
+    log_h = _differentiable_log_scan(_at_least(old, zero), _at_least(new, zero), log_state)
     h = ops.exp(log_h)
     return ops.cast(h, output_dtype), h[:, -1]
 
@@ -143,7 +143,7 @@ def _scan_gradient(a, h, state, upstream):
 @ops.custom_gradient
 def _differentiable_log_scan(log_a, log_b, log_state):
     def step(log_h, log_a, log_b):
-        log_h = ops.logaddexp(log_a + log_h, log_b)
+        log_h = _logaddexp(log_a + log_h, log_b)
         return log_h, log_h
 
     log_h = _run(step, log_state, (log_a, log_b), padding=(0, _LOG_ZERO))
@@ -164,6 +164,17 @@ def _differentiable_log_scan(log_a, log_b, log_state):
         return total * old, total * new, d_state
 
     return log_h, grad
+
+
+# `keras.ops.maximum` and `logaddexp` would round float64 to float32 outside TensorFlow.
+
+
+def _at_least(x, bound):
+    return ops.where(x > bound, x, bound)
+
+
+def _logaddexp(x, y):
+    return ops.where(x > y, x, y) + ops.log1p(ops.exp(-ops.abs(x - y)))
 
 
 def _before(h, state):

@@ -36,7 +36,7 @@ def recurrent_lti(u, a, b, state=None, *, initial=None, mask=None, reset=None):
     a_transposed = ops.transpose(a)
 
     def step(m, u):
-        m = ops.matmul(m, a_transposed) + u[..., None] * b
+        m = m @ a_transposed + u[..., None] * b
         return m, m
 
     final, m = scan_marked(step, state, u, initial, mask, reset)
@@ -93,7 +93,7 @@ def _convolve(u, a, b, state):
     batch, length, *rest = ops.shape(u)
     size = a.shape[0]
     u = ops.reshape(u, (batch, length, -1))
-    first = ops.reshape(ops.matmul(state, ops.transpose(a)), (-1, size))
+    first = ops.reshape(state @ ops.transpose(a), (-1, size))
     # What is left of a unit input, and of each starting state, after every number of steps.
     response = _powers(a, ops.concatenate([b[None], first], axis=0), length)
     decay = ops.reshape(response[1:], (batch, -1, length, size))
@@ -113,11 +113,11 @@ def _powers(a, x, length):
     """`A^t x` for t from 0 to `length - 1`: from `(R, N)` to `(R, length, N)`."""
     x, power = x[:, None], ops.transpose(a)
     while x.shape[1] < _BLOCK:
-        x = ops.concatenate([x, ops.matmul(x, power)], axis=1)
-        power = ops.matmul(power, power)
+        x = ops.concatenate([x, x @ power], axis=1)
+        power = power @ power
     blocks = -(-length // _BLOCK)
     counter = ops.zeros((1, blocks), "int32")
-    _, ys = scan(lambda x, _: (ops.matmul(x, power), x[None]), x, counter)
+    _, ys = scan(lambda x, _: (x @ power, x[None]), x, counter)
     return ops.reshape(rearrange(ys, "1 n r c s -> r (n c) s"), (-1, blocks * _BLOCK, x.shape[-1]))[
         :, :length
     ]

@@ -1,25 +1,30 @@
 """Step-by-step definitions of the recurrences, written to be read, not to be fast.
 
-Each is a Python loop over a static T that states one step as the paper does; gradients come from
-the backend's own differentiation. The fast forms are tested against these in float64.
-Arguments and shapes are those of the fast forms.
+Each states one step as the paper does and loops over it: in TensorFlow's eager mode and on torch a
+Python loop, on JAX `lax.scan`. Gradients come from the backend's own differentiation. The fast
+forms are tested against these in float64. Arguments and shapes are those of the fast forms.
 """
 
 import keras
 from keras import ops
 
+from common.ops.scan import scan
 from common.ops.sequence import select
 
 
 def _loop(step, state, initial, mask, reset, *xs):
-    outputs = []
-    for t in range(xs[0].shape[1]):
-        if reset is not None:
-            state = select(reset[:, t], initial, state)
-        new_state, y = step(state, *(x[:, t] for x in xs))
-        state = new_state if mask is None else select(mask[:, t], new_state, state)
-        outputs.append(y)
-    return ops.stack(outputs, axis=1), state
+    marks = {"mask": mask, "reset": reset}
+    marks = {name: flags for name, flags in marks.items() if flags is not None}
+
+    def body(state, inputs):
+        x, marks = inputs
+        if "reset" in marks:
+            state = select(marks["reset"], initial, state)
+        new_state, y = step(state, *x)
+        return (select(marks["mask"], new_state, state) if "mask" in marks else new_state), y
+
+    final, outputs = scan(body, state, (xs, marks))
+    return outputs, final
 
 
 def _start(state, initial, shape, dtype):
@@ -81,7 +86,7 @@ def lti(u, a, b, state=None, *, initial=None, mask=None, reset=None):
     state, initial = _start(state, initial, (u.shape[0], *u.shape[2:], a.shape[0]), u.dtype)
 
     def step(m, u_t):
-        m = ops.matmul(a, m[..., None])[..., 0] + u_t[..., None] * b
+        m = (a @ m[..., None])[..., 0] + u_t[..., None] * b
         return m, m
 
     return _loop(step, state, initial, mask, reset, u)

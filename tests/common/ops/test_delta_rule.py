@@ -47,7 +47,7 @@ def test_every_combination_of_marks(form, marks):
     assert_agrees(form, PROBLEM, 63, marks)
 
 
-@pytest.mark.parametrize("mode", MODES[1:])
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("form", FORMS)
 def test_compiled(form, mode):
     assert_agrees(form, PROBLEM, 200, "all", mode)

@@ -87,7 +87,7 @@ def test_every_combination_of_marks(op, problem, marks):
 
 
 @pytest.mark.parametrize("length", [63, 64])
-@pytest.mark.parametrize("mode", MODES[1:])
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("op", "problem"), CASES)
 def test_compiled(op, problem, mode, length):
     assert_agrees(op, problem, length, "all", mode)

@@ -44,7 +44,7 @@ def test_fft_agrees_with_the_definition(problem, length, marks):
     assert_agrees(fft_lti, problem, length, marks)
 
 
-@pytest.mark.parametrize("mode", MODES[1:])
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("form", "marks"), [(recurrent_lti, "all"), (fft_lti, "mask")])
 def test_compiled(form, marks, mode):
     assert_agrees(form, PROBLEM, 200, marks, mode)
