@@ -45,6 +45,7 @@ def save(path: Path, model: keras.Model, progress: Progress) -> None:
         for index, variable in enumerate(state_variables(model))
     }
     arrays |= {f"best/{index}": array for index, array in enumerate(progress.best or [])}
+    arrays |= {f"generator/{index}": array for index, array in enumerate(_generators())}
     notes = {
         "step": progress.step,
         "history": progress.history,
@@ -78,6 +79,7 @@ def restore(path: Path, model: keras.Model) -> Progress:
         )
     for variable, array in zip(variables, saved, strict=True):
         variable.assign(_typed(array, variable))
+    _set_generators(_numbered(arrays, "generator"))
     best = None
     if notes["kept"]:
         kept = zip(_numbered(arrays, "best"), model.weights, strict=True)
@@ -89,6 +91,28 @@ def restore(path: Path, model: keras.Model) -> Progress:
         best=best,
         finished=notes["finished"],
     )
+
+
+def _generators() -> list[np.ndarray]:
+    """State of the backend's own generators: Keras's dropout draws from torch's, unless seeded.
+
+    On the other backends the model's seed generators are all there is.
+    """
+    if keras.backend.backend() != "torch":
+        return []
+    import torch
+
+    return [state.numpy() for state in (torch.get_rng_state(), *torch.cuda.get_rng_state_all())]
+
+
+def _set_generators(states: list[np.ndarray]) -> None:
+    if not states:
+        return
+    import torch
+
+    first, *others = (torch.from_numpy(state) for state in states)
+    torch.set_rng_state(first)
+    torch.cuda.set_rng_state_all(others)
 
 
 def _numbered(arrays: dict[str, np.ndarray], prefix: str) -> list[np.ndarray]:

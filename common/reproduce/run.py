@@ -21,7 +21,7 @@ class Run:
 
     The runner seeds Python, NumPy and Keras with `seed` before the trial starts. A trial that was
     killed is called again from its start: whatever it does outside `train` must depend on its
-    settings and seed only.
+    settings and seed only. Layers that draw random numbers hold a `keras.random.SeedGenerator`.
 
     Attributes:
         variant: name of the variant.

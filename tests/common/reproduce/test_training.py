@@ -13,7 +13,6 @@ class Killed(Exception):
 
 
 def make_model(width=4, eager=False):
-    keras.backend.clear_session()
     keras.utils.set_random_seed(1)
     layers = [keras.layers.Dense(width, "tanh"), keras.layers.Dropout(0.3), keras.layers.Dense(1)]
     model = keras.Sequential(layers)
@@ -47,7 +46,7 @@ def train(directory, killed_at=None, eager=True, **changes):
         x, y, _ = batch(10**6)
         return {"error": float(np.mean((model.predict_on_batch(x) - y) ** 2))}
 
-    options = {"steps": 20, "evaluate": evaluate, "eval_every": 4, "checkpoint_every_seconds": 0.0}
+    options = {"steps": 10, "evaluate": evaluate, "eval_every": 2, "checkpoint_every_seconds": 0.0}
     row = run.train(model, batches, **{**options, **changes})
     return row, run, model.get_weights(), drawn
 
@@ -62,12 +61,12 @@ def test_steps_are_keras_own(tmp_path):
     row, run, weights, drawn = train(tmp_path, eager=False)
     model = make_model()
     losses = []
-    for step in range(20):
+    for step in range(10):
         losses.append(model.train_on_batch(*batch(step))[0])
     assert_same(weights, model.get_weights())
-    assert drawn == list(range(20))
-    assert [one["step"] for one in run.history] == [4, 8, 12, 16, 20]
-    expected = [np.mean(losses[start : start + 4]) for start in range(0, 20, 4)]
+    assert drawn == list(range(10))
+    assert [one["step"] for one in run.history] == [2, 4, 6, 8, 10]
+    expected = [np.mean(losses[start : start + 2]) for start in range(0, 10, 2)]
     np.testing.assert_allclose([one["loss"] for one in run.history], expected, rtol=1e-5)
     assert row == run.history[-1]
     assert {"step", "loss", "mae", "error"} == set(row)
@@ -75,7 +74,7 @@ def test_steps_are_keras_own(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "killed_at, best", [(3, None), (4, ("max", "loss")), (10, None), (19, ("min", "error"))]
+    "killed_at, best", [(1, None), (2, ("max", "loss")), (9, ("min", "error"))]
 )
 def test_resumed_training_is_the_same(tmp_path, killed_at, best):
     row, run, weights, _ = train(tmp_path / "whole", best=best)
@@ -85,20 +84,20 @@ def test_resumed_training_is_the_same(tmp_path, killed_at, best):
     assert resumed_row == row
     assert resumed.history == run.history
     assert_same(resumed_weights, weights)
-    start = killed_at // 4 * 4
-    assert drawn == [0, *range(max(start, 1), 20)]
+    start = killed_at // 2 * 2
+    assert drawn == [0, *range(max(start, 1), 10)]
     paths = [tmp_path / name / "metrics.csv" for name in ("whole", "killed")]
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
 def test_checkpoint_between_evaluations_is_exact(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "SHOW_EVERY_SECONDS", 0.0)
-    row, run, weights, _ = train(tmp_path / "whole", eval_every=20)
+    row, run, weights, _ = train(tmp_path / "whole", eval_every=10)
     with pytest.raises(Killed):
-        train(tmp_path / "killed", eval_every=20, killed_at=13)
-    resumed_row, _, resumed_weights, drawn = train(tmp_path / "killed", eval_every=20)
-    assert drawn == [0, *range(13, 20)]
-    assert resumed_row == row  # the training loss is the mean over all twenty steps
+        train(tmp_path / "killed", eval_every=10, killed_at=7)
+    resumed_row, _, resumed_weights, drawn = train(tmp_path / "killed", eval_every=10)
+    assert drawn == [0, *range(7, 10)]
+    assert resumed_row == row  # the training loss is the mean over all ten steps
     assert_same(resumed_weights, weights)
 
 
@@ -127,8 +126,8 @@ def test_stop_sees_the_history(tmp_path):
         return len(history) == 3
 
     row, run, _, drawn = train(tmp_path, stop=stop)
-    assert seen == [[4], [4, 8], [4, 8, 12]]
-    assert row["step"] == 12 and len(drawn) == 12
+    assert seen == [[2], [2, 4], [2, 4, 6]]
+    assert row["step"] == 6 and len(drawn) == 6
     _, again, _, drawn = train(tmp_path, stop=stop)
     assert again.history == run.history and drawn == [0]
 
@@ -152,7 +151,6 @@ def test_checkpoint_of_another_model_is_refused(tmp_path):
 
 
 def test_bfloat16_survives(tmp_path):
-    keras.backend.clear_session()
     model = keras.Sequential([keras.layers.Dense(2, dtype="bfloat16")])
     model.compile("sgd", "mse", jit_compile=False)
     x = np.ones((2, 3), "float32")
@@ -181,7 +179,7 @@ def test_tensorboard_holds_every_row_once(tmp_path):
     import tensorflow as tf
 
     with pytest.raises(Killed):
-        train(tmp_path, killed_at=10)
+        train(tmp_path, killed_at=5)
     _, run, _, _ = train(tmp_path)
     (path,) = (tmp_path / "tensorboard").iterdir()
     found = {}
