@@ -91,7 +91,7 @@ class Run:
             eval_every: steps between evaluations, by default a twentieth of `steps`; there is
                 always one after the last step.
             stop: given the history, whether to stop; asked after every evaluation. A pure
-                function.
+                function; `evaluations_since_best` helps to write it.
             best: ("min" or "max", metric): the weights of the best evaluation are put back at
                 the end.
             checkpoint_every_seconds: least time between checkpoints.

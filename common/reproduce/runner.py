@@ -156,6 +156,8 @@ def _run_one(
             bar.update(task, description=text, completed=step, total=steps, values=_format(shown))
 
         summary = _try(plan, trial, config, attempts, directory, show)
+        curve = directory / "learning_curve.png"
+        plots.learning_curves({variant: [directory]}, plan.experiment.metrics, curve)
         write_json(directory / "summary.json", summary)
         bar.remove_task(task)
         seconds = summary["seconds"]["total"]
@@ -192,12 +194,15 @@ def _try(
             f"{sorted(plan.experiment.metrics)}."
         )
     board = config["backend"] == "tensorflow"
+    commits = {attempt["commit"] for attempt in attempts}
+    dirty = any(attempt["dirty"] for attempt in attempts) or len(commits) > 1
     return {
         **config,
         "metrics": metrics,
         "seconds": {**one.clocks, "total": seconds},
         "provenance": {
             **attempts[-1],
+            "dirty": dirty,  # of all attempts: resumed with other code is no commit's result
             "end": provenance.now(),
             "load_average_end": os.getloadavg(),
             "resumptions": len(attempts) - 1,

@@ -107,6 +107,13 @@ def best_row(history: Sequence[Row], best: Best) -> Row | None:
     return min(rows, key=lambda row: sign * row[metric], default=None)
 
 
+def evaluations_since_best(history: Sequence[Row], best: Best) -> int:
+    """How many evaluations ago the best row came, for `stop`; all of them if none is a number."""
+    row = best_row(history, best)
+    steps = [one["step"] for one in history]
+    return len(steps) if row is None else len(steps) - 1 - steps.index(row["step"])
+
+
 @dataclass(frozen=True, kw_only=True)
 class Training:
     """How a model is trained; `Run.train` documents the fields."""

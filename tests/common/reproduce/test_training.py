@@ -139,6 +139,13 @@ def test_best_row_ignores_nan_and_takes_the_first():
     assert training.best_row(history[:1], ("min", "x")) is None
 
 
+def test_evaluations_since_best():
+    history = [{"step": 2.0, "x": 3.0}, {"step": 4.0, "x": 1.0}, {"step": 6.0, "x": 1.0}]
+    assert training.evaluations_since_best(history, ("min", "x")) == 1
+    assert training.evaluations_since_best(history, ("max", "x")) == 2
+    assert training.evaluations_since_best([{"step": 2.0, "x": float("nan")}], ("min", "x")) == 1
+
+
 def test_checkpoint_of_another_model_is_refused(tmp_path):
     model = make_model()
     model.train_on_batch(*batch(0))

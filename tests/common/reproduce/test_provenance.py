@@ -1,0 +1,43 @@
+import subprocess
+
+from common.reproduce import provenance
+
+
+def git(directory, *arguments):
+    identity = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    command = ["git", "-C", str(directory), *identity, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def make_repository(root):
+    for name in ("clean", "dirty"):
+        (root / name).mkdir(parents=True)
+        (root / name / "code.py").write_text("a = 1\n")
+        (root / name / "results.csv").write_text("a\n")
+    git(root, "init", "-q")
+    git(root, "add", ".")
+    git(root, "commit", "-q", "-m", "one")
+    return git(root, "rev-parse", "HEAD")
+
+
+def test_recording_results_leaves_the_tree_clean(tmp_path):
+    revision = make_repository(tmp_path)
+    (tmp_path / "clean" / "results.csv").write_text("b\n")
+    assert provenance.commit(tmp_path / "clean") == (revision, False)
+    (tmp_path / "dirty" / "code.py").write_text("a = 2\n")
+    assert provenance.commit(tmp_path / "dirty") == (revision, True)
+
+
+def test_new_code_makes_the_tree_dirty(tmp_path):
+    revision = make_repository(tmp_path)
+    (tmp_path / "dirty" / "new.py").write_text("")
+    assert provenance.commit(tmp_path / "dirty") == (revision, True)
+
+
+def test_no_repository_is_unknown_and_dirty(tmp_path):
+    assert provenance.commit(tmp_path) == ("unknown", True)
+
+
+def test_machine_and_versions_are_named():
+    assert "cores)" in provenance.hardware()
+    assert {"python", "keras", "numpy"} <= set(provenance.versions())
