@@ -9,7 +9,7 @@ import math
 
 from keras import ops
 
-from common.ops.sequence import accumulation_dtype, check_heads, expand_like
+from common.ops.sequence import accumulation_dtype, check_heads, expand_like, zero_where_masked
 
 # Far below any score, yet finite: a row of nothing but excluded keys stays free of NaN.
 _EXCLUDED = -1e30
@@ -74,9 +74,9 @@ def causal_attention(q, k, v, state: Cache | None = None, *, window: int, mask=N
     if mask is not None or reset is not None:
         # Filled entries last, in their order; distinct keys make any sort a stable one.
         order = ops.argsort(ops.where(held, steps + window + length, steps), axis=1)[:, -window:]
-        keys = ops.take_along_axis(_zero_unless(held, keys), expand_like(order, keys), axis=1)
+        keys = ops.take_along_axis(zero_where_masked(keys, held), expand_like(order, keys), axis=1)
         values = ops.take_along_axis(
-            _zero_unless(held, values), expand_like(order, values), axis=1
+            zero_where_masked(values, held), expand_like(order, values), axis=1
         )
     count = ops.sum(ops.cast(held, "int32"), axis=1)
     return ops.cast(o, v.dtype), {
@@ -94,9 +94,7 @@ def causal_attention_step(q, k, v, state: Cache):
     """
     window = state["keys"].shape[1]
     new = {
-        name: ops.concatenate(
-            [state[name][:, 1:], ops.cast(x, state[name].dtype)[:, None]], axis=1
-        )
+        name: ops.concatenate([state[name][:, 1:], ops.cast(x, state[name].dtype)[:, None]], axis=1)
         for name, x in (("keys", k), ("values", v))
     }
     new["length"] = ops.minimum(state["length"] + 1, window)
@@ -114,10 +112,6 @@ def check_cache(state: Cache, window: int) -> None:
             f"`state` must hold `window` = {window} entries, got keys of shape "
             f"{tuple(state['keys'].shape)} and values of shape {tuple(state['values'].shape)}"
         )
-
-
-def _zero_unless(held, x):
-    return ops.where(expand_like(held, x), x, ops.zeros_like(x))
 
 
 def _softmax_attention(q, k, v, seen):

@@ -26,6 +26,7 @@ from common.ops.sequence import (
     scan_marked,
     segment_ids,
     to_chunks,
+    zero_unless,
     zero_where_masked,
 )
 
@@ -94,9 +95,7 @@ def _apply(core, q, k, v, beta, state, initial, mask, reset):
     check_heads(q, k, v)
     check_rank("beta", beta, "B T H")
     if beta.shape[2] != k.shape[2]:
-        raise ValueError(
-            f"`beta` must have the {k.shape[2]} heads of `k`, got {tuple(beta.shape)}"
-        )
+        raise ValueError(f"`beta` must have the {k.shape[2]} heads of `k`, got {tuple(beta.shape)}")
     output_dtype, dtype = v.dtype, accumulation_dtype(v)
     q, k, v, beta = (ops.cast(x, dtype) for x in (q, k, v, beta))
     beta = zero_where_masked(beta, mask)
@@ -144,9 +143,9 @@ def _between_chunks(q, k, v, beta, segments, state):
         visible, earlier = visible & same, earlier & same
         last = segments[..., -1:]
         first_document = (segments == 0)[..., None]
-        reading_k = ops.where(first_document, k, ops.zeros_like(k))
-        reading_q = ops.where(first_document, q, ops.zeros_like(q))
-        writing = ops.where((segments == last)[..., None], k, ops.zeros_like(k))
+        reading_k = zero_unless(first_document, k)
+        reading_q = zero_unless(first_document, q)
+        writing = zero_unless((segments == last)[..., None], k)
         keep = ops.cast((last == 0)[..., None], k.dtype)
     k_transposed = ops.swapaxes(k, -1, -2)
     system = ops.where(earlier, (beta * k) @ k_transposed, ops.eye(size, dtype=k.dtype))
@@ -162,6 +161,5 @@ def _between_chunks(q, k, v, beta, segments, state):
         return keep * memory + writing @ correction, (memory, correction)
 
     final, (before, corrections) = scan(step, state, (own, from_state, writing, keep))
-    scores = q @ k_transposed
-    scores = ops.where(visible, scores, ops.zeros_like(scores))
+    scores = zero_unless(visible, q @ k_transposed)
     return scores @ corrections + reading_q @ before, final

@@ -15,7 +15,6 @@ from typing import Any
 from einops import rearrange
 from keras import ops
 
-from common.ops.linear_scan import linear_scan
 from common.ops.sequence import (
     accumulation_dtype,
     check_heads,
@@ -24,8 +23,10 @@ from common.ops.sequence import (
     scan_marked,
     segment_ids,
     to_chunks,
+    zero_unless,
     zero_where_masked,
 )
+from common.ops.time_loop import time_loop
 
 State = Any
 
@@ -93,15 +94,20 @@ def parallel_linear_attention(
     """
 
     def core(q, k, v, state):
-        q, k, v = (rearrange(x, "b t h d -> b h 1 t d") for x in (q, k, v))
         segments = None if reset is None else segment_ids(reset)[:, None]
 
         def carry(kv, keep):
-            old = state if keep is None else zero_where_masked(state[:, None], keep)[:, 0]
-            return state[:, :, None], old + kv[:, :, 0]
+            before = state[:, None]
+            return before, (zero_where_masked(before, keep) + kv)[:, 0]
 
-        o, final = _within_chunks(q, k, v, segments, carry)
-        return rearrange(o, "b h 1 t d -> b t h d"), final
+        o, final = _within_chunks(
+            rearrange(q, "b t h k -> b 1 h t k"),
+            rearrange(k, "b t h k -> b 1 h k t"),
+            rearrange(v, "b t h v -> b 1 h t v"),
+            segments,
+            carry,
+        )
+        return rearrange(o, "b 1 h t v -> b t h v"), final
 
     return _attend(core, q, k, v, state, initial, mask, reset, normalise, epsilon)
 
@@ -129,15 +135,18 @@ def chunkwise_linear_attention(
 
     def core(q, k, v, state):
         length = ops.shape(v)[1]
-        q, k, v = (
-            rearrange(to_chunks(pad_time(x, chunk_size), chunk_size), "b n c h d -> b h n c d")
-            for x in (q, k, v)
-        )
         segments = None
         if reset is not None:
             segments = segment_ids(to_chunks(pad_time(reset, chunk_size, False), chunk_size))
-        o, final = _within_chunks(q, k, v, segments, lambda kv, keep: _carry(kv, keep, state))
-        return from_chunks(rearrange(o, "b h n c d -> b n c h d"), length), final
+        q, k, v = (to_chunks(pad_time(x, chunk_size), chunk_size) for x in (q, k, v))
+        o, final = _within_chunks(
+            rearrange(q, "b n c h k -> b n h c k"),
+            rearrange(k, "b n c h k -> b n h k c"),
+            rearrange(v, "b n c h v -> b n h c v"),
+            segments,
+            lambda kv, keep: _carry(kv, keep, state),
+        )
+        return from_chunks(rearrange(o, "b n h c v -> b n c h v"), length), final
 
     return _attend(core, q, k, v, state, initial, mask, reset, normalise, epsilon)
 
@@ -181,39 +190,56 @@ def _within_chunks(q, k, v, segments, carry):
     """Attends inside chunks, and to the states they start from.
 
     Args:
-        q: `(B, H, N, C, K)`; `k` and `v` alike.
-        k: Keys.
-        v: Values.
+        q: Queries `(B, N, H, C, K)`.
+        k: Keys, transposed, `(B, N, H, K, C)`: both products take them so.
+        v: Values `(B, N, H, C, V)`.
         segments: `(B, N, C)` document numbers, counted from 0 in each chunk, or None.
-        carry: `(kv, keep) -> (states, final)`: from what each chunk adds, `(B, H, N, K, V)`, and
+        carry: `(kv, keep) -> (before, final)`: from what each chunk adds, `(B, N, H, K, V)`, and
             from whether it keeps what came before, `(B, N)` bool or None, the states that the
             chunks start from and the one after the last.
 
     Returns:
-        `(o, final)`: `(B, H, N, C, V)` and `(B, H, K, V)`.
+        `(o, final)`: `(B, N, H, C, V)` and `(B, H, K, V)`.
     """
     steps = ops.arange(ops.shape(q)[3])
     visible = steps[:, None] >= steps[None, :]
     keep, reading, writing = None, q, k
     if segments is not None:
-        segments = segments[:, None]
+        segments = segments[:, :, None]
         visible = visible & (segments[..., :, None] == segments[..., None, :])
         last = segments[..., -1:]
-        keep = last[:, 0, :, 0] == 0
-        reading = ops.where((segments == 0)[..., None], q, ops.zeros_like(q))
-        writing = ops.where((segments == last)[..., None], k, ops.zeros_like(k))
-    scores = q @ ops.swapaxes(k, -1, -2)
-    scores = ops.where(visible, scores, ops.zeros_like(scores))
-    states, final = carry(ops.swapaxes(writing, -1, -2) @ v, keep)
-    return scores @ v + reading @ states, final
+        keep = last[:, :, 0, 0] == 0
+        reading = zero_unless((segments == 0)[..., :, None], q)
+        writing = zero_unless((segments == last)[..., None, :], k)
+    before, final = carry(writing @ v, keep)
+    return zero_unless(visible, q @ k) @ v + reading @ before, final
 
 
 def _carry(kv, keep, state):
-    """The states before each chunk and after the last: a scan over the chunks."""
-    kv = rearrange(kv, "b h n k v -> b n h k v")
-    gates = ops.ones_like(kv[:, :, :1, :1, :1])
+    """The states before each chunk and after the last, a scan over the chunks."""
     if keep is not None:
-        gates = ops.where(keep[:, :, None, None, None], gates, ops.zeros_like(gates))
-    after, final = linear_scan(gates, kv, state)
-    before = ops.concatenate([state[:, None], after[:, :-1]], axis=1)
-    return rearrange(before, "b n h k v -> b h n k v"), final
+        keep = ops.cast(keep, kv.dtype)[:, :, None, None, None]
+
+    def step(state, kv, *keep):
+        return (keep[0] * state if keep else state) + kv, state
+
+    def step_back(adjoint, g, *keep):
+        return (keep[0] * adjoint if keep else adjoint) + g, adjoint
+
+    gates, padding = ((), (0,)) if keep is None else ((keep,), (0, 1))
+
+    @ops.custom_gradient
+    def states_before(kv, state):
+        _, before = time_loop(step, state, (kv, *gates), padding)
+
+        def grad(*args, upstream=None):
+            g = args[0] if upstream is None else upstream
+            start = ops.zeros_like(state)
+            d_state, d_kv = time_loop(step_back, start, (g, *gates), padding, reverse=True)
+            return d_kv, d_state
+
+        return before, grad
+
+    before = states_before(kv, state)
+    final, _ = step(before[:, -1], kv[:, -1], *(gate[:, -1] for gate in gates))
+    return before, final

@@ -8,7 +8,7 @@ from einops import rearrange
 from keras import ops
 
 from common.ops.scan import scan
-from common.ops.sequence import accumulation_dtype, expand_like, scan_marked
+from common.ops.sequence import accumulation_dtype, expand_like, scan_marked, zero_where_masked
 
 # Powers of A applied by doubling before the rest is reached by a loop over blocks of this size.
 _BLOCK = 64
@@ -52,7 +52,6 @@ def fft_lti(u, a, b, state=None, *, initial=None, mask=None, reset=None):
     if reset is not None:
         raise ValueError("`reset` must be None in the FFT form; use `recurrent_lti`")
     output_dtype, (u, a, b, state, _) = _prepare(u, a, b, state, initial)
-    length = ops.shape(u)[1]
     if mask is not None:
         u = _compact(u, mask)
     m = _convolve(u, a, b, state)
@@ -84,7 +83,7 @@ def _compact(u, mask):
     steps = ops.arange(length)
     # Distinct keys make any sort a stable one.
     order = ops.argsort(ops.where(mask, steps, steps + length), axis=1)
-    u = ops.where(expand_like(mask, u), u, ops.zeros_like(u))
+    u = zero_where_masked(u, mask)
     return ops.take_along_axis(u, expand_like(order, u), axis=1)
 
 

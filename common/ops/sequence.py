@@ -57,9 +57,14 @@ def select(flags, chosen: Nest, otherwise: Nest) -> Nest:
     )
 
 
+def zero_unless(flags, x):
+    """`x` with zeros where `flags`, broadcast to it, are false."""
+    return ops.where(flags, x, ops.zeros((), x.dtype))
+
+
 def zero_where_masked(x, mask):
     """`x` of shape `(B, T, ...)` with zeros at the masked steps; `x` itself if `mask` is None."""
-    return x if mask is None else ops.where(expand_like(mask, x), x, ops.zeros_like(x))
+    return x if mask is None else zero_unless(expand_like(mask, x), x)
 
 
 def scan_marked(

@@ -96,8 +96,5 @@ def _torch(f, args, mode, shapes):
     grads = torch.autograd.grad(weighted_sum(outputs), tensors, allow_unused=True)
     return (
         [y.detach().numpy() for y in outputs],
-        [
-            np.zeros_like(x) if g is None else g.numpy()
-            for x, g in zip(args, grads, strict=True)
-        ],
+        [np.zeros_like(x) if g is None else g.numpy() for x, g in zip(args, grads, strict=True)],
     )

@@ -71,9 +71,7 @@ def run(op, problem: Problem, length: int, marks: str, mode="eager", dtype="floa
 
     def f(*tensors):
         xs, states = tensors[: len(inputs)], iter(tensors[len(inputs) :])
-        filled = [
-            next(states) if x.dtype.kind == "f" else ops.convert_to_tensor(x) for x in flat
-        ]
+        filled = [next(states) if x.dtype.kind == "f" else ops.convert_to_tensor(x) for x in flat]
         marks_given = {"mask": mask, "reset": reset}
         marks_given = {
             name: ops.convert_to_tensor(x) for name, x in marks_given.items() if x is not None
