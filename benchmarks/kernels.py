@@ -1,0 +1,324 @@
+"""Times the recurrences of `common.ops` on TensorFlow, forward and backward.
+
+    python -m benchmarks.kernels                          # the speeds the project promises
+    python -m benchmarks.kernels --only scan attention --samples 50
+    python -m benchmarks.kernels --only scaling --lengths 1024 4096 16384
+
+Competitors are warmed up, which compiles them, and then sampled in turns, so that whatever else
+the machine does hits all of them alike.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import keras
+import numpy as np
+import tyro
+from keras import ops
+from rich.console import Console
+from rich.table import Table
+
+from common.ops import attention, delta_rule, linear_attention, linear_scan, lti
+
+Section = Literal["scan", "attention", "delta", "lti", "decode", "scaling"]
+SECTIONS: tuple[Section, ...] = ("scan", "attention", "delta", "lti", "decode", "scaling")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to time, and how long.
+
+    Attributes:
+        only: The sections to run.
+        samples: Samples of each competitor; slow ones stop at `seconds`.
+        seconds: Time after which a competitor that has five samples is not sampled again.
+        lengths: Lengths at which the growth of time with T is measured.
+        output: Where to write the results as JSON; nowhere by default.
+    """
+
+    only: tuple[Section, ...] = SECTIONS
+    samples: int = 30
+    seconds: float = 20.0
+    lengths: tuple[int, ...] = (1024, 2048, 4096, 8192, 16384)
+    output: Path | None = None
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One competitor: times in milliseconds, the compilation in seconds."""
+
+    section: str
+    name: str
+    length: int
+    median: float
+    p20: float
+    p80: float
+    samples: int
+    compile_s: float
+
+
+@dataclass(frozen=True)
+class Competitor:
+    """`run()` does the work and returns once it is done."""
+
+    name: str
+    length: int
+    run: Callable[[], object]
+
+
+def measure(section: str, competitors: list[Competitor], options: Options) -> list[Timing]:
+    """Warms every competitor up, then samples all of them in turns."""
+    compile_s = {}
+    for c in competitors:
+        start = time.perf_counter()
+        c.run()
+        compile_s[c] = time.perf_counter() - start
+        c.run()
+    samples: dict[Competitor, list[float]] = {c: [] for c in competitors}
+    for _ in range(options.samples):
+        for c in competitors:
+            if len(samples[c]) >= 5 and sum(samples[c]) > options.seconds:
+                continue
+            start = time.perf_counter()
+            c.run()
+            samples[c].append(time.perf_counter() - start)
+    return [
+        Timing(
+            section,
+            c.name,
+            c.length,
+            *(float(1e3 * np.quantile(samples[c], q)) for q in (0.5, 0.2, 0.8)),
+            len(samples[c]),
+            compile_s[c],
+        )
+        for c in competitors
+    ]
+
+
+def forward_backward(name: str, f, args: list[np.ndarray], length: int, jit: bool) -> Competitor:
+    """`f(*args)` and its gradient in every argument, for a fixed upstream gradient."""
+    import tensorflow as tf
+
+    tensors = [tf.constant(x) for x in args]
+    upstream = tf.constant(draw(*f(*tensors).shape))
+
+    @tf.function(jit_compile=jit, autograph=False)
+    def step(*tensors):
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            y = f(*tensors)
+        return y, tape.gradient(y, tensors, upstream)
+
+    def run():
+        y, grads = step(*tensors)
+        for x in (y, *grads):
+            x.numpy()  # on the CPU a view, once it is computed
+
+    return Competitor(f"{name} ({'xla' if jit else 'graph'})", length, run)
+
+
+def draw(*shape: int, low: float | None = None) -> np.ndarray:
+    """Normal numbers, or uniform ones from `low` to 1."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=shape) if low is None else rng.uniform(low, 1, size=shape)
+    return x.astype("float32")
+
+
+def both_modes(name: str, f, args, length: int) -> list[Competitor]:
+    return [forward_backward(name, f, args, length, jit) for jit in (False, True)]
+
+
+def associative_scan(a, b):
+    """The recurrence by `keras.ops.associative_scan`."""
+
+    def combine(left, right):
+        return left[0] * right[0], right[0] * left[1] + right[1]
+
+    return ops.associative_scan(combine, (a, b), axis=1)[1]
+
+
+def scan_inputs(length: int) -> list[np.ndarray]:
+    return [draw(8, length, 256, low=0.5), draw(8, length, 256)]
+
+
+def attention_inputs(length: int, batch: int = 2) -> list[np.ndarray]:
+    return [draw(batch, length, 8, 64) / 8 for _ in range(3)]
+
+
+def delta_inputs(length: int, batch: int = 2) -> list[np.ndarray]:
+    return [*attention_inputs(length, batch), draw(batch, length, 8, low=0.0)]
+
+
+def lti_inputs(length: int) -> list[np.ndarray]:
+    order = 256
+    a = draw(order, order) / order**0.5 * 0.9
+    return [draw(1, length, 1), a, draw(order)]
+
+
+def first(op, **options):
+    """Leaves the final state away."""
+    return lambda *args: op(*args, **options)[0]
+
+
+def torch_attention(length: int) -> list[Competitor]:
+    """Torch's fused causal attention on the same shapes, where torch is installed."""
+    try:
+        import torch
+    except ImportError:
+        return []
+    q, k, v = (
+        torch.tensor(np.ascontiguousarray(x.swapaxes(1, 2)), requires_grad=True)
+        for x in attention_inputs(length)
+    )
+    upstream = torch.tensor(draw(*v.shape))
+
+    def run():
+        o = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        torch.autograd.grad(o, (q, k, v), upstream)
+
+    return [Competitor("torch scaled_dot_product_attention", length, run)]
+
+
+def scan_section() -> list[Competitor]:
+    length = 4096
+    args = scan_inputs(length)
+    log_args = [np.log(args[0]), draw(*args[1].shape)]
+    return [
+        # XLA cannot compile it: the shapes of its branches do not agree.
+        forward_backward("keras.ops.associative_scan", associative_scan, args, length, jit=False),
+        *both_modes("linear_scan", first(linear_scan.linear_scan), args, length),
+        *both_modes("log_linear_scan", first(linear_scan.log_linear_scan), log_args, length),
+    ]
+
+
+def attention_section() -> list[Competitor]:
+    length = 2048
+    args = attention_inputs(length)
+    chunkwise = linear_attention.chunkwise_linear_attention
+    return [
+        *both_modes("recurrent", first(linear_attention.recurrent_linear_attention), args, length),
+        *both_modes("parallel", first(linear_attention.parallel_linear_attention), args, length),
+        *both_modes("chunkwise", first(chunkwise), args, length),
+        *both_modes("chunkwise normalised", first(chunkwise, normalise=True), args, length),
+        *torch_attention(length),
+    ]
+
+
+def delta_section() -> list[Competitor]:
+    length = 2048
+    args = delta_inputs(length)
+    return [
+        *both_modes("recurrent", first(delta_rule.recurrent_delta_rule), args, length),
+        *both_modes("chunkwise", first(delta_rule.chunkwise_delta_rule), args, length),
+    ]
+
+
+def lti_section() -> list[Competitor]:
+    length = 4096
+    args = lti_inputs(length)
+    return [
+        *both_modes("recurrent", first(lti.recurrent_lti), args, length),
+        *both_modes("fft", first(lti.fft_lti), args, length),
+    ]
+
+
+def decode_section() -> list[Competitor]:
+    """A step of windowed attention after 10 and after 10,000 tokens."""
+    import tensorflow as tf
+
+    window = 1024
+    q, k, v = (tf.constant(x[:, 0]) for x in attention_inputs(1))
+
+    @tf.function(autograph=False)
+    def step(state):
+        return attention.causal_attention_step(q, k, v, state)
+
+    def after(count: int) -> Competitor:
+        state = attention.empty_cache(2, window, 8, 64, 64)
+        state["length"] = tf.constant([min(count, window)] * 2)
+        return Competitor("attention step, window 1024", count, lambda: step(state)[0].numpy())
+
+    return [after(10), after(10_000)]
+
+
+def scaling_section(lengths: tuple[int, ...]) -> list[Competitor]:
+    chunkwise = linear_attention.chunkwise_linear_attention
+    cases = [
+        ("linear_scan", first(linear_scan.linear_scan), scan_inputs),
+        ("chunkwise linear attention", first(chunkwise), lambda n: attention_inputs(n, batch=1)),
+        (
+            "chunkwise delta rule",
+            first(delta_rule.chunkwise_delta_rule),
+            lambda n: delta_inputs(n, 1),
+        ),
+        ("fft lti", first(lti.fft_lti), lti_inputs),
+    ]
+    return [
+        forward_backward(name, f, inputs(length), length, jit=False)
+        for name, f, inputs in cases
+        for length in lengths
+    ]
+
+
+def exponents(timings: list[Timing]) -> dict[str, float]:
+    """The slope of log time against log T of every form timed at several lengths."""
+    return {
+        name: float(np.polyfit(*np.log([(t.length, t.median) for t in group]).T, 1)[0])
+        for name in dict.fromkeys(t.name for t in timings)
+        if len(group := [t for t in timings if t.name == name]) > 1
+    }
+
+
+def show(section: str, timings: list[Timing], console: Console) -> None:
+    table = Table("form", "T", "median ms", "p20", "p80", "n", "compile s", "speed", title=section)
+    for t in timings:
+        table.add_row(
+            t.name,
+            str(t.length),
+            f"{t.median:.2f}",
+            f"{t.p20:.2f}",
+            f"{t.p80:.2f}",
+            str(t.samples),
+            f"{t.compile_s:.2f}",
+            f"{timings[0].median / t.median:.2f}x",
+        )
+    console.print(table)
+
+
+def main(options: Options) -> None:
+    """Runs the sections, prints a table of each, and writes all of them as JSON."""
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(f"KERAS_BACKEND must be tensorflow, got {keras.backend.backend()}")
+    console = Console()
+    sections: dict[str, Callable[[], list[Competitor]]] = {
+        "scan": scan_section,
+        "attention": attention_section,
+        "delta": delta_section,
+        "lti": lti_section,
+        "decode": decode_section,
+        "scaling": lambda: scaling_section(options.lengths),
+    }
+    results: list[Timing] = []
+    growth: dict[str, float] = {}
+    for name in options.only:
+        timings = measure(name, sections[name](), options)
+        show(name, timings, console)
+        results += timings
+        if name == "scaling":
+            growth = exponents(timings)
+            for form, exponent in growth.items():
+                console.print(f"{form}: time grows as T^{exponent:.2f}")
+    if options.output is not None:
+        report = {"cpus": os.cpu_count(), "timings": [asdict(t) for t in results]}
+        partial = options.output.with_suffix(".tmp")
+        partial.write_text(json.dumps({**report, "exponents": growth}, indent=1))
+        os.replace(partial, options.output)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__))
