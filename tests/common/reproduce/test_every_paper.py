@@ -1,0 +1,60 @@
+"""What every paper in the tree must keep, found by walking `papers`."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from common.reproduce.reported import reported_claims
+from common.reproduce.results import load_results
+from papers import get_paper, list_papers
+
+ROOT = Path(__file__).parents[3] / "papers"
+
+
+def test_declarations_import_neither_keras_nor_tensorflow():
+    code = (
+        "import sys, papers, papers.__main__, common.reproduce.cli\n"
+        "for name in papers.list_papers(): papers.get_paper(name)\n"
+        "heavy = {'keras', 'tensorflow', 'numpy', 'pandas', 'matplotlib'} & set(sys.modules)\n"
+        "sys.exit(f'imported {sorted(heavy)}' if heavy else 0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT.parent, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_unknown_paper_is_named():
+    with pytest.raises(ValueError, match="name is 'nothing'"):
+        get_paper("nothing")
+
+
+@pytest.mark.parametrize("name", list_papers())
+def test_claims_are_reported_and_results_are_read(name):
+    paper = get_paper(name)
+    assert set(reported_claims(paper, ROOT / name)) == {claim.id for claim in paper.claims}
+    experiments = {experiment.name for experiment in paper.experiments}
+    rows = load_results(ROOT / name / "results.csv")
+    assert {row["experiment"] for row in rows} <= experiments
+    assert "smoke" not in {row["preset"] for row in rows}
+
+
+@pytest.mark.parametrize("name", list_papers())
+def test_trials_take_the_settings_of_every_preset(name, tmp_path):
+    from common.reproduce.runner import Plan, load_trial
+
+    paper = get_paper(name)
+    for experiment in paper.experiments:
+        for preset in experiment.presets:
+            plan = Plan(
+                paper=paper,
+                directory=ROOT / name,
+                experiment=experiment,
+                preset=preset,
+                variants=experiment.preset_variants(preset),
+                seeds=experiment.seeds,
+                runs_dir=tmp_path,
+            )
+            assert callable(load_trial(plan))
