@@ -1,6 +1,14 @@
-"""Set up before any backend is imported: quiet logs, float64 on JAX."""
+"""Set up before any backend is imported: quiet logs, float64 that stays float64."""
 
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("JAX_ENABLE_X64", "1")
+# The suite compiles thousands of tiny programs on JAX; optimising them takes longer than running.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
+from keras.src.backend.common import dtypes  # noqa: E402
+
+# Outside TensorFlow, Keras computes some functions of float64 tensors (tanh, sin, mixed products)
+# in float32, to be as JAX is by default. The references need all of float64.
+dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"

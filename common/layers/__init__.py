@@ -1,7 +1,15 @@
 """Layers that more than one paper needs, and the base of them all."""
 
+from common.layers.attention import MultiHead, SoftmaxAttention
 from common.layers.lstm import LSTM
 from common.layers.sequence_layer import SequenceLayer, check_positive
 from common.layers.state import StateSpec
 
-__all__ = ["LSTM", "SequenceLayer", "StateSpec", "check_positive"]
+__all__ = [
+    "LSTM",
+    "MultiHead",
+    "SequenceLayer",
+    "SoftmaxAttention",
+    "StateSpec",
+    "check_positive",
+]

@@ -95,7 +95,6 @@ def load_trial(plan: Plan) -> Callable[..., dict[str, float]]:
 def run(plan: Plan, console: Console) -> Values:
     """Runs what is not finished and returns the values of everything in the plan."""
     trial = load_trial(plan)
-    _make_deterministic()
     values: Values = {}
     pairs = [(variant, seed) for variant in plan.variants for seed in plan.seeds]
     with _bar(console) as bar:
@@ -280,14 +279,6 @@ def _rows(plan: Plan, summary: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "seconds": f"{summary['seconds']['total']:.1f}",
             "fingerprint": summary["fingerprint"],
         }
-
-
-def _make_deterministic() -> None:
-    """Makes TensorFlow add up in a fixed order; the other backends have no such switch here."""
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.experimental.enable_op_determinism()
 
 
 def _bar(console: Console) -> Progress:

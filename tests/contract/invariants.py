@@ -15,6 +15,8 @@ from tests.contract.subjects import FLOAT32, FLOAT64, Subject, warm_state
 from tests.helpers.gradients import gradients
 
 BATCH = 2
+# Nobody runs JAX op by op, and doing so takes minutes.
+EAGER = "xla" if keras.backend.backend() == "jax" else "eager"
 # Largest difference relative to the largest value. float64 must agree to 1e-9. float32 carries
 # 24 bits through up to 64 steps of sums, and gradients sum over batch and time.
 TOLERANCE = {FLOAT64: 1e-9, FLOAT32: 2e-4}
@@ -80,7 +82,7 @@ def _choose(flags, chosen, other):
     )
 
 
-def differentiate(layer, run, inputs, state, marks, mode="eager", dynamic=False):
+def differentiate(layer, run, inputs, state, marks, mode=EAGER, dynamic=False):
     """Outputs, final state and the gradients in inputs, weights and initial state.
 
     Returns:
@@ -134,7 +136,7 @@ def compare(got: dict, want: dict, tolerance: float) -> None:
 # 1. Forms agree.
 
 
-def forms_agree(subject, form, length, kind="none", mode="eager", dtype=FLOAT64) -> None:
+def forms_agree(subject, form, length, kind="none", mode=EAGER, dtype=FLOAT64) -> None:
     """`form` gives the outputs, final state and gradients of the step-by-step reference."""
     layer = subject.layer(form, dtype)
     state = tree.map_structure(

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import tree
 
-from common.layers import LSTM, SequenceLayer
+from common.layers import LSTM, SequenceLayer, SoftmaxAttention
 from papers import get_paper, list_papers
 
 FLOAT32, FLOAT64 = "float32", "float64"
@@ -58,7 +58,11 @@ def factory(path: str) -> Callable[..., Any]:
 
 def all_subjects() -> list[Subject]:
     """The layers of `common` and every `LayerCase` of every paper, in order of name."""
-    subjects = [Subject("common-lstm", functools.partial(LSTM, 5), 3)]
+    attention = functools.partial(SoftmaxAttention, 6, num_heads=2, window=20, key_dim=4)
+    subjects = [
+        Subject("common-lstm", functools.partial(LSTM, 5), 3),
+        Subject("common-softmax", attention, 3),
+    ]
     for name in list_papers():
         for case in get_paper(name).layers:
             make = functools.partial(_make, case.factory, case.config)

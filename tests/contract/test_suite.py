@@ -29,7 +29,8 @@ class Leaky(SequenceLayer):
 
     def features(self, inputs, training=None):
         drive = ops.cast(ops.matmul(inputs, self.cast(self.kernel)), self.state_dtype)
-        return {"decay": ops.zeros_like(drive) + ops.tanh(self.decay), "drive": drive}
+        decay = ops.tanh(ops.cast(self.decay, self.state_dtype))
+        return {"decay": ops.zeros_like(drive) + decay, "drive": drive}
 
     def recur(self, features, state):
         hidden = features["decay"] * state["hidden"] + features["drive"]
