@@ -1,0 +1,29 @@
+"""Tasks: seeded samplers in NumPy, and their evaluation sets, frozen with TFDS."""
+
+from common.tasks.associative_recall import AssociativeRecall
+from common.tasks.copy import Copy
+from common.tasks.delayed_white_noise import DelayedWhiteNoise
+from common.tasks.frozen import frozen_split
+from common.tasks.key_value_retrieval import KeyValueRetrieval
+from common.tasks.mackey_glass import MackeyGlass
+from common.tasks.repeat_copy import RepeatCopy
+from common.tasks.selective_copying import MADSelectiveCopying, MambaSelectiveCopying
+from common.tasks.sequence_duplication import SequenceDuplication
+from common.tasks.sequential_mnist import SequentialMNIST
+from common.tasks.task import FiniteTask, Task
+
+__all__ = [
+    "AssociativeRecall",
+    "Copy",
+    "DelayedWhiteNoise",
+    "FiniteTask",
+    "KeyValueRetrieval",
+    "MADSelectiveCopying",
+    "MackeyGlass",
+    "MambaSelectiveCopying",
+    "RepeatCopy",
+    "SequenceDuplication",
+    "SequentialMNIST",
+    "Task",
+    "frozen_split",
+]

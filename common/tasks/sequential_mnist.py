@@ -1,0 +1,129 @@
+"""Handwritten digits, one pixel at a time: sequential and permuted sequential MNIST."""
+
+import functools
+import threading
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from common.tasks.task import Arrays, FiniteTask, check_choice, check_flags, check_integers
+
+PIXELS = 28 * 28
+
+SPLITS = {"train": "train[:50000]", "validation": "train[50000:]", "test": "test"}
+
+# Where TFDS downloads MNIST from.
+SOURCE = "https://storage.googleapis.com/cvdf-datasets/mnist/train-labels-idx1-ubyte.gz"
+
+
+@dataclass(frozen=True)
+class SequentialMNIST(FiniteTask):
+    """The pixels of a digit in reading order, or in one fixed random order; then its class.
+
+    Le et al. 2015. 50,000 examples for training, 10,000 for validation, 10,000 for testing. A
+    batch holds:
+
+    - `"inputs"`: float32 `(B, 784, 1)`, from 0 to 1.
+    - `"targets"`: int32 `(B,)`, from 0 to 9.
+
+    The images come from `tfds.load("mnist")`, which downloads them once.
+
+    Args:
+        permuted: Whether the pixels are permuted (psMNIST).
+        permutation_seed: Seed of the permutation, the same for all images and splits.
+        data_dir: Root directory of the data; `None` is that of TFDS, `~/tensorflow_datasets`.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    permuted: bool = False
+    permutation_seed: int = 0
+    data_dir: str | None = None
+
+    def __post_init__(self) -> None:
+        check_flags(self, permuted=self.permuted)
+        check_integers(self, 0, permutation_seed=self.permutation_seed)
+        if not (self.data_dir is None or isinstance(self.data_dir, str)):
+            raise ValueError(
+                f"SequentialMNIST: `data_dir` must be a string or None; got {self.data_dir!r}."
+            )
+
+    @property
+    def order(self) -> np.ndarray:
+        """The pixel that stands at each time step, int64 `(784,)`."""
+        if self.permuted:
+            return np.random.default_rng(self.permutation_seed).permutation(PIXELS)
+        return np.arange(PIXELS)
+
+    def arrays(self, split: str = "train") -> Arrays:
+        """All examples of a split, in their fixed order.
+
+        Raises:
+            ValueError: if `split` is unknown.
+            FileNotFoundError: if the images are not there and can't be downloaded.
+        """
+        check_choice(self, tuple(SPLITS), split=split)
+        return _arrays(self, split)
+
+
+@functools.lru_cache(maxsize=3)
+def _arrays(task: SequentialMNIST, split: str) -> Arrays:
+    images, labels = _load(SPLITS[split], task.data_dir)
+    pixels = images.reshape(len(images), PIXELS)[:, task.order, None]
+    arrays = {"inputs": pixels.astype(np.float32) / 255, "targets": labels.astype(np.int32)}
+    for values in arrays.values():
+        values.setflags(write=False)  # they are shared
+    return arrays
+
+
+def _load(split: str, data_dir: str | None) -> tuple[np.ndarray, np.ndarray]:
+    """Images, uint8 `(N, 28, 28, 1)`, and labels, int64 `(N,)`."""
+    import tensorflow_datasets as tfds
+
+    root = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
+    # TFDS itself tries an unreachable host again and again, for minutes.
+    if not any(root.glob("mnist/[0-9]*/dataset_info.json")) and not reachable(SOURCE):
+        raise FileNotFoundError(
+            f"MNIST is not in {root} and {SOURCE} can't be reached. Where there is a network, run "
+            "`python -c \"import tensorflow_datasets as tfds; tfds.load('mnist', "
+            f"data_dir='data')\"` and copy data/mnist to {root / 'mnist'}."
+        )
+    _keep_tensorflow_off_the_gpu()
+    dataset = tfds.load("mnist", split=split, data_dir=root, batch_size=1000, as_supervised=True)
+    images, labels = zip(*tfds.as_numpy(dataset), strict=True)
+    return np.concatenate(images), np.concatenate(labels)
+
+
+def reachable(url: str, seconds: float = 3.0) -> bool:
+    """Whether a server answers at `url`, through the proxy if one is set, within `seconds`."""
+    answered = []
+
+    def ask() -> None:
+        request = urllib.request.Request(url, method="HEAD")
+        try:
+            with urllib.request.urlopen(request, timeout=seconds):
+                answered.append(True)
+        except urllib.error.HTTPError as error:
+            answered.append(error.code < 400)
+        except OSError:
+            answered.append(False)
+
+    # In a thread, as looking up a host's name heeds no timeout.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return answered == [True]
+
+
+def _keep_tensorflow_off_the_gpu() -> None:
+    """Leaves the GPU's memory to Keras' backend if that is not TensorFlow."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        import tensorflow as tf
+
+        tf.config.set_visible_devices([], "GPU")

@@ -1,0 +1,110 @@
+"""The base of the tasks: batches that are pure functions of seed, split and step."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+Arrays = dict[str, np.ndarray]
+
+SPLITS = ("train", "validation", "test")
+
+
+def check_integers(task: Any, minimum: int, maximum: int = 2**32 - 1, **values: Any) -> None:
+    """Raises a `ValueError` naming each of `values` that is no integer in the given range."""
+    for name, value in values.items():
+        valid = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        if not valid or not minimum <= value <= maximum:
+            raise ValueError(
+                f"{type(task).__name__}: `{name}` must be an integer from {minimum} to {maximum}; "
+                f"got {value!r}."
+            )
+
+
+def check_flags(task: Any, **values: Any) -> None:
+    """Raises a `ValueError` naming each of `values` that is not a bool."""
+    for name, value in values.items():
+        if not isinstance(value, bool):
+            raise ValueError(
+                f"{type(task).__name__}: `{name}` must be True or False; got {value!r}."
+            )
+
+
+def check_choice(task: Any, choices: tuple[str, ...], **values: Any) -> None:
+    """Raises a `ValueError` naming each of `values` that is not one of `choices`."""
+    for name, value in values.items():
+        if value not in choices:
+            raise ValueError(
+                f"{type(task).__name__}: `{name}` must be one of {choices}; got {value!r}."
+            )
+
+
+@dataclass(frozen=True)
+class Task:
+    """A source of batches: one frozen dataclass, whose fields are the task's settings.
+
+    A subclass implements `sample`. Every batch is made from nothing but the settings and
+    `(seed, split, step)`, so a run that was killed at step n goes on with exactly the data that
+    it would have had.
+    """
+
+    # Part of a frozen data set's identity: raise it when `sample` gives other numbers.
+    VERSION: ClassVar[str] = "1.0.0"
+
+    def batch(self, batch_size: int, seed: int, step: int, split: str = "train") -> Arrays:
+        """Makes the batch of one step.
+
+        Args:
+            batch_size: Number of examples, B.
+            seed: Seed of the stream, at least 0 and below 2**32.
+            step: Step in the stream, likewise. Any step can be asked for, in any order.
+            split: `"train"`, `"validation"` or `"test"`: three independent streams.
+
+        Returns:
+            Arrays whose first axis has length B: `"inputs"`, `"targets"` and, for some tasks,
+            `"query"` and `"weights"` (float32, 1 where an output counts and 0 elsewhere).
+
+        Raises:
+            ValueError: if an argument is out of range.
+        """
+        self._check_batch(batch_size, seed, step, split)
+        # `default_rng` mixes the three whole words; each is below 2**32, so none run together.
+        rng = np.random.default_rng([seed, SPLITS.index(split), step])
+        return self.sample(rng, batch_size, split)
+
+    def sample(self, rng: np.random.Generator, batch_size: int, split: str) -> Arrays:
+        """Draws one batch with `rng`."""
+        raise NotImplementedError
+
+    def _check_batch(self, batch_size: int, seed: int, step: int, split: str) -> None:
+        check_integers(self, 1, batch_size=batch_size)
+        check_integers(self, 0, seed=seed, step=step)
+        check_choice(self, SPLITS, split=split)
+
+
+@dataclass(frozen=True)
+class FiniteTask(Task):
+    """A task with a fixed number of examples; a subclass implements `arrays`.
+
+    `batch` goes through `"train"` in a new random order every epoch and through the other splits
+    in the order of `arrays`, over and over. The last batch of an epoch holds what is left.
+    """
+
+    def arrays(self, split: str = "train") -> Arrays:
+        """All examples of a split, in their fixed order."""
+        raise NotImplementedError
+
+    def steps_per_epoch(self, batch_size: int, split: str = "train") -> int:
+        """Number of batches that go once through a split."""
+        return math.ceil(len(self.arrays(split)["inputs"]) / batch_size)
+
+    def batch(self, batch_size: int, seed: int, step: int, split: str = "train") -> Arrays:
+        self._check_batch(batch_size, seed, step, split)
+        arrays = self.arrays(split)
+        epoch, position = divmod(step, self.steps_per_epoch(batch_size, split))
+        order = np.arange(len(arrays["inputs"]))
+        if split == "train":
+            np.random.default_rng([seed, SPLITS.index(split), epoch]).shuffle(order)
+        chosen = order[position * batch_size : (position + 1) * batch_size]
+        return {name: values[chosen] for name, values in arrays.items()}
