@@ -17,12 +17,10 @@ def tree(tmp_path):
 @pytest.fixture
 def run_tiny(tree, monkeypatch, capsys):
     """Runs `python -m papers.tiny` in this process: exit code, output, errors."""
-    from common.reproduce import runner
 
     monkeypatch.chdir(tree.root)
     monkeypatch.setattr(papers, "__path__", [str(tree.root / "papers")])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    monkeypatch.setattr(runner, "_make_deterministic", lambda: None)  # it cannot be undone
 
     def forget():
         for name in [name for name in sys.modules if name.startswith("papers.tiny")]:

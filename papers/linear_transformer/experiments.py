@@ -1,0 +1,172 @@
+"""The paper's experiments: duplication, time against length, generation."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from common.layers import SoftmaxAttention
+from common.reproduce import Run
+from common.reproduce.timing import compiled, exponent, measure
+from common.tasks import SequenceDuplication
+from papers.linear_transformer.layers import LinearAttention
+from papers.linear_transformer.model import LinearTransformer
+
+
+def duplication(
+    run: Run,
+    *,
+    attention: str,
+    length: int,
+    units: int,
+    num_layers: int,
+    num_heads: int,
+    batch_size: int,
+    steps: int,
+    drop_at: int,
+    test_size: int,
+) -> dict[str, float]:
+    """Trains on sequence duplication (section 4.1.1) and scores the copied half.
+
+    Learning rate 1e-3, then 1e-4 from update `drop_at` on, as in the paper.
+    """
+    task = SequenceDuplication(length=length)
+    model = LinearTransformer(
+        task.symbols + 1, units, num_layers, num_heads, max_length=length, attention=attention
+    )
+    rate = keras.optimizers.schedules.PiecewiseConstantDecay([drop_at], [1e-3, 1e-4])
+    model.compile(
+        keras.optimizers.Adam(rate, global_clipnorm=1.0),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    # Without the separator, whose place no model can predict: a perfect copy scores 0 and 1.
+    scored = SequenceDuplication(length=length, score_separator=False)
+    test = scored.batch(test_size, run.seed, 0, split="test")
+
+    def batches(step):
+        batch = task.batch(batch_size, run.seed, step)
+        return batch["inputs"], batch["targets"], batch["weights"]
+
+    def evaluate():
+        logits = model.predict(test["inputs"], batch_size=batch_size, verbose=0)
+        logits = logits - logits.max(-1, keepdims=True)
+        log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+        nats = -np.take_along_axis(log_p, test["targets"][..., None], -1)[..., 0]
+        right = logits.argmax(-1) == test["targets"]
+        weights = test["weights"]
+        return {
+            "copy_loss": float((nats * weights).sum() / weights.sum()),
+            "copy_accuracy": float((right * weights).sum() / weights.sum()),
+        }
+
+    row = run.train(model, batches, steps=steps, evaluate=evaluate, eval_every=max(1, steps // 10))
+    return {name: row[name] for name in ("copy_loss", "copy_accuracy")}
+
+
+def scaling(
+    run: Run, *, attention: str, lengths: list[int], units: int, num_heads: int, samples: int
+) -> dict[str, float]:
+    """Forward and backward time of one attention layer against the length (section 4.1.2)."""
+    functions = {}
+    for length in lengths:
+        layer = make_attention(attention, units, num_heads, length)
+        functions[str(length)] = forward_and_backward(layer, length, units, run.seed)
+    timings = measure(functions, samples=samples)
+    seconds = [timings[str(length)].median for length in lengths]
+    for length, value in zip(lengths, seconds, strict=True):
+        run.log(step=length, milliseconds=1e3 * value)
+    # The slope over the longer half, where constant costs no longer hide it.
+    half = len(lengths) // 2
+    return {
+        "exponent": exponent(lengths[half:], seconds[half:]),
+        "milliseconds": 1e3 * seconds[-1],
+        "first_milliseconds": 1e3 * seconds[0],
+    }
+
+
+def make_attention(attention: str, units: int, num_heads: int, length: int):
+    """A linear or softmax attention layer for sequences of `length`."""
+    if attention == "linear":
+        return LinearAttention(units, num_heads)
+    return SoftmaxAttention(units, num_heads, window=length)
+
+
+def forward_and_backward(layer, length: int, units: int, seed: int):
+    """A function without arguments: the layer's gradient, one sequence, fixed upstream gradient."""
+    rng = np.random.default_rng(seed)
+    inputs, upstream = rng.standard_normal((2, 1, length, units)).astype("float32")
+    layer.build((1, length, units))
+
+    def loss(inputs):
+        return ops.sum(layer(inputs) * upstream)
+
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        def gradients(inputs):
+            with tf.GradientTape() as tape:
+                tape.watch(inputs)
+                value = loss(inputs)
+            return tape.gradient(value, [inputs, *layer.trainable_variables])
+
+    elif backend == "jax":
+        import jax
+
+        gradients = jax.grad(loss)
+    else:
+
+        def gradients(inputs):
+            inputs = inputs.detach().requires_grad_()
+            loss(inputs).backward()
+            return inputs.grad
+
+    function, inputs = compiled(gradients, jit_compile=False), ops.convert_to_tensor(inputs)
+    return lambda: function(inputs)
+
+
+def generation(
+    run: Run,
+    *,
+    attention: str,
+    cached: bool,
+    length: int,
+    units: int,
+    num_layers: int,
+    num_heads: int,
+    batch_size: int,
+    samples: int,
+    points: int,
+) -> dict[str, float]:
+    """Sequences a second when generating `length` symbols greedily (section 4.2, supplement).
+
+    Cached and linear: the time of a step, at the first and at the last position, times the
+    length. Uncached: the whole prefix is computed again for every symbol; its time is measured at
+    `points` prefix lengths and summed up over all by linear interpolation.
+    """
+    vocabulary = 256
+    model = LinearTransformer(
+        vocabulary, units, num_layers, num_heads, max_length=length, attention=attention
+    )
+    model.build((batch_size, length))
+    symbols = np.zeros((batch_size, length), "int32")
+    if cached:
+        step = compiled(model.step)
+        state = model.get_initial_state(batch_size)
+        first = ops.convert_to_tensor(symbols[:, 0])
+        _, state = step(first, state)
+        late = {**state, "position": ops.convert_to_tensor(np.int32(length - 1))}
+        timings = measure(
+            {"early": lambda: step(first, state), "late": lambda: step(first, late)},
+            samples=samples,
+        )
+        seconds = length * (timings["early"].median + timings["late"].median) / 2
+        slowdown = timings["late"].median / timings["early"].median
+    else:
+        forward = compiled(lambda inputs: model(inputs)[:, -1])
+        prefixes = np.unique(np.geomspace(length // 16, length, points).round().astype(int))
+        inputs = {str(n): ops.convert_to_tensor(symbols[:, :n]) for n in prefixes}
+        timings = measure({n: (lambda x=x: forward(x)) for n, x in inputs.items()}, samples=samples)
+        medians = [timings[str(n)].median for n in prefixes]
+        seconds = float(np.interp(np.arange(1, length + 1), prefixes, medians).sum())
+        slowdown = medians[-1] / medians[0]
+    return {"sequences_per_second": batch_size / seconds, "slowdown": slowdown}

@@ -1,0 +1,238 @@
+"""Transformers are RNNs: what it declares."""
+
+from common.reproduce.spec import (
+    Claim,
+    Experiment,
+    LayerCase,
+    Paper,
+    Preset,
+    Quantity,
+    at_least,
+    at_most,
+    between,
+    within_absolute,
+)
+
+DUPLICATION = Experiment(
+    name="duplication",
+    description="Sequence duplication: linear attention reaches the loss of softmax attention",
+    trial="papers.linear_transformer.experiments:duplication",
+    variants={"linear": {"attention": "linear"}, "softmax": {"attention": "softmax"}},
+    presets={
+        "smoke": Preset(
+            settings={
+                "length": 16,
+                "units": 16,
+                "num_layers": 1,
+                "num_heads": 2,
+                "batch_size": 8,
+                "steps": 20,
+                "drop_at": 15,
+                "test_size": 16,
+            },
+            minutes=0.2,
+            scale="reduced",
+            reduces="Shows that the code runs.",
+        ),
+        "cpu": Preset(
+            settings={
+                "length": 64,
+                "units": 64,
+                "num_layers": 2,
+                "num_heads": 4,
+                "batch_size": 32,
+                "steps": 2500,
+                "drop_at": 1800,
+                "test_size": 256,
+            },
+            minutes=3,
+            scale="reduced",
+            reduces="Length 64 for 128, 2 layers of 4 heads for 4 of 8, batch 32 for 64, "
+            "2,500 updates.",
+        ),
+        "paper": Preset(
+            settings={
+                "length": 128,
+                "units": 256,
+                "num_layers": 4,
+                "num_heads": 8,
+                "batch_size": 64,
+                "steps": 10000,
+                "drop_at": 3000,
+                "test_size": 1024,
+            },
+            minutes=150,
+            scale="paper",
+        ),
+    },
+    metrics=("copy_loss", "copy_accuracy"),
+)
+
+SCALING = Experiment(
+    name="scaling",
+    description="Forward and backward time of one attention layer against its length",
+    trial="papers.linear_transformer.experiments:scaling",
+    variants={"linear": {"attention": "linear"}, "softmax": {"attention": "softmax"}},
+    presets={
+        "smoke": Preset(
+            settings={"lengths": [64, 128, 256], "units": 32, "num_heads": 2, "samples": 3},
+            minutes=0.2,
+            scale="reduced",
+            reduces="Shows that the code runs.",
+        ),
+        "cpu": Preset(
+            settings={
+                "lengths": [512, 1024, 2048, 4096, 8192],
+                "units": 128,
+                "num_heads": 2,
+                "samples": 10,
+            },
+            minutes=2,
+            scale="reduced",
+            reduces="Lengths to 2^13 for 2^16, 2 heads of 64, a CPU for a GTX 1080 Ti.",
+        ),
+        "paper": Preset(
+            settings={
+                "lengths": [512, 1024, 2048, 4096, 8192, 16384, 32768, 65536],
+                "units": 640,
+                "num_heads": 10,
+                "samples": 30,
+            },
+            minutes=10,
+            scale="paper",
+        ),
+    },
+    seeds=(0,),
+    metrics=("exponent", "milliseconds", "first_milliseconds"),
+)
+
+_SOFTMAX = {"attention": "softmax"}
+GENERATION = Experiment(
+    name="generation",
+    description="Sequences of 784 symbols generated a second: recurrent, KV-cached, uncached",
+    trial="papers.linear_transformer.experiments:generation",
+    variants={
+        "linear": {"attention": "linear", "cached": True},
+        "softmax-cached": {**_SOFTMAX, "cached": True},
+        "softmax-uncached": {**_SOFTMAX, "cached": False},
+    },
+    presets={
+        "smoke": Preset(
+            settings={
+                "length": 32,
+                "units": 32,
+                "num_layers": 1,
+                "num_heads": 2,
+                "batch_size": 2,
+                "samples": 3,
+                "points": 3,
+            },
+            minutes=0.2,
+            scale="reduced",
+            reduces="Shows that the code runs.",
+        ),
+        "cpu": Preset(
+            settings={
+                "length": 784,
+                "units": 256,
+                "num_layers": 8,
+                "num_heads": 8,
+                "batch_size": 16,
+                "samples": 10,
+                "points": 5,
+            },
+            minutes=3,
+            scale="reduced",
+            reduces="A CPU and batch 16 for a GPU and its largest batch; random weights.",
+        ),
+        "paper": Preset(
+            settings={
+                "length": 784,
+                "units": 256,
+                "num_layers": 8,
+                "num_heads": 8,
+                "batch_size": 512,
+                "samples": 10,
+                "points": 9,
+            },
+            minutes=10,
+            scale="paper",
+        ),
+    },
+    seeds=(0,),
+    metrics=("sequences_per_second", "slowdown"),
+)
+
+PAPER = Paper(
+    name="linear_transformer",
+    title="Transformers are RNNs: Fast Autoregressive Transformers with Linear Attention",
+    authors="Angelos Katharopoulos, Apoorv Vyas, Nikolaos Pappas, François Fleuret",
+    year=2020,
+    venue="ICML",
+    url="https://arxiv.org/abs/2006.16236",
+    layers=(
+        LayerCase(
+            name="linear-attention",
+            factory="papers.linear_transformer:LinearAttention",
+            config={"units": 6, "num_heads": 2, "key_dim": 4, "chunk_size": 16},
+            input_dim=3,
+            forms=("chunkwise", "parallel", "recurrent"),
+        ),
+    ),
+    experiments=(DUPLICATION, SCALING, GENERATION),
+    claims=(
+        Claim(
+            id="duplication-linear-accuracy",
+            experiment="duplication",
+            quantity=Quantity("linear", "copy_accuracy"),
+            accept=at_least(0.98),
+            reason="Figure 2 shows convergence to a loss near 0, no accuracy: 98 % of the symbols "
+            "copied is a loss near 0.",
+        ),
+        Claim(
+            id="duplication-softmax-accuracy",
+            experiment="duplication",
+            quantity=Quantity("softmax", "copy_accuracy"),
+            accept=at_least(0.98),
+            reason="As for linear attention.",
+        ),
+        Claim(
+            id="duplication-linear-loss",
+            experiment="duplication",
+            quantity=Quantity("linear", "copy_loss"),
+            accept=at_most(0.05),
+            reason="The curves of figure 2 meet near 0; 0.05 of ln 10 = 2.30 nats for a guess.",
+        ),
+        Claim(
+            id="scaling-linear",
+            experiment="scaling",
+            quantity=Quantity("linear", "exponent"),
+            accept=within_absolute(0.1),
+            reason="O(N): the issue asks for at most 1.1; constant costs pull it below 1.",
+        ),
+        Claim(
+            id="scaling-softmax",
+            experiment="scaling",
+            quantity=Quantity("softmax", "exponent"),
+            accept=between(1.7, 2.3),
+            reason="O(N^2), less the linear cost of the projections at the shorter lengths.",
+        ),
+        Claim(
+            id="generation-linear-to-cached",
+            experiment="generation",
+            quantity=Quantity("linear", "sequences_per_second"),
+            relative_to=Quantity("softmax-cached", "sequences_per_second"),
+            accept=between(9.0, 38.0),
+            reason="A ratio of GPU throughputs at the largest batch that fits: within a factor 2.",
+        ),
+        Claim(
+            id="generation-linear-to-uncached",
+            experiment="generation",
+            quantity=Quantity("linear", "sequences_per_second"),
+            relative_to=Quantity("softmax-uncached", "sequences_per_second"),
+            accept=at_least(),
+            reason="The paper's baseline computes the whole prefix again for every symbol.",
+        ),
+    ),
+    default_experiment="duplication",
+)
