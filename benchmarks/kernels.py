@@ -87,17 +87,13 @@ def measure(section: str, competitors: list[Competitor], options: Options) -> li
             start = time.perf_counter()
             c.run()
             samples[c].append(time.perf_counter() - start)
-    return [
-        Timing(
-            section,
-            c.name,
-            c.length,
-            *(float(1e3 * np.quantile(samples[c], q)) for q in (0.5, 0.2, 0.8)),
-            len(samples[c]),
-            compile_s[c],
+    timings = []
+    for c in competitors:
+        median, p20, p80 = (float(1e3 * np.quantile(samples[c], q)) for q in (0.5, 0.2, 0.8))
+        timings.append(
+            Timing(section, c.name, c.length, median, p20, p80, len(samples[c]), compile_s[c])
         )
-        for c in competitors
-    ]
+    return timings
 
 
 def forward_backward(name: str, f, args: list[np.ndarray], length: int, jit: bool) -> Competitor:
@@ -259,19 +255,24 @@ def scaling_section(lengths: tuple[int, ...]) -> list[Competitor]:
         ("fft lti", first(lti.fft_lti), lti_inputs),
     ]
     return [
-        forward_backward(name, f, inputs(length), length, jit=False)
+        competitor
         for name, f, inputs in cases
         for length in lengths
+        for competitor in both_modes(name, f, inputs(length), length)
     ]
 
 
 def exponents(timings: list[Timing]) -> dict[str, float]:
-    """The slope of log time against log T of every form timed at several lengths."""
-    return {
-        name: float(np.polyfit(*np.log([(t.length, t.median) for t in group]).T, 1)[0])
-        for name in dict.fromkeys(t.name for t in timings)
-        if len(group := [t for t in timings if t.name == name]) > 1
-    }
+    """The slope of log time against log T of each form."""
+    slopes = {}
+    for name in dict.fromkeys(t.name for t in timings):
+        group = [t for t in timings if t.name == name]
+        log_length, log_time = (
+            np.log([t.length for t in group]),
+            np.log([t.median for t in group]),
+        )
+        slopes[name] = float(np.polyfit(log_length, log_time, 1)[0])
+    return slopes
 
 
 def show(section: str, timings: list[Timing], console: Console) -> None:
