@@ -18,7 +18,7 @@ def frozen_split(
     for. It lies in `data_dir/frozen_task/<config>/<version>` as array_record files, where the
     config is named after the task, its settings, the split, the size and the seed, and the version
     is `task.VERSION`, so that different data never share a directory. It appears there whole or
-    not at all, also when several processes prepare it at once. TensorFlow is not needed.
+    not at all, also when several processes prepare it at once. TensorFlow is not imported.
 
     Args:
         task: The task.

@@ -1,5 +1,6 @@
 """Handwritten digits, one pixel at a time: sequential and permuted sequential MNIST."""
 
+import contextlib
 import functools
 import threading
 import urllib.error
@@ -74,7 +75,8 @@ class SequentialMNIST(FiniteTask):
 def _arrays(task: SequentialMNIST, split: str) -> Arrays:
     images, labels = _load(SPLITS[split], task.data_dir)
     pixels = images.reshape(len(images), PIXELS)[:, task.order, None]
-    arrays = {"inputs": pixels.astype(np.float32) / 255, "targets": labels.astype(np.int32)}
+    inputs = np.divide(pixels, 255, dtype=np.float32)
+    arrays = {"inputs": inputs, "targets": labels.astype(np.int32)}
     for values in arrays.values():
         values.setflags(write=False)  # they are shared
     return arrays
@@ -126,4 +128,6 @@ def _keep_tensorflow_off_the_gpu() -> None:
     if keras.backend.backend() != "tensorflow":
         import tensorflow as tf
 
-        tf.config.set_visible_devices([], "GPU")
+        # Once TensorFlow has begun, which devices it sees is settled.
+        with contextlib.suppress(RuntimeError):
+            tf.config.set_visible_devices([], "GPU")
