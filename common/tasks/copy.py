@@ -49,9 +49,7 @@ class Copy(Task):
         check_padding(self, self.pad, self.shared_length)
 
     def sample(self, rng: np.random.Generator, batch_size: int, split: str) -> Arrays:
-        length = draw_lengths(
-            rng, self.min_length, self.max_length, batch_size, self.shared_length
-        )
+        length = draw_lengths(rng, self.min_length, self.max_length, batch_size, self.shared_length)
         longest = self.max_length if self.pad else int(length.max())
         vectors = draw_bits(rng, batch_size, longest, self.bits)
         time = np.arange(2 * longest + 1)[None, :]

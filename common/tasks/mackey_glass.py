@@ -60,9 +60,7 @@ class MackeyGlass(FiniteTask):
         )
         check_integers(self, 0, washout=self.washout, data_seed=self.data_seed)
         if self.series % 4:
-            raise ValueError(
-                f"MackeyGlass: `series` must be a multiple of 4; got {self.series!r}."
-            )
+            raise ValueError(f"MackeyGlass: `series` must be a multiple of 4; got {self.series!r}.")
 
     def arrays(self, split: str = "train") -> Arrays:
         check_choice(self, ("train", "validation", "test"), split=split)

@@ -73,9 +73,7 @@ class FrozenTask(tfds.core.GeneratorBasedBuilder):
     def _info(self) -> tfds.core.DatasetInfo:
         features = {
             # Raw bytes: exact for every dtype, and far faster than lists of numbers.
-            name: tfds.features.Tensor(
-                shape=values.shape[1:], dtype=values.dtype, encoding="bytes"
-            )
+            name: tfds.features.Tensor(shape=values.shape[1:], dtype=values.dtype, encoding="bytes")
             for name, values in self._arrays.items()
         }
         return tfds.core.DatasetInfo(
