@@ -13,8 +13,8 @@ class SequenceDuplication(Task):
 
     Katharopoulos et al. 2020, section 4.1.1, with the settings of the authors' `causal-copy`:
     n is uniform from `length // 4` to `(length - 1) // 2 - 1`, zeros fill up the rest, and the
-    target is the next token. They also score the step before the separator, which no model can
-    predict since n is random: accuracy then stays about one step short of 1. A batch holds:
+    target is the next token. They also score the step before the separator; no earlier step is
+    scored, so the separator can be guessed there and a perfect loss is 0. A batch holds:
 
     - `"inputs"`: int32 `(B, length)`; 0 separates and pads, symbols are 1 to `symbols`.
     - `"targets"`: int32 `(B, length)`, the inputs one step earlier.

@@ -1,6 +1,7 @@
 """The transformer of the paper: one block, whose attention is linear or softmax."""
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from common.layers import SequenceLayer, SoftmaxAttention
@@ -9,12 +10,23 @@ from papers.linear_transformer.layers import LinearAttention
 ATTENTIONS = ("linear", "softmax")
 
 
+def sinusoids(length: int, width: int) -> np.ndarray:
+    """Sinusoidal positions `(length, width)`, sines and cosines in turn (Vaswani et al. 2017)."""
+    rates = np.exp(-np.log(1e4) * np.arange(0, width, 2) / width)
+    angles = np.arange(length)[:, None] * rates
+    return (
+        np.stack([np.sin(angles), np.cos(angles)], -1)
+        .reshape(length, -1)[:, :width]
+        .astype("float32")
+    )
+
+
 @keras.saving.register_keras_serializable(package="papers")
 class TransformerBlock(layers.Layer):
     """Attention and a two-layer network, each with a residual connection and a norm after it.
 
-    `y = norm(x + attention(x))`, then `norm(y + W_2 gelu(W_1 y))` (eq. 1), the norms after the
-    sums as in the authors' `TransformerEncoderLayer`.
+    `y = norm(x + attention(x))`, then `norm(y + W_2 relu(W_1 y))` (eq. 1), the norms after the
+    sums as in the authors' encoder layer.
 
     Args:
         attention: A `SequenceLayer` whose output is as wide as its input.
@@ -27,7 +39,7 @@ class TransformerBlock(layers.Layer):
         self.attention = attention
         self.hidden_units = hidden_units
         self.attention_norm = layers.LayerNormalization(epsilon=1e-5, dtype=self.dtype_policy)
-        self.expand = layers.Dense(hidden_units, activation="gelu", dtype=self.dtype_policy)
+        self.expand = layers.Dense(hidden_units, activation="relu", dtype=self.dtype_policy)
         self.contract = layers.Dense(attention.output_dim, dtype=self.dtype_policy)
         self.network_norm = layers.LayerNormalization(epsilon=1e-5, dtype=self.dtype_policy)
 
@@ -71,12 +83,15 @@ class TransformerBlock(layers.Layer):
 class LinearTransformer(keras.Model):
     """Autoregressive transformer over symbols, with linear or softmax attention.
 
+    As in the authors' experiments, half of the first block's input is the symbol's embedding and
+    half its sinusoidal position, side by side, and a last norm comes before the logits.
+
     Args:
         vocabulary: Number of symbols.
-        units: Width D.
+        units: Width D, even.
         num_layers: Number of blocks.
         num_heads: Heads of each attention.
-        max_length: Number of learned positions; also the window of softmax attention.
+        max_length: Number of positions; also the window of softmax attention.
         attention: `"linear"` or `"softmax"`.
         hidden_units: Width of the blocks' networks; `4 units` by default.
         form: Form of the attention layers.
@@ -112,6 +127,8 @@ class LinearTransformer(keras.Model):
         for name, value in (("vocabulary", vocabulary), ("num_layers", num_layers)):
             if value < 1:
                 raise ValueError(f"LinearTransformer: `{name}` must be positive; got {value!r}.")
+        if units < 2 or units % 2:
+            raise ValueError(f"LinearTransformer: `units` must be even; got {units!r}.")
         self.vocabulary = vocabulary
         self.units = units
         self.num_layers = num_layers
@@ -120,11 +137,12 @@ class LinearTransformer(keras.Model):
         self.attention = attention
         self.hidden_units = 4 * units if hidden_units is None else hidden_units
         self.form = form
-        self.symbols = layers.Embedding(vocabulary, units)
-        self.positions = layers.Embedding(max_length, units)
+        self.symbols = layers.Embedding(vocabulary, units // 2)
+        self.positions = sinusoids(max_length, units // 2)
         self.blocks = [
             TransformerBlock(self._attention(), self.hidden_units) for _ in range(num_layers)
         ]
+        self.norm = layers.LayerNormalization(epsilon=1e-5)
         # Logits and their loss stay float32 under mixed policies.
         self.head = layers.Dense(vocabulary, dtype="float32")
 
@@ -138,16 +156,21 @@ class LinearTransformer(keras.Model):
     def build(self, input_shape):
         hidden = (*input_shape, self.units)
         self.symbols.build(input_shape)
-        self.positions.build(input_shape)
         for block in self.blocks:
             block.build(hidden)
+        self.norm.build(hidden)
         self.head.build(hidden)
 
     def call(self, inputs, training=None):
-        hidden = self.symbols(inputs) + self.positions(ops.arange(ops.shape(inputs)[1]))
+        hidden = self._embed(inputs, self.positions[: ops.shape(inputs)[1]])
         for block in self.blocks:
             hidden = block(hidden, training=training)
-        return self.head(hidden)
+        return self.head(self.norm(hidden))
+
+    def _embed(self, inputs, positions):
+        symbols = self.symbols(inputs)
+        positions = ops.cast(positions, symbols.dtype)
+        return ops.concatenate([symbols, ops.broadcast_to(positions, ops.shape(symbols))], axis=-1)
 
     def get_initial_state(self, batch_size) -> dict:
         """The state before the first symbol: the blocks' states and the position, a scalar."""
@@ -167,12 +190,13 @@ class LinearTransformer(keras.Model):
         Returns:
             `(logits, state)`, the logits `(B, vocabulary)`.
         """
-        hidden = self.symbols(inputs) + self.positions(state["position"])
+        position = ops.take(ops.convert_to_tensor(self.positions), state["position"], axis=0)
+        hidden = self._embed(inputs, position)
         states = {}
         for i, block in enumerate(self.blocks):
             name = f"block_{i}"
             hidden, states[name] = block.step(hidden, state["blocks"][name])
-        return self.head(hidden), {"blocks": states, "position": state["position"] + 1}
+        return self.head(self.norm(hidden)), {"blocks": states, "position": state["position"] + 1}
 
     def get_config(self):
         return {

@@ -163,6 +163,28 @@ GENERATION = Experiment(
     metrics=("sequences_per_second", "slowdown"),
 )
 
+LATENCY = Experiment(
+    name="latency",
+    description="As generation, one sequence at a time on a CPU",
+    trial="papers.linear_transformer.experiments:generation",
+    variants=GENERATION.variants,
+    presets={
+        "smoke": GENERATION.presets["smoke"],
+        "cpu": Preset(
+            settings={**GENERATION.presets["cpu"].settings, "batch_size": 1},
+            minutes=3,
+            scale="paper",
+        ),
+        "paper": Preset(
+            settings={**GENERATION.presets["cpu"].settings, "batch_size": 1, "points": 9},
+            minutes=4,
+            scale="paper",
+        ),
+    },
+    seeds=(0,),
+    metrics=GENERATION.metrics,
+)
+
 PAPER = Paper(
     name="linear_transformer",
     title="Transformers are RNNs: Fast Autoregressive Transformers with Linear Attention",
@@ -179,7 +201,7 @@ PAPER = Paper(
             forms=("chunkwise", "parallel", "recurrent"),
         ),
     ),
-    experiments=(DUPLICATION, SCALING, GENERATION),
+    experiments=(DUPLICATION, SCALING, GENERATION, LATENCY),
     claims=(
         Claim(
             id="duplication-linear-accuracy",
@@ -232,6 +254,22 @@ PAPER = Paper(
             relative_to=Quantity("softmax-uncached", "sequences_per_second"),
             accept=at_least(),
             reason="The paper's baseline computes the whole prefix again for every symbol.",
+        ),
+        Claim(
+            id="mnist-stateful-linear-latency-ratio-cpu",
+            experiment="latency",
+            quantity=Quantity("linear", "sequences_per_second"),
+            relative_to=Quantity("softmax-cached", "sequences_per_second"),
+            accept=between(0.7, 2.7),
+            reason="The paper's CPU is not named: within a factor 2.",
+        ),
+        Claim(
+            id="mnist-softmax-linear-latency-ratio-cpu",
+            experiment="latency",
+            quantity=Quantity("linear", "sequences_per_second"),
+            relative_to=Quantity("softmax-uncached", "sequences_per_second"),
+            accept=between(6.6, 26.4),
+            reason="The paper's CPU is not named: within a factor 2.",
         ),
     ),
     default_experiment="duplication",

@@ -1,0 +1,100 @@
+"""The linear transformer: its layer re-derived in NumPy, its model, its training."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from common.tasks import SequenceDuplication
+from papers.linear_transformer import LinearAttention, LinearTransformer
+from papers.linear_transformer.model import sinusoids
+
+
+def array(x):
+    return ops.convert_to_numpy(x)
+
+
+@pytest.mark.parametrize("form", LinearAttention.forms)
+def test_attention_is_the_papers_equation_nine(form):
+    layer = LinearAttention(
+        6, num_heads=2, key_dim=3, value_dim=5, use_bias=True, form=form, dtype="float64"
+    )
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 9, 4))
+    layer.build(x.shape)
+    layer.set_weights([rng.standard_normal(w.shape) for w in layer.weights])
+    weights = dict(zip([w.name for w in layer.weights], layer.get_weights(), strict=True))
+
+    projected = x @ weights["kernel"] + weights["bias"]
+    q, k, v = np.split(projected, [6, 12], axis=-1)
+    phi = lambda a: np.where(a > 0, a + 1, np.exp(a))  # noqa: E731
+    heads = []
+    for h in range(2):
+        qh, kh, vh = phi(q[..., 3 * h : 3 * h + 3]), phi(k[..., 3 * h : 3 * h + 3]), v[..., 5 * h :]
+        out = np.zeros((2, 9, 5))
+        for i in range(9):
+            similarity = np.einsum("bk,bjk->bj", qh[:, i], kh[:, : i + 1])
+            weighted = np.einsum("bj,bjv->bv", similarity, vh[:, : i + 1, :5])
+            out[:, i] = weighted / (similarity.sum(-1, keepdims=True) + 1e-6)
+        heads.append(out)
+    want = np.concatenate(heads, -1) @ weights["output_kernel"] + weights["output_bias"]
+    np.testing.assert_allclose(array(layer(x)), want, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("attention", ["linear", "softmax"])
+def test_generating_step_by_step_equals_the_parallel_model(attention):
+    keras.utils.set_random_seed(1)
+    model = LinearTransformer(7, 8, num_layers=2, num_heads=2, max_length=12, attention=attention)
+    symbols = np.random.default_rng(0).integers(0, 7, (3, 12))
+    want = array(model(symbols))
+    state = model.get_initial_state(3)
+    for t in range(12):
+        logits, state = model.step(ops.convert_to_tensor(symbols[:, t]), state)
+        np.testing.assert_allclose(array(logits), want[:, t], atol=2e-5)
+
+
+def test_parameters_of_the_papers_model():
+    model = LinearTransformer(11, 256, num_layers=4, num_heads=8, max_length=128)
+    model.build((None, 128))
+    # A block: attention 4 (256^2 + 256), network 2 x 256 x 1024 + 1024 + 256, norms 4 x 256.
+    block = 4 * (256**2 + 256) + 2 * 256 * 1024 + 1024 + 256 + 4 * 256
+    assert model.count_params() == 11 * 128 + 4 * block + 2 * 256 + 256 * 11 + 11
+
+
+def test_positions_are_sinusoids():
+    table = sinusoids(5, 4)
+    np.testing.assert_allclose(table[3], [np.sin(3), np.cos(3), np.sin(0.03), np.cos(0.03)], 1e-6)
+
+
+@pytest.mark.parametrize("attention", ["linear", "softmax"])
+def test_learns_with_fit_and_survives_saving(attention, tmp_path):
+    keras.utils.set_random_seed(0)
+    task = SequenceDuplication(length=10, symbols=3)
+    model = LinearTransformer(4, 16, num_layers=1, num_heads=2, max_length=10, attention=attention)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(1e-2), loss)
+    batch = task.batch(64, seed=0, step=0)
+    history = model.fit(
+        batch["inputs"], batch["targets"], sample_weight=batch["weights"], epochs=15, verbose=0
+    ).history["loss"]
+    assert history[-1] < 0.7 * history[0]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(
+        loaded.predict(batch["inputs"], verbose=0), model.predict(batch["inputs"], verbose=0)
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"attention": "sparse"}, "attention.*sparse"),
+        ({"vocabulary": 0}, "vocabulary.*0"),
+        ({"units": 7}, "units.*7"),
+        ({"num_heads": 3}, "units.*num_heads.*3"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, message):
+    good = {"vocabulary": 4, "units": 8, "num_layers": 1, "num_heads": 2, "max_length": 8}
+    with pytest.raises(ValueError, match=message):
+        LinearTransformer(**{**good, **arguments})
