@@ -26,6 +26,7 @@ class Subject:
 
     @property
     def forms(self) -> tuple[str, ...]:
+        """The forms it offers, the fastest first."""
         return self.make().forms
 
     def layer(self, form: str = "recurrent", dtype: str = FLOAT64, seed: int = 0) -> SequenceLayer:
