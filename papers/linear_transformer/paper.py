@@ -36,19 +36,19 @@ DUPLICATION = Experiment(
         ),
         "cpu": Preset(
             settings={
-                "length": 64,
+                "length": 48,
                 "units": 64,
                 "num_layers": 2,
                 "num_heads": 4,
                 "batch_size": 32,
-                "steps": 2500,
-                "drop_at": 1800,
+                "steps": 3500,
+                "drop_at": 2500,
                 "test_size": 256,
             },
             minutes=3,
             scale="reduced",
-            reduces="Length 64 for 128, 2 layers of 4 heads for 4 of 8, batch 32 for 64, "
-            "2,500 updates.",
+            reduces="Length 48 for 128, 2 layers of 4 heads and width 64 for 4 of 8 and "
+            "256, batch 32 for 64, 3,500 updates for 10,000.",
         ),
         "paper": Preset(
             settings={
