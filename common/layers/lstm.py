@@ -5,6 +5,7 @@ from keras import ops
 
 from common.layers.sequence_layer import SequenceLayer, check_positive
 from common.layers.state import StateSpec
+from common.ops.scan import swap_batch_and_time
 
 
 def lstm_cell(gates, cell):
@@ -17,12 +18,10 @@ def lstm_cell(gates, cell):
     Returns:
         `(hidden, cell)`, both `(B, units)` in the state dtype.
     """
-    # One sigmoid over three adjacent gates costs a third of three.
-    units = cell.shape[-1]
-    gates = ops.cast(gates, cell.dtype)
-    inputs, forget, output = ops.split(ops.sigmoid(gates[:, : 3 * units]), 3, axis=-1)
-    cell = forget * cell + inputs * ops.tanh(gates[:, 3 * units :])  # c = f c + i g
-    return output * ops.tanh(cell), cell  # h = o tanh(c)
+    # Split, not sliced: the gradient of a split is one concatenation.
+    inputs, forget, output, update = ops.split(ops.cast(gates, cell.dtype), 4, axis=-1)
+    cell = ops.sigmoid(forget) * cell + ops.sigmoid(inputs) * ops.tanh(update)  # c = f c + i g
+    return ops.sigmoid(output) * ops.tanh(cell), cell  # h = o tanh(c)
 
 
 @keras.saving.register_keras_serializable(package="papers")
@@ -64,7 +63,11 @@ class LSTM(SequenceLayer):
         return {"hidden": StateSpec((self.units,)), "cell": StateSpec((self.units,))}
 
     def features(self, inputs, training=None):
-        return ops.matmul(inputs, self.cast(self.kernel)) + self.cast(self.bias)
+        # Time first, as the loop takes it: the compiler cancels the second transposition against
+        # the loop's, and the wide gates are never transposed.
+        inputs = swap_batch_and_time(inputs)
+        gates = ops.matmul(inputs, self.cast(self.kernel)) + self.cast(self.bias)
+        return swap_batch_and_time(gates)
 
     def recur(self, features, state):
         hidden = self.cast(state["hidden"])

@@ -74,7 +74,7 @@ def _tf_scan(body: Body, initial: Nest, xs: Nest) -> tuple[Nest, Nest]:
         )
         # The loop wants every carry as precisely shaped as it came in.
         flat_carry = [
-            tf.ensure_shape(new, old.shape)
+            new if new.shape.as_list() == old.shape.as_list() else tf.ensure_shape(new, old.shape)
             for new, old in zip(tree.flatten(carry), flat_initial, strict=True)
         ]
         return flat_carry, y

@@ -56,7 +56,7 @@ class FastWeightAttention(MultiHead):
             not a positive integer.
     """
 
-    forms = ("chunkwise", "parallel", "recurrent")
+    forms: tuple[str, ...] = ("chunkwise", "parallel", "recurrent")
 
     def __init__(
         self,
