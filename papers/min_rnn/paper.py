@@ -1,0 +1,201 @@
+"""Were RNNs all we needed?: what it declares."""
+
+from common.reproduce.spec import (
+    Claim,
+    Experiment,
+    LayerCase,
+    Paper,
+    Preset,
+    Quantity,
+    at_least,
+    within_absolute,
+    within_relative,
+)
+
+_SMOKE = "Shows that the code runs."
+_CELLS = ("mingru", "minlstm")
+
+PARAMETERS = Experiment(
+    name="parameters",
+    description="Parameters relative to GRU and LSTM at state expansions 1 to 4",
+    trial="papers.min_rnn.experiments:parameters",
+    variants={
+        f"{cell}-expansion{expansion}": {"cell": cell, "expansion": expansion}
+        for cell in _CELLS
+        for expansion in (1, 2, 3, 4)
+    },
+    presets={
+        "smoke": Preset(settings={"units": 8}, minutes=0.1, scale="reduced", reduces=_SMOKE),
+        "cpu": Preset(settings={"units": 64}, minutes=0.1, scale="paper"),
+        "paper": Preset(settings={"units": 64}, minutes=0.1, scale="paper"),
+    },
+    seeds=(0,),
+    metrics=("fraction",),
+)
+
+TRAINING_TIME = Experiment(
+    name="training_time",
+    description="Training time of keras.layers.GRU and LSTM over minGRU's and minLSTM's",
+    trial="papers.min_rnn.experiments:training_time",
+    variants={cell: {"cell": cell} for cell in _CELLS},
+    presets={
+        "smoke": Preset(
+            settings={"lengths": [16, 32, 64], "units": 8, "batch_tokens": 256, "samples": 3},
+            minutes=0.2,
+            scale="reduced",
+            reduces=_SMOKE,
+        ),
+        "cpu": Preset(
+            settings={
+                "lengths": [64, 512, 4096],
+                "units": 64,
+                "batch_tokens": 32768,
+                "samples": 10,
+            },
+            minutes=1.5,
+            scale="reduced",
+            reduces="A 2-core CPU for a T4 GPU; 8 sequences of 4096 for 64; the baseline is a "
+            "compiled loop.",
+        ),
+        "paper": Preset(
+            settings={
+                "lengths": [64, 512, 4096],
+                "units": 64,
+                "batch_tokens": 262144,
+                "samples": 30,
+            },
+            minutes=5,
+            scale="paper",
+        ),
+    },
+    seeds=(0,),
+    metrics=("first_ratio", "middle_ratio", "last_ratio"),
+)
+
+SELECTIVE_COPYING = Experiment(
+    name="selective_copying",
+    description="Selective copying with 1, 2 and 3 layers",
+    trial="papers.min_rnn.experiments:selective_copying",
+    variants={
+        f"{cell}-layers{layers}": {"cell": cell, "num_layers": layers}
+        for cell in _CELLS
+        for layers in (1, 2, 3)
+    },
+    presets={
+        "smoke": Preset(
+            settings={
+                "length": 12,
+                "num_tokens": 2,
+                "units": 8,
+                "expansion": 2,
+                "batch_size": 8,
+                "learning_rate": 3e-3,
+                "steps": 10,
+                "test_size": 16,
+            },
+            minutes=0.1,
+            scale="reduced",
+            reduces=_SMOKE,
+        ),
+        "cpu": Preset(
+            settings={
+                "length": 32,
+                "num_tokens": 4,
+                "units": 64,
+                "expansion": 2,
+                "batch_size": 32,
+                "learning_rate": 3e-3,
+                "steps": 4000,
+                "test_size": 512,
+            },
+            minutes=1.5,
+            scale="reduced",
+            reduces="4 tokens in 32 for 16 in 4096, expansion 2 for 6, batch 32 for 64, 4,000 "
+            "updates at 3e-3 for 400,000 at 3e-4.",
+        ),
+        "paper": Preset(
+            settings={
+                "length": 4096,
+                "num_tokens": 16,
+                "units": 64,
+                "expansion": 6,
+                "batch_size": 64,
+                "learning_rate": 3e-4,
+                "steps": 400_000,
+                "test_size": 12800,
+            },
+            minutes=60_000,
+            scale="paper",
+        ),
+    },
+    metrics=("accuracy", "sequence_accuracy"),
+)
+
+
+def _parameter_claims() -> tuple[Claim, ...]:
+    return tuple(
+        Claim(
+            id=f"parameters-{variant}",
+            experiment="parameters",
+            quantity=Quantity(variant, "fraction"),
+            accept=within_absolute(0.005),
+            reason="The paper prints whole percents.",
+        )
+        for variant in PARAMETERS.variants
+    )
+
+
+def _time_claims() -> tuple[Claim, ...]:
+    return tuple(
+        Claim(
+            id=f"speed-{cell}-t{length}",
+            experiment="training_time",
+            quantity=Quantity(cell, metric),
+            accept=within_relative(0.5),
+            reason="A ratio of two implementations on other hardware: within a half.",
+        )
+        for cell in _CELLS
+        for length, metric in ((512, "middle_ratio"), (4096, "last_ratio"))
+    )
+
+
+PAPER = Paper(
+    name="min_rnn",
+    title="Were RNNs All We Needed?",
+    authors="Leo Feng, Frederick Tung, Mohamed Osama Ahmed, Yoshua Bengio, Hossein Hajimirsadeghi",
+    year=2024,
+    venue="arXiv",
+    url="https://arxiv.org/abs/2410.01201",
+    layers=(
+        LayerCase(
+            name="mingru",
+            factory="papers.min_rnn:MinGRU",
+            config={"units": 5, "learned_initial_state": True},
+            input_dim=3,
+            forms=("chunkwise", "parallel", "recurrent"),
+        ),
+        LayerCase(
+            name="minlstm",
+            factory="papers.min_rnn:MinLSTM",
+            config={"units": 5, "positive": False, "forget_bias": 3.0},
+            input_dim=3,
+            forms=("chunkwise", "recurrent"),
+        ),
+    ),
+    experiments=(SELECTIVE_COPYING, PARAMETERS, TRAINING_TIME),
+    claims=(
+        *(
+            Claim(
+                id=f"selective-copying-{cell}",
+                experiment="selective_copying",
+                quantity=Quantity(f"{cell}-layers3", "accuracy"),
+                accept=at_least(95.0),
+                reason="Solved; the paper's spreads over seeds are 0.2 and 2.8.",
+            )
+            for cell in _CELLS
+        ),
+        *_parameter_claims(),
+        *_time_claims(),
+    ),
+    default_experiment="selective_copying",
+)
