@@ -36,9 +36,12 @@ def test_explicit_build_equals_lazy_build(subject):
 def test_step_builds_too(subject):
     layer = subject.make()
     inputs = inputs_of(subject)
-    outputs, state = layer.step(inputs[:, 0], layer.get_initial_state(2))
+    # A learned initial state exists once the layer is built.
+    state = subject.layer("recurrent", "float32").get_initial_state(2)
+    outputs, _ = layer.step(inputs[:, 0], state)
     assert tuple(outputs.shape) == (2, layer.output_dim)
-    np.testing.assert_allclose(array(layer(inputs[:, :1]))[:, 0], array(outputs), atol=1e-5)
+    want = layer(inputs[:, :1], initial_state=state)
+    np.testing.assert_allclose(array(want)[:, 0], array(outputs), atol=1e-5)
 
 
 @for_each
