@@ -90,13 +90,13 @@ MACKEY_GLASS = Experiment(
             settings={
                 "series": 128,
                 "length": 5000,
-                "crop": 250,
+                "crop": 400,
                 "updates": 500,
                 "eval_every": 25,
             },
             minutes=3,
             scale="reduced",
-            reduces="An update is on 250 steps for 5,000; validated every 25 updates.",
+            reduces="An update is on 400 steps for 5,000; validated every 25 updates.",
         ),
         "paper": Preset(
             settings={
