@@ -35,35 +35,39 @@ class LegendreMemory(SequenceLayer):
     Args:
         order: Components d of a memory.
         theta: Length of the window in steps.
+        channels: Width D of the input.
         **kwargs: Arguments of `SequenceLayer`.
 
     Returns:
         The memories side by side, `(B, T, D order)`.
 
     Raises:
-        ValueError: if `order` is not a positive integer, or `theta` below 1.
+        ValueError: if `order` or `channels` is not a positive integer, `theta` is below 1, or the
+            input has another width.
     """
 
     forms = ("parallel", "recurrent")
 
-    def __init__(self, order: int, theta: float, **kwargs):
+    def __init__(self, order: int, theta: float, channels: int = 1, **kwargs):
         super().__init__(**kwargs)
-        check_positive(self, order=order)
+        check_positive(self, order=order, channels=channels)
         _check_theta(self, theta)
         self.order = order
         self.theta = theta
+        self.channels = channels
         self._a, self._b = discretised_system(order, theta)
 
     def build(self, input_shape):
         super().build(input_shape)
-        self.channels = input_shape[-1]
+        if input_shape[-1] != self.channels:
+            raise ValueError(
+                f"LegendreMemory: `inputs` must have as many features as `channels`, "
+                f"{self.channels}; got shape {tuple(input_shape)}."
+            )
 
     @property
     def output_dim(self) -> int:
         return self.channels * self.order
-
-    def compute_output_shape(self, input_shape):
-        return (*input_shape[:2], input_shape[-1] * self.order)
 
     def state_spec(self) -> dict:
         return {"memory": StateSpec((self.channels, self.order))}
@@ -78,9 +82,11 @@ class LegendreMemory(SequenceLayer):
         return memory, {"memory": memory}
 
     def recurrent(self, features, state, initial, mask, reset):
+        a, b = self._system()
         memories, final = recurrent_lti(
             features,
-            *self._system(),
+            a,
+            b,
             state["memory"],
             initial=initial["memory"],
             mask=mask,
@@ -112,10 +118,15 @@ class LegendreMemory(SequenceLayer):
         return 2 * square * powers + 12 * self.order**3
 
     def _system(self):
-        return (ops.convert_to_tensor(x, self.state_dtype) for x in (self._a, self._b))
+        return tuple(ops.convert_to_tensor(x, self.state_dtype) for x in (self._a, self._b))
 
     def get_config(self):
-        return {**super().get_config(), "order": self.order, "theta": self.theta}
+        return {
+            **super().get_config(),
+            "order": self.order,
+            "theta": self.theta,
+            "channels": self.channels,
+        }
 
 
 def _forget(memories, a, state, mask, reset):
@@ -141,7 +152,7 @@ def _forget(memories, a, state, mask, reset):
     old = zero_unless(expand_like(last > 0, old), old)
     power = ops.transpose(a)
     for bit in range(length.bit_length() if isinstance(length, int) else _MOST_BITS):
-        chosen = expand_like((count >> bit) % 2 == 1, old)
+        chosen = expand_like(ops.bitwise_and(count, 2**bit) > 0, old)
         old = ops.where(chosen, ops.matmul(old, power), old)
         power = ops.matmul(power, power)
     return memories - old
@@ -304,9 +315,11 @@ class LMU(SequenceLayer):
         return steps + 2 * (width + state) * self.order * self.units
 
     def get_config(self):
-        names = ("input_encoders", "hidden_encoders", "memory_encoders")
-        names += ("input_kernel", "hidden_kernel", "memory_kernel")
-        chosen = {f"{name}_initializer": getattr(self, f"{name}_initializer") for name in names}
+        names = [
+            f"{kind}_{part}_initializer"
+            for part in ("encoders", "kernel")
+            for kind in ("input", "hidden", "memory")
+        ]
         return {
             **super().get_config(),
             "units": self.units,
@@ -314,5 +327,5 @@ class LMU(SequenceLayer):
             "theta": self.theta,
             "activation": self.activation,
             "use_bias": self.use_bias,
-            **{name: initializers.serialize(value) for name, value in chosen.items()},
+            **{name: initializers.serialize(getattr(self, name)) for name in names},
         }

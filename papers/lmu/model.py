@@ -53,7 +53,8 @@ class LMUModel(keras.Model):
 
     def build(self, input_shape):
         for layer in self.recurrent:
-            layer.build(input_shape)
+            if not layer.built:  # a deserialised layer is
+                layer.build(input_shape)
             input_shape = (*input_shape[:2], layer.output_dim)
         self.head.build(input_shape)
 

@@ -257,7 +257,7 @@ PAPER = Paper(
         LayerCase(
             name="memory",
             factory="papers.lmu:LegendreMemory",
-            config={"order": 6, "theta": 10.0},
+            config={"order": 6, "theta": 10.0, "channels": 2},
             input_dim=2,
             forms=("parallel", "recurrent"),
         ),

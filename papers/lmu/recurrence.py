@@ -51,59 +51,32 @@ def lmu_scan(features, state, transition, units: int, activation: str, mask=None
     Returns:
         The states after all steps, `(B, T, n + d)`.
     """
-    marks = {"mask": mask, "reset": reset}
+    given = {"mask": mask, "reset": reset}
     marks = {
         name: ops.cast(expand_like(flags, features), features.dtype)
-        for name, flags in marks.items()
+        for name, flags in given.items()
         if flags is not None
     }
-    padding = [0] * len(marks)
-
-    def step(state, features, *flags):
-        flags = dict(zip(marks, flags, strict=True))
-        if "reset" in flags:
-            state = zero_unless(flags["reset"] == 0, state)
-        new = advance(features, state, transition, units, activation)
-        if "mask" in flags:
-            new = ops.where(flags["mask"] == 0, state, new)
-        return new, new
 
     @ops.custom_gradient
     def differentiable(features, state, transition):
-        _, states = time_loop(step, state, (features, *marks.values()), padding=(0, *padding))
+        def step(state, features, *columns):
+            now = dict(zip(marks, columns, strict=True))
+            state = _unless_reset(state, now)
+            new = advance(features, state, transition, units, activation)
+            if "mask" in now:
+                new = ops.where(now["mask"] == 0, state, new)
+            return new, new
+
+        padding = (0,) * (1 + len(marks))
+        _, states = time_loop(step, state, (features, *marks.values()), padding)
 
         def grad(*args, upstream=None):
-            return adjoint(args[0] if upstream is None else upstream)
-
-        def adjoint(upstream):
+            upstream = args[0] if upstream is None else upstream
             slopes = ACTIVATIONS[activation][1](states[..., :units])
-            slopes = ops.concatenate([slopes, ops.ones_like(states[..., units:])], axis=-1)
-            transposed = ops.transpose(transition)
-
-            def backward(carry, upstream, slopes, *flags):
-                flags = dict(zip(marks, flags, strict=True))
-                total = carry + upstream  # dL/ds_t
-                taken = zero_unless(flags["mask"] != 0, total) if "mask" in flags else total
-                d_update = taken * slopes
-                carry = ops.matmul(d_update, transposed)
-                memory = ops.concatenate(
-                    [ops.zeros_like(taken[:, :units]), taken[:, units:]], axis=-1
-                )
-                carry = carry + memory + (total - taken)
-                if "reset" in flags:
-                    carry = zero_unless(flags["reset"] == 0, carry)
-                return carry, d_update
-
-            d_state, d_features = time_loop(
-                backward,
-                ops.zeros_like(state),
-                (upstream, slopes, *marks.values()),
-                padding=(0, 0, *padding),
-                reverse=True,
-            )
+            d_features, d_state = _adjoint(upstream, slopes, transition, marks)
             before = ops.concatenate([state[:, None], states[:, :-1]], axis=1)
-            if "reset" in marks:
-                before = zero_unless(marks["reset"] == 0, before)
+            before = _unless_reset(before, marks)
             d_transition = ops.tensordot(before, d_features, axes=((0, 1), (0, 1)))
             return d_features, d_state, d_transition
 
@@ -111,3 +84,39 @@ def lmu_scan(features, state, transition, units: int, activation: str, mask=None
 
     # TensorFlow forgets static shapes in a function with its own gradient.
     return ops.reshape(differentiable(features, state, transition), ops.shape(features))
+
+
+def _unless_reset(state, marks: dict):
+    return zero_unless(marks["reset"] == 0, state) if "reset" in marks else state
+
+
+def _adjoint(upstream, slopes, transition, marks: dict):
+    """Gradients in the features and the first state, by the linear recurrence backwards in time.
+
+    Args:
+        upstream: Gradient in all states, `(B, T, n + d)`.
+        slopes: f', `(B, T, n)`.
+        transition: `(n + d, n + d)`.
+        marks: "mask" and "reset" where given, `(B, T, 1)`, zero or one.
+    """
+    units = slopes.shape[-1]
+    transposed = ops.transpose(transition)
+
+    def step(carry, upstream, slopes, *columns):
+        now = dict(zip(marks, columns, strict=True))
+        total = carry + upstream  # dL/ds_t
+        taken = zero_unless(now["mask"] != 0, total) if "mask" in now else total
+        memory = taken[:, units:]
+        d_features = ops.concatenate([taken[:, :units] * slopes, memory], axis=-1)
+        kept = ops.concatenate([ops.zeros_like(slopes), memory], axis=-1)
+        carry = ops.matmul(d_features, transposed) + kept + (total - taken)
+        return _unless_reset(carry, now), d_features
+
+    d_state, d_features = time_loop(
+        step,
+        ops.zeros_like(upstream[:, 0]),
+        (upstream, slopes, *marks.values()),
+        padding=(0,) * (2 + len(marks)),
+        reverse=True,
+    )
+    return d_features, d_state
