@@ -167,7 +167,15 @@ class SequenceLayer(keras.layers.Layer):
 
         Returns:
             Nested dict of tensors of shape `(batch_size, ...)`.
+
+        Raises:
+            ValueError: if the state is the layer's own and the layer is not built yet.
         """
+        own = type(self).initial_values is not SequenceLayer.initial_values
+        if own and not self.built:
+            raise ValueError(
+                f"{type(self).__name__}: build the layer first; its initial state may be learned."
+            )
         return tree.map_structure(
             lambda leaf: ops.broadcast_to(leaf[None], (batch_size, *leaf.shape)),
             self._initial_values(),

@@ -65,10 +65,6 @@ class _MinRNN(SequenceLayer):
     def initial_values(self) -> dict:
         if not self.learned_initial_state:
             return super().initial_values()
-        if not self.built:
-            raise ValueError(
-                f"{type(self).__name__}: build the layer first; its initial state is learned."
-            )
         initial = ops.cast(self.initial, self.state_dtype)
         return {"hidden": g(initial) if self.positive else initial}
 

@@ -151,10 +151,10 @@ def test_bad_arguments_are_named(subject):
         subject.make(form="sideways")
     layer = subject.make()
     inputs = inputs_of(subject)
-    state = layer.get_initial_state(2)
     with pytest.raises(ValueError, match=r"ndim=3.*\(2, 3, 4, 5\)"):
         layer(np.zeros((2, 3, 4, 5), "float32"))
     layer(inputs)
+    state = layer.get_initial_state(2)
     name = next(iter(state))
     with pytest.raises(ValueError, match=f"initial_state.*{name}"):
         layer(inputs, initial_state={k: v for k, v in state.items() if k != name})
