@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
+import papers.lmu
 from common.layers import LSTM
 from common.tasks import DelayedWhiteNoise
 from papers.lmu import LMU, LegendreMemory, LegendreReadout, LMUModel
@@ -240,3 +242,14 @@ def test_the_declaration_loads_no_keras():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
+
+
+def test_the_readmes_example_runs():
+    readme = (Path(papers.lmu.__file__).parent / "README.md").read_text(encoding="utf-8")
+    code = readme.split("```python\n")[1].split("```")[0]
+    names: dict = {}
+    exec(code, names)
+    assert names["windows"].shape == (8, 200, 48) and names["window"].shape == (8, 48)
+    want = array(names["memory"](np.ones((1, 1, 3))))[:, 0]
+    state = names["memory"].get_initial_state(1)
+    np.testing.assert_allclose(array(names["memory"].step(np.ones((1, 3)), state)[0]), want, 1e-5)
