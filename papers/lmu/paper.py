@@ -176,7 +176,7 @@ def _capacity_claims() -> tuple[Claim, ...]:
             accept=within_relative(0.25),
             reason="Read by eye off a logarithmic axis, and other noise than the authors'.",
         )
-        for window in _WINDOWS[:3]
+        for window in _WINDOWS
         for bound in ("low", "high")
     )
 

@@ -78,7 +78,9 @@ def lmu_scan(features, state, transition, units: int, activation: str, mask=None
             d_features, d_state = _adjoint(upstream, slopes, transition, marks)
             before = ops.concatenate([state[:, None], states[:, :-1]], axis=1)
             before = _unless_reset(before, marks)
-            d_transition = ops.tensordot(before, d_features, axes=((0, 1), (0, 1)))
+            width = before.shape[-1]
+            before = ops.reshape(before, (-1, width))
+            d_transition = ops.matmul(ops.transpose(before), ops.reshape(d_features, (-1, width)))
             return d_features, d_state, d_transition
 
         return states, grad
@@ -104,17 +106,20 @@ def _adjoint(upstream, slopes, transition, marks: dict):
         transition: `(n + d, n + d)`.
         marks: "mask" and "reset" where given, `(B, T, 1)`, zero or one.
     """
-    units = slopes.shape[-1]
     transposed = ops.transpose(transition)
+    # Multiplying all of [h, m] is cheaper in the loop than cutting and joining it.
+    in_memory = ops.cast(ops.arange(upstream.shape[-1]) >= slopes.shape[-1], upstream.dtype)
+    ones = ops.ones_like(upstream[..., slopes.shape[-1] :])
+    slopes = ops.concatenate([slopes, ones], axis=-1)
 
     def step(carry, upstream, slopes, *columns):
         now = dict(zip(marks, columns, strict=True))
         total = carry + upstream  # dL/ds_t
         taken = zero_unless(now["mask"] != 0, total) if "mask" in now else total
-        memory = taken[:, units:]
-        d_features = ops.concatenate([taken[:, :units] * slopes, memory], axis=-1)
-        kept = ops.concatenate([ops.zeros_like(slopes), memory], axis=-1)
-        carry = ops.matmul(d_features, transposed) + kept + (total - taken)
+        d_features = taken * slopes
+        carry = ops.matmul(d_features, transposed) + taken * in_memory
+        if "mask" in now:
+            carry = ops.where(now["mask"] == 0, total, carry)
         return _unless_reset(carry, now), d_features
 
     d_state, d_features = time_loop(
