@@ -221,6 +221,7 @@ def psmnist(
     """
     data_dir = None if run.data_dir is None else str(run.data_dir)
     task = SequentialMNIST(permuted=True, data_dir=data_dir)
+    epoch = task.steps_per_epoch(batch_size)  # first of all, as it fails where MNIST is not
     layer = LMU(
         units,
         order,
@@ -253,7 +254,7 @@ def psmnist(
         batches,
         steps=steps,
         evaluate=evaluate,
-        eval_every=min(steps, task.steps_per_epoch(batch_size)),
+        eval_every=min(steps, epoch),
         best=("min", "validation_loss"),
     )
     return {"accuracy": score("test")[1], "validation_accuracy": row["validation_accuracy"]}
