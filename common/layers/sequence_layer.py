@@ -178,7 +178,7 @@ class SequenceLayer(keras.layers.Layer):
             )
         return tree.map_structure(
             lambda leaf: ops.broadcast_to(leaf[None], (batch_size, *leaf.shape)),
-            self._initial_values(),
+            self._in_state_dtypes(self.initial_values()),
         )
 
     def call(
@@ -202,7 +202,7 @@ class SequenceLayer(keras.layers.Layer):
         run = getattr(self, self.resolved_form)
         emitted, state = run(features, state, initial, mask, reset)
         outputs = zero_where_masked(self.cast(self.readout(emitted)), mask)
-        return (outputs, state) if return_state else outputs
+        return (outputs, self._in_state_dtypes(state)) if return_state else outputs
 
     def step(self, inputs, state, training=None):
         """Takes one time step: streaming and generation.
@@ -226,18 +226,15 @@ class SequenceLayer(keras.layers.Layer):
         emitted = tree.map_structure(lambda x: x[:, None], emitted)
         return self.cast(self.readout(emitted))[:, 0], state
 
-    def _initial_values(self) -> dict:
+    def _as_state(self, state, inputs) -> dict:
+        check_state(state, self.state_spec(), inputs.shape[0], type(self).__name__)
+        return self._in_state_dtypes(state)
+
+    def _in_state_dtypes(self, state) -> dict:
         return tree.map_structure(
             lambda leaf, value: ops.cast(value, leaf.dtype or self.state_dtype),
             self.state_spec(),
-            self.initial_values(),
-        )
-
-    def _as_state(self, state, inputs) -> dict:
-        spec = self.state_spec()
-        check_state(state, spec, inputs.shape[0], type(self).__name__)
-        return tree.map_structure(
-            lambda leaf, value: ops.cast(value, leaf.dtype or self.state_dtype), spec, state
+            state,
         )
 
     def _as_marks(self, name: str, marks, inputs):
