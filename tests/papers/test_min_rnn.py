@@ -1,0 +1,101 @@
+"""minGRU and minLSTM: re-derived in NumPy, their model, their sizes."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from common.tasks import MambaSelectiveCopying
+from papers.min_rnn import MinGRU, MinLSTM, MinRNN
+
+
+def array(x):
+    return ops.convert_to_numpy(x)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def g(x):
+    return np.where(x >= 0, x + 0.5, sigmoid(x))
+
+
+@pytest.mark.parametrize("positive", [True, False])
+@pytest.mark.parametrize("cell", [MinGRU, MinLSTM])
+def test_cells_are_the_papers_equations(cell, positive):
+    layer = cell(4, positive=positive, learned_initial_state=True, dtype="float64")
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 8, 3))
+    layer.build(x.shape)
+    layer.set_weights([rng.standard_normal(w.shape) for w in layer.weights])
+    kernel, bias, initial = layer.get_weights()
+    h = np.tile(g(initial) if positive else initial, (2, 1))
+    want = []
+    for t in range(8):
+        candidate, *gates = np.split(x[:, t] @ kernel + bias, layer._parts, axis=-1)
+        candidate = g(candidate) if positive else candidate
+        if cell is MinGRU:
+            z = sigmoid(gates[0])
+            h = (1 - z) * h + z * candidate
+        else:
+            f, i = sigmoid(gates[0]), sigmoid(gates[1])
+            h = f / (f + i) * h + i / (f + i) * candidate
+        want.append(h)
+    np.testing.assert_allclose(array(layer(x)), np.stack(want, 1), rtol=1e-10)
+
+
+def test_log_space_starts_from_a_state_of_zero():
+    x = np.random.default_rng(0).standard_normal((2, 9, 3))
+    keras.utils.set_random_seed(0)
+    layer = MinGRU(4, form="parallel", dtype="float64")
+    got = array(layer(x))
+    plain = MinGRU.from_config({**layer.get_config(), "form": "recurrent"})
+    plain.build(x.shape)
+    plain.set_weights(layer.get_weights())
+    np.testing.assert_allclose(got, array(plain(x)), rtol=1e-9)
+
+
+def test_forget_bias_shifts_the_second_third():
+    keras.utils.set_random_seed(0)
+    layer = MinLSTM(200, forget_bias=3.0)
+    layer.build((None, None, 4))
+    means = array(layer.bias).reshape(3, 200).mean(1)
+    np.testing.assert_allclose(means, [0, 3, 0], atol=0.1)
+
+
+def test_parameters_of_the_papers_model():
+    model = MinRNN(16, 64, 3)
+    model.build((None, 4112))
+    # Gates, learned initial state, projection and norm of a block; embedding, last norm, head.
+    block = 64 * 768 + 768 + 384 + 384 * 64 + 64 + 64
+    assert model.count_params() == 3 * block + 16 * 64 + 64 + 64 * 16
+
+
+@pytest.mark.parametrize("cell", ["mingru", "minlstm"])
+def test_learns_with_fit_and_survives_saving(cell, tmp_path):
+    keras.utils.set_random_seed(0)
+    batch = MambaSelectiveCopying(length=6, vocab_size=5, num_tokens=1).batch(64, seed=0, step=0)
+    model = MinRNN(5, 16, 2, cell, expansion=2)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(1e-2), loss)
+    history = model.fit(
+        batch["inputs"], batch["targets"], sample_weight=batch["weights"], epochs=15, verbose=0
+    ).history["loss"]
+    assert history[-1] < 0.3 * history[0]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(
+        loaded.predict(batch["inputs"], verbose=0), model.predict(batch["inputs"], verbose=0)
+    )
+
+
+def test_bad_arguments_are_named():
+    with pytest.raises(ValueError, match="units.*0"):
+        MinGRU(0)
+    with pytest.raises(ValueError, match="form.*parallel"):
+        MinLSTM(4, positive=False, form="parallel")
+    with pytest.raises(ValueError, match="cell.*gru"):
+        MinRNN(4, 8, 1, cell="gru")
+    with pytest.raises(ValueError, match="build"):
+        MinGRU(4, learned_initial_state=True).get_initial_state(2)
