@@ -97,6 +97,7 @@ SELECTIVE_COPYING = Experiment(
             minutes=0.1,
             scale="reduced",
             reduces=_SMOKE,
+            variants=("mingru-layers1", "minlstm-layers2"),
         ),
         "cpu": Preset(
             settings={
