@@ -1,10 +1,13 @@
 """minGRU and minLSTM: re-derived in NumPy, their model, their sizes."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
+import papers.min_rnn
 from common.tasks import MambaSelectiveCopying
 from papers.min_rnn import MinGRU, MinLSTM, MinRNN
 
@@ -99,3 +102,24 @@ def test_bad_arguments_are_named():
         MinRNN(4, 8, 1, cell="gru")
     with pytest.raises(ValueError, match="build"):
         MinGRU(4, learned_initial_state=True).get_initial_state(2)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="static shapes of a graph")
+@pytest.mark.parametrize("form", MinGRU.forms)
+def test_a_graph_knows_the_width_of_outputs_and_state(form):
+    import tensorflow as tf
+
+    layer = MinGRU(4, form=form)
+    layer.build((None, None, 3))
+    traced = tf.function(lambda x: layer(x, return_state=True))
+    outputs, state = traced.get_concrete_function(tf.TensorSpec((None, None, 3))).outputs
+    assert outputs.shape.as_list() == [None, None, 4] and state.shape.as_list() == [None, 4]
+
+
+def test_the_readmes_example_runs():
+    readme = (Path(papers.min_rnn.__file__).parent / "README.md").read_text(encoding="utf-8")
+    names: dict = {}
+    exec(readme.split("```python\n")[1].split("```")[0], names)
+    assert names["outputs"].shape == (8, 200, 32)
+    assert names["output"].shape == (8, 32)
+    assert names["state"]["hidden"].shape == (8, 32)
