@@ -1,6 +1,7 @@
 """`scan`: a differentiable loop over time on nested structures, the same on every backend."""
 
 from collections.abc import Callable
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -19,7 +20,9 @@ def scan(body: Body, initial: Nest, xs: Nest) -> tuple[Nest, Nest]:
 
     Args:
         body: `(carry, x) -> (carry, y)`, where `carry` keeps its structure, shapes and dtypes
-            and `x` is `xs` at one time step. `y` may be any nested structure of tensors.
+            and `x` is `xs` at one time step. `y` may be any nested structure of tensors. It is
+            a pure function: it may be computed again for the gradient, so it draws no random
+            numbers and assigns to no variable.
         initial: Nested structure of tensors, the carry before the first step.
         xs: Nested structure of tensors of shape `(B, T, ...)`, at least one, T at least 1.
 
@@ -62,55 +65,187 @@ def _python_scan(body: Body, initial: Nest, xs: Nest) -> tuple[Nest, Nest]:
 
 
 def _tf_scan(body: Body, initial: Nest, xs: Nest) -> tuple[Nest, Nest]:
+    """`scan` in a TensorFlow graph, with a gradient of its own.
+
+    TensorFlow differentiates a loop by keeping every intermediate of every step, and under XLA in
+    time quadratic in T. Here only the carries are kept, and each step is computed again on the way
+    back, so both passes take time and memory linear in T.
+    """
     import tensorflow as tf
 
-    flat_xs = tree.flatten(xs)
     flat_initial = [ops.convert_to_tensor(x) for x in tree.flatten(initial)]
-    length = flat_xs[0].shape[1] or tf.shape(flat_xs[0])[1]
+    flat_xs = [ops.convert_to_tensor(x) for x in tree.flatten(xs)]
+    scopes = _keras_scopes()
 
-    def flat_body(flat_carry, columns):
-        carry, y = body(
-            tree.pack_sequence_as(initial, flat_carry), tree.pack_sequence_as(xs, columns)
-        )
+    def step(carry, columns):
+        carry, xs_t = tree.pack_sequence_as(initial, carry), tree.pack_sequence_as(xs, columns)
+        with scopes():
+            carry, y = body(carry, xs_t)
         # The loop wants every carry as precisely shaped as it came in.
-        flat_carry = [
+        carry = [
             new if new.shape.as_list() == old.shape.as_list() else tf.ensure_shape(new, old.shape)
             for new, old in zip(tree.flatten(carry), flat_initial, strict=True)
         ]
-        return flat_carry, y
+        return carry, y
 
-    emitted = _tf_emitted_spec(flat_body, flat_initial, flat_xs)
-    sources = [
-        tf.TensorArray(x.dtype, size=length, element_shape=x.shape[:1] + x.shape[2:]).unstack(
-            swap_batch_and_time(x)
-        )
-        for x in flat_xs
-    ]
-    targets = [
-        tf.TensorArray(y.dtype, size=length, element_shape=y.shape) for y in tree.flatten(emitted)
-    ]
-
-    def loop_body(t, flat_carry, targets):
-        flat_carry, y = flat_body(flat_carry, [source.read(t) for source in sources])
-        targets = [target.write(t, v) for target, v in zip(targets, tree.flatten(y), strict=True)]
-        return t + 1, flat_carry, targets
-
-    # XLA can only differentiate a loop whose `maximum_iterations` it knows.
-    _, flat_carry, targets = tf.while_loop(
-        lambda t, *_: t < length,
-        loop_body,
-        (tf.constant(0), flat_initial, targets),
-        maximum_iterations=length,
+    # What one step emits, and what else it depends on.
+    traced = tf.function(step, autograph=False).get_concrete_function(
+        [tf.TensorSpec(x.shape, x.dtype) for x in flat_initial],
+        [tf.TensorSpec(x.shape[:1] + x.shape[2:], x.dtype) for x in flat_xs],
     )
-    ys = [swap_batch_and_time(target.stack()) for target in targets]
-    return tree.pack_sequence_as(initial, flat_carry), tree.pack_sequence_as(emitted, ys)
+    emitted = traced.structured_outputs[1]
+    captured = [x for x in traced.captured_inputs if _tf_differentiable(x)]
+
+    def flat_step(carry, columns):
+        carry, y = step(carry, columns)
+        return carry, tree.flatten(y)
+
+    run = _tf_differentiable_loop(flat_step, tree.flatten(emitted))
+    carry, ys = run(flat_initial, [swap_batch_and_time(x) for x in flat_xs], captured)
+    ys = [swap_batch_and_time(y) for y in ys]
+    return tree.pack_sequence_as(initial, carry), tree.pack_sequence_as(emitted, ys)
 
 
-def _tf_emitted_spec(flat_body, flat_initial, flat_xs) -> Nest:
-    """Traces one step to learn what it emits, which the loop's arrays must know beforehand."""
+def _tf_differentiable_loop(step, emitted):
+    """The loop of `step`, `(carry, columns) -> (carry, ys)`, all lists of tensors.
+
+    Args:
+        step: One time step.
+        emitted: Tensors like the `ys` of one step.
+
+    Returns:
+        `(carry, columns, captured) -> (carry, ys)`, where `columns` and `ys` have the time first
+        and `captured` are the tensors `step` closes over and is to be differentiated in.
+    """
     import tensorflow as tf
 
-    carry_spec = [tf.TensorSpec(x.shape, x.dtype) for x in flat_initial]
-    column_spec = [tf.TensorSpec(x.shape[:1] + x.shape[2:], x.dtype) for x in flat_xs]
-    traced = tf.function(lambda carry, columns: flat_body(carry, columns)[1], autograph=False)
-    return traced.get_concrete_function(carry_spec, column_spec).structured_outputs
+    @tf.custom_gradient
+    def run(initial, columns, captured):
+        def forward(carry, columns):
+            new, ys = step(carry, columns)
+            return new, [*carry, *ys]
+
+        carry, arrays = _tf_loop(forward, initial, columns, [*initial, *emitted])
+        before, ys = arrays[: len(initial)], arrays[len(initial) :]
+
+        def grad(*upstream, variables=None):
+            weights = [*captured, *(variables or ())]
+            d_carry = [
+                tf.zeros_like(x) if g is None else g
+                for x, g in zip(initial, upstream[: len(initial)], strict=True)
+            ]
+            d_ys = [
+                tf.zeros_like(y) if g is None else g
+                for y, g in zip(ys, upstream[len(initial) :], strict=True)
+            ]
+
+            def backward(carry, arrays):
+                d_carry, d_weights = carry
+                before, columns, d_ys = arrays
+                sources = [*before, *columns, *weights]
+                with tf.GradientTape(watch_accessed_variables=False) as tape:
+                    tape.watch([x for x in sources if _tf_differentiable(x)])
+                    new, ys = step(before, columns)
+                gradients = _tf_gradients(tape, [*new, *ys], [*d_carry, *d_ys], sources)
+                d_before, d_columns, d_now = _split(gradients, len(before), len(columns))
+                d_weights = [total + now for total, now in zip(d_weights, d_now, strict=True)]
+                return (d_before, d_weights), d_columns
+
+            (d_initial, d_weights), d_columns = _tf_loop(
+                backward,
+                (d_carry, [tf.zeros_like(w) for w in weights]),
+                (before, columns, d_ys),
+                [x[0] for x in columns],
+                reverse=True,
+            )
+            d_captured, d_variables = _split(d_weights, len(captured))
+            return (*d_initial, *d_columns, *d_captured), d_variables
+
+        return (carry, ys), grad
+
+    return run
+
+
+def _tf_loop(step, carry: Nest, columns: Nest, emitted: list, reverse: bool = False):
+    """Loops `step` over axis 0 of `columns` and stacks what it emits, which is like `emitted`."""
+    import tensorflow as tf
+
+    flat_columns = tree.flatten(columns)
+    length = flat_columns[0].shape[0] or tf.shape(flat_columns[0])[0]
+    sources = [
+        tf.TensorArray(x.dtype, size=length, element_shape=x.shape[1:]).unstack(x)
+        for x in flat_columns
+    ]
+    targets = [tf.TensorArray(y.dtype, size=length, element_shape=y.shape) for y in emitted]
+
+    def body(i, carry, targets):
+        t = length - 1 - i if reverse else i
+        columns_now = tree.pack_sequence_as(columns, [source.read(t) for source in sources])
+        carry, ys = step(carry, columns_now)
+        return i + 1, carry, [target.write(t, y) for target, y in zip(targets, ys, strict=True)]
+
+    # XLA can only place the results of a loop whose `maximum_iterations` it knows.
+    _, carry, targets = tf.while_loop(
+        lambda i, *_: i < length, body, (tf.constant(0), carry, targets), maximum_iterations=length
+    )
+    return carry, [target.stack() for target in targets]
+
+
+def _tf_gradients(tape, targets, upstream, sources) -> list:
+    """Gradients in all of `sources`, zeros where they have no influence or are not continuous."""
+    import tensorflow as tf
+
+    pairs = [p for p in zip(targets, upstream, strict=True) if _tf_differentiable(p[0])]
+    wanted = [x for x in sources if _tf_differentiable(x)]
+    found = iter(
+        tape.gradient(
+            [target for target, _ in pairs],
+            wanted,
+            [g for _, g in pairs],
+            unconnected_gradients=tf.UnconnectedGradients.ZERO,
+        )
+    )
+    return [
+        tf.convert_to_tensor(next(found)) if _tf_differentiable(x) else tf.zeros_like(x)
+        for x in sources
+    ]
+
+
+def _keras_scopes() -> Callable:
+    """A context manager that opens the scopes of Keras that are open now.
+
+    The way back is built after `Layer.stateless_call` and the like have closed them, and in them
+    stands which values the variables have and in which dtype they are read.
+    """
+    from keras.src.backend.common import global_state  # Keras has no public way to ask.
+
+    names = ("stateless_scope", "autocast_scope", "current_call_ctx")
+    now = {name: global_state.get_global_attribute(name) for name in names}
+
+    def set_all(values: dict) -> None:
+        for name, value in values.items():
+            global_state.set_global_attribute(name, value)
+
+    @contextmanager
+    def scopes():
+        outside = {name: global_state.get_global_attribute(name) for name in names}
+        set_all(now)
+        try:
+            yield
+        finally:
+            set_all(outside)
+
+    return scopes
+
+
+def _tf_differentiable(x) -> bool:
+    return x.dtype.is_floating or x.dtype.is_complex
+
+
+def _split(values: list, *sizes: int) -> list[list]:
+    """Cuts a list into parts of the given sizes and the rest."""
+    parts = []
+    for size in sizes:
+        parts.append(values[:size])
+        values = values[size:]
+    return [*parts, values]

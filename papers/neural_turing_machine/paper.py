@@ -65,6 +65,7 @@ COPY = Experiment(
         "converged",
         "wrong_bits",
         *(f"wrong_bits_{length}" for length in _TEST_LENGTHS),
+        "copied_length",
     ),
 )
 
@@ -131,6 +132,22 @@ PAPER = Paper(
             accept=at_least(1.25),
             reason="2 times on average over tasks and schemes, from 10 seeds; the direction, by a "
             "quarter, is what 3 seeds of one task can show.",
+        ),
+        Claim(
+            id="copy-generalisation-length",
+            experiment="copy",
+            quantity=Quantity("constant", "copied_length"),
+            aggregate="median",
+            accept=at_least(),
+            reason="At most a tenth of the bits wrong, at this length and all shorter ones.",
+        ),
+        Claim(
+            id="copy-lstm-limit",
+            experiment="copy",
+            quantity=Quantity("lstm", "copied_length"),
+            aggregate="max",
+            accept=at_most(),
+            reason="At most a tenth of the bits wrong; no seed may do so at a length above 20.",
         ),
     ),
     default_experiment="copy",

@@ -7,6 +7,7 @@ from keras import ops
 
 from common.tasks import Copy
 from papers.neural_turing_machine import NTM, BitsCrossEntropy, Transducer
+from papers.neural_turing_machine.experiments import copied_length
 
 
 def array(x):
@@ -136,3 +137,15 @@ def test_learns_with_fit_and_survives_saving(tmp_path):
 def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         NTM(**{"units": 2, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("curve", "longest"),
+    [
+        ({20: 0.0, 40: 32.0, 60: 48.1}, 40),  # a tenth of 8 L is the limit
+        ({20: 17.0, 40: 0.0}, 0),  # no length counts past a failure
+        ({40: 1.0, 20: 1.0}, 40),
+    ],
+)
+def test_copied_length(curve, longest):
+    assert copied_length(curve, bits=8) == longest
