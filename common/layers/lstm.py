@@ -5,23 +5,7 @@ from keras import ops
 
 from common.layers.sequence_layer import SequenceLayer, check_positive
 from common.layers.state import StateSpec
-from common.ops.scan import swap_batch_and_time
-
-
-def lstm_cell(gates, cell):
-    """One LSTM step from its pre-activations (Hochreiter 1997; forget gate: Gers 2000).
-
-    Args:
-        gates: Pre-activations `(B, 4 units)`: input, forget and output gate, cell input.
-        cell: Cell state `(B, units)`, in the state dtype, which is computed in.
-
-    Returns:
-        `(hidden, cell)`, both `(B, units)` in the state dtype.
-    """
-    # Split, not sliced: the gradient of a split is one concatenation.
-    inputs, forget, output, update = ops.split(ops.cast(gates, cell.dtype), 4, axis=-1)
-    cell = ops.sigmoid(forget) * cell + ops.sigmoid(inputs) * ops.tanh(update)  # c = f c + i g
-    return ops.sigmoid(output) * ops.tanh(cell), cell  # h = o tanh(c)
+from common.ops.lstm import lstm_cell, lstm_scan
 
 
 @keras.saving.register_keras_serializable(package="papers")
@@ -63,17 +47,20 @@ class LSTM(SequenceLayer):
         return {"hidden": StateSpec((self.units,)), "cell": StateSpec((self.units,))}
 
     def features(self, inputs, training=None):
-        # Time first, as the loop takes it: the compiler cancels the second transposition against
-        # the loop's, and the wide gates are never transposed.
-        inputs = swap_batch_and_time(inputs)
-        gates = ops.matmul(inputs, self.cast(self.kernel)) + self.cast(self.bias)
-        return swap_batch_and_time(gates)
+        return ops.matmul(inputs, self.cast(self.kernel)) + self.cast(self.bias)
 
     def recur(self, features, state):
         hidden = self.cast(state["hidden"])
         gates = features + ops.matmul(hidden, self.cast(self.recurrent_kernel))
         hidden, cell = lstm_cell(gates, state["cell"])
         return self.cast(hidden), {"hidden": hidden, "cell": cell}
+
+    def recurrent(self, features, state, initial, mask, reset):
+        if mask is not None or reset is not None:
+            return super().recurrent(features, state, initial, mask, reset)
+        kernel = self.cast(self.recurrent_kernel)
+        hidden, cell = lstm_scan(features, state["hidden"], state["cell"], kernel)
+        return self.cast(hidden), {"hidden": hidden[:, -1], "cell": cell[:, -1]}
 
     def flops(self, batch_size: int, length: int) -> int:
         """`2 B T (D + units) 4 units`."""

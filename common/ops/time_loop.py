@@ -1,11 +1,14 @@
 """`time_loop`: a fast loop over time for ops that write their own gradient."""
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
-from keras import ops
+from keras import ops, tree
 
 from common.ops.sequence import from_chunks, pad_time, to_chunks
+
+Nest = Any
 
 # Steps unrolled in one iteration: enough to hide the loop's overhead, few enough for XLA to fuse
 # them into one kernel (16 take twice as long there as 8).
@@ -14,19 +17,19 @@ UNROLL = 8
 
 def time_loop(
     step: Callable,
-    carry,
+    carry: Nest,
     xs: tuple,
     padding: tuple[float, ...],
     reverse: bool = False,
-):
+) -> tuple[Nest, Nest]:
     """Loops `step` over axis 1, without regard to differentiation.
 
     Arrays are read in place, block by block, and never transposed: a loop of cheap steps is bound
     by memory traffic. `scan` is the loop that can be differentiated.
 
     Args:
-        step: `(carry, *x) -> (carry, y)`, each one tensor.
-        carry: `(B, ...)`, the carry before the first step.
+        step: `(carry, *x) -> (carry, y)`; `y` is any nested structure of tensors.
+        carry: Nested structure of tensors `(B, ...)`, the carry before the first step.
         xs: Tensors of shape `(B, T, ...)`.
         padding: For each of `xs`, the value with which a step leaves the carry as it is; T is
             padded to a whole number of blocks.
@@ -52,7 +55,9 @@ def _unrolled(step, carry, xs, reverse):
     for column in reversed(columns) if reverse else columns:
         carry, y = step(carry, *column)
         ys.append(y)
-    return carry, ops.stack(ys[::-1] if reverse else ys, axis=1)
+    return carry, tree.map_structure(
+        lambda *y: ops.stack(y, axis=1), *(ys[::-1] if reverse else ys)
+    )
 
 
 def _jax_loop(step, carry, xs, reverse):
@@ -66,7 +71,7 @@ def _jax_loop(step, carry, xs, reverse):
         reverse=reverse,
         unroll=UNROLL,
     )
-    return carry, jnp.swapaxes(ys, 0, 1)
+    return carry, tree.map_structure(lambda y: jnp.swapaxes(y, 0, 1), ys)
 
 
 def _tf_loop(step, carry, xs, padding, reverse):
@@ -74,20 +79,36 @@ def _tf_loop(step, carry, xs, padding, reverse):
 
     length = ops.shape(xs[0])[1]
     blocks = [to_chunks(pad_time(x, UNROLL, p), UNROLL) for x, p in zip(xs, padding, strict=True)]
-    count = tf.shape(blocks[0])[1]
-    ys = tf.TensorArray(carry.dtype, count, infer_shape=False)
+    count = ops.shape(blocks[0])[1]
+    # One step beside the loop tells what it emits; its values are pruned.
+    _, example = step(carry, *(x[:, 0] for x in xs))
+    flat_carry = tree.flatten(carry)
+    arrays = [
+        tf.TensorArray(y.dtype, count, element_shape=[y.shape[0], UNROLL, *y.shape[1:]])
+        for y in tree.flatten(example)
+    ]
 
-    def body(i, carry, ys):
+    def body(i, flat_carry, arrays):
         n = count - 1 - i if reverse else i
         # Slicing here, not unstacking into a `TensorArray` beforehand, spares a transposed copy.
-        new_carry, block = _unrolled(step, carry, [x[:, n] for x in blocks], reverse)
-        return i + 1, tf.ensure_shape(new_carry, carry.shape), ys.write(n, block)
+        new, ys = _unrolled(
+            step, tree.pack_sequence_as(carry, flat_carry), [x[:, n] for x in blocks], reverse
+        )
+        new = [
+            tf.ensure_shape(value, old.shape)
+            for value, old in zip(tree.flatten(new), flat_carry, strict=True)
+        ]
+        arrays = [a.write(n, y) for a, y in zip(arrays, tree.flatten(ys), strict=True)]
+        return i + 1, new, arrays
 
     # XLA can only place the results of a loop whose `maximum_iterations` it knows.
-    _, carry, ys = tf.while_loop(
-        lambda i, *_: i < count, body, (0, carry, ys), maximum_iterations=count
+    _, flat_carry, arrays = tf.while_loop(
+        lambda i, *_: i < count, body, (0, flat_carry, arrays), maximum_iterations=count
     )
-    stacked = ys.stack()  # (N, B, C, ...)
-    return carry, from_chunks(
-        tf.transpose(stacked, (1, 0, *range(2, carry.shape.rank + 2))), length
-    )
+
+    def in_order(array):
+        stacked = array.stack()  # (N, B, C, ...)
+        return from_chunks(tf.transpose(stacked, (1, 0, *range(2, stacked.shape.rank))), length)
+
+    ys = [in_order(array) for array in arrays]
+    return tree.pack_sequence_as(carry, flat_carry), tree.pack_sequence_as(example, ys)

@@ -70,10 +70,9 @@ def lmu_scan(features, state, transition, units: int, activation: str, mask=None
 
         padding = (0,) * (1 + len(marks))
         _, states = time_loop(step, state, (features, *marks.values()), padding)
-        states = _as(features, states)
 
         def grad(*args, upstream=None):
-            upstream = _as(features, args[0] if upstream is None else upstream)
+            upstream = args[0] if upstream is None else upstream
             slopes = ACTIVATIONS[activation][1](states[..., :units])
             d_features, d_state = _adjoint(upstream, slopes, transition, marks)
             before = ops.concatenate([state[:, None], states[:, :-1]], axis=1)
@@ -85,12 +84,7 @@ def lmu_scan(features, state, transition, units: int, activation: str, mask=None
 
         return states, grad
 
-    return _as(features, differentiable(features, state, transition))
-
-
-def _as(example, x):
-    """`x` in the static shape of `example`, which TensorFlow's loops and gradients forget."""
-    return ops.reshape(x, ops.shape(example))
+    return differentiable(features, state, transition)
 
 
 def _unless_reset(state, marks: dict):
@@ -129,4 +123,4 @@ def _adjoint(upstream, slopes, transition, marks: dict):
         padding=(0,) * (2 + len(marks)),
         reverse=True,
     )
-    return _as(upstream, d_features), d_state
+    return d_features, d_state

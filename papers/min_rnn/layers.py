@@ -96,7 +96,7 @@ class _MinRNN(SequenceLayer):
             mask=mask,
             reset=reset,
         )
-        return self._as_emitted(hidden, final, features, state)
+        return self.cast(hidden), {"hidden": final}
 
     def parallel(self, features, state, initial, mask, reset):
         """The scan in log space (appendix B)."""
@@ -108,12 +108,7 @@ class _MinRNN(SequenceLayer):
             mask=mask,
             reset=reset,
         )
-        return self._as_emitted(hidden, final, features, state)
-
-    def _as_emitted(self, hidden, final, features, state):
-        # TensorFlow forgets static shapes in a function with its own gradient.
-        hidden = ops.reshape(hidden, ops.shape(features["candidate"]))
-        return self.cast(hidden), {"hidden": ops.reshape(final, ops.shape(state["hidden"]))}
+        return self.cast(hidden), {"hidden": final}
 
     def flops(self, batch_size: int, length: int) -> int:
         """`2 B T D n units` with n = 2 (minGRU) or 3 (minLSTM); the scan is elementwise."""

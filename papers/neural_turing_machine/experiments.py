@@ -14,8 +14,8 @@ from papers.neural_turing_machine.model import BitsCrossEntropy, Transducer
 
 # Wrong bits per sequence below which Collier and Beel call a model converged.
 CONVERGED = 0.1
-# Share of wrong bits up to which errors at a length are local (Graves et al., section 4.1, only show
-# them in pictures); guessing makes 0.5.
+# Share of wrong bits up to which errors at a length are local; guessing makes 0.5. Graves et al.
+# (section 4.1) only show them in pictures.
 LOCAL_ERRORS = 0.1
 # Seeds of the fixed evaluation sets: what a model is trained on never depends on them.
 EVALUATION_SEED = 0

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from common.layers import SequenceLayer, StateSpec, check_positive
-from common.layers.lstm import lstm_cell
+from common.ops.lstm import lstm_cell
 from papers.neural_turing_machine.addressing import address, write
 
 MEMORY_INITS = ("constant", "random", "learned")

@@ -1,0 +1,110 @@
+"""The LSTM's recurrence, with its own gradient: one matrix product a step in each direction.
+
+The gradient of `scan`, which knows nothing of the cell, would compute every step's product again on
+the way back and add up the kernel's gradient step by step.
+"""
+
+from keras import ops
+
+from common.ops.sequence import accumulation_dtype
+from common.ops.time_loop import time_loop
+
+
+def lstm_cell(gates, cell):
+    """One LSTM step from its pre-activations (Hochreiter 1997; forget gate: Gers 2000).
+
+    Args:
+        gates: Pre-activations `(B, 4 units)`: input, forget and output gate, cell input.
+        cell: Cell state `(B, units)`, in the dtype that is computed in.
+
+    Returns:
+        `(hidden, cell)`, both `(B, units)` in the dtype of `cell`.
+    """
+    i, f, o, g = _activated(ops.cast(gates, cell.dtype))
+    cell = f * cell + i * g
+    return o * ops.tanh(cell), cell  # h = o tanh(c)
+
+
+def _activated(gates) -> list:
+    """Input, forget and output gate, and cell input."""
+    # Split, not sliced: the gradient of a split is one concatenation.
+    i, f, o, g = ops.split(gates, 4, axis=-1)
+    return [ops.sigmoid(i), ops.sigmoid(f), ops.sigmoid(o), ops.tanh(g)]
+
+
+def lstm_scan(gates, hidden, cell, kernel):
+    """`lstm_cell` over all time steps, on `gates + h K`.
+
+    Args:
+        gates: What the inputs contribute, `(B, T, 4 units)`; 16 bit floats are multiplied as such
+            and accumulated in float32.
+        hidden: h before the first step, `(B, units)`.
+        cell: c before the first step, `(B, units)`.
+        kernel: K, `(units, 4 units)`, in the dtype of `gates`.
+
+    Returns:
+        `(hidden, cell)` after every step, both `(B, T, units)` in the accumulation dtype.
+    """
+    dtype = accumulation_dtype(gates)
+
+    @ops.custom_gradient
+    def differentiable(gates, hidden, cell, kernel):
+        def step(state, gates):
+            hidden, cell = state
+            gates = gates + ops.matmul(ops.cast(hidden, gates.dtype), kernel)
+            i, f, o, g = _activated(ops.cast(gates, dtype))
+            cell = f * cell + i * g
+            hidden = o * ops.tanh(cell)
+            return (hidden, cell), (i, f, o, g, cell, hidden)
+
+        _, (i, f, o, g, cells, hiddens) = time_loop(step, (hidden, cell), (gates,), (0,))
+
+        def grad(*args, upstream=None):
+            upstream = args[0] if upstream is None else upstream
+            d_hiddens, d_cells = ops.split(upstream, 2, axis=-1)
+            squashed = ops.tanh(cells)
+            # What dL/dc and dL/dh are multiplied by, for all steps at once.
+            by_cell = ops.concatenate(
+                [g * i * (1 - i), _before(cells, cell) * f * (1 - f), i * (1 - g * g)], axis=-1
+            )
+            by_hidden = squashed * o * (1 - o)
+            through = o * (1 - squashed * squashed)
+            transposed = ops.transpose(kernel)
+            units = cell.shape[-1]
+
+            def step_back(carry, d_hidden, d_cell, by_cell, by_hidden, through, f):
+                d_hidden = d_hidden + carry[0]
+                d_cell = d_cell + carry[1] + d_hidden * through
+                inner = ops.concatenate([d_cell] * 3, axis=-1) * by_cell
+                d_gates = ops.concatenate(
+                    [inner[:, : 2 * units], d_hidden * by_hidden, inner[:, 2 * units :]], axis=-1
+                )
+                d_gates = ops.cast(d_gates, gates.dtype)
+                d_before = ops.cast(ops.matmul(d_gates, transposed), dtype)
+                return (d_before, d_cell * f), d_gates
+
+            zeros = ops.zeros_like(cell)
+            (d_hidden, d_cell), d_gates = time_loop(
+                step_back,
+                (zeros, zeros),
+                (d_hiddens, d_cells, by_cell, by_hidden, through, f),
+                # With f = 1 a padded step hands dL/dc on.
+                padding=(0, 0, 0, 0, 0, 1),
+                reverse=True,
+            )
+            before = ops.cast(_before(hiddens, hidden), gates.dtype)
+            d_kernel = ops.matmul(
+                ops.transpose(ops.reshape(before, (-1, units))),
+                ops.reshape(d_gates, (-1, 4 * units)),
+            )
+            return d_gates, d_hidden, d_cell, d_kernel
+
+        return ops.concatenate([hiddens, cells], axis=-1), grad
+
+    states = differentiable(gates, ops.cast(hidden, dtype), ops.cast(cell, dtype), kernel)
+    return tuple(ops.split(states, 2, axis=-1))
+
+
+def _before(states, first):
+    """The states that the steps started from."""
+    return ops.concatenate([first[:, None], states[:, :-1]], axis=1)
