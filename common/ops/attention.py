@@ -9,7 +9,14 @@ import math
 
 from keras import ops
 
-from common.ops.sequence import accumulation_dtype, check_heads, expand_like, zero_where_masked
+from common.ops.sequence import (
+    accumulation_dtype,
+    check_heads,
+    expand_like,
+    pad_time,
+    to_chunks,
+    zero_where_masked,
+)
 
 # Far below any score, yet finite: a row of nothing but excluded keys stays free of NaN.
 _EXCLUDED = -1e30
@@ -58,19 +65,24 @@ def causal_attention(q, k, v, state: Cache | None = None, *, window: int, mask=N
     held = ops.arange(window)[None] >= window - cache["length"][:, None]
     held = ops.concatenate([held, valid], axis=1)  # (B, W + T)
 
-    # A key is seen by the queries of its document that come less than `window` valid keys later.
-    position = ops.cumsum(ops.cast(held, "int32"), axis=1)
     steps = ops.arange(window + length)
-    age = position[:, window:, None] - position[:, None, :]
-    seen = held[:, None] & (age < window) & (steps[None, window:, None] >= steps)
+    document = None
     if reset is not None:
         document = ops.cumsum(ops.cast(reset, "int32"), axis=1)
         document = ops.concatenate([ops.zeros((batch, window), "int32"), document], axis=1)
-        seen = seen & (document[:, window:, None] == document[:, None])
+    if mask is None and isinstance(length, int) and window < length:
+        o = _banded_attention(q, keys, values, held, document, window)
+    else:
+        # A key is seen by the queries that come less than `window` valid keys later.
+        position = ops.cumsum(ops.cast(held, "int32"), axis=1)
+        age = position[:, window:, None] - position[:, None, :]
+        seen = held[:, None] & (age < window) & (steps[None, window:, None] >= steps)
+        if document is not None:
+            seen = seen & (document[:, window:, None] == document[:, None])
+        first = window if state is None else 0  # an empty cache has nothing to attend to
+        o = _softmax_attention(q, keys[:, first:], values[:, first:], seen[:, :, first:])
+    if document is not None:
         held = held & (document == document[:, -1:])
-
-    first = window if state is None else 0  # an empty cache has nothing to attend to
-    o = _softmax_attention(q, keys[:, first:], values[:, first:], seen[:, :, first:])
     if mask is not None or reset is not None:
         # Filled entries last, in their order; distinct keys make any sort a stable one.
         order = ops.argsort(ops.where(held, steps + window + length, steps), axis=1)[:, -window:]
@@ -84,6 +96,39 @@ def causal_attention(q, k, v, state: Cache | None = None, *, window: int, mask=N
         "values": values[:, -window:],
         "length": ops.minimum(count, window),
     }
+
+
+def _banded_attention(q, keys, values, held, document, window: int):
+    """Attention in time and memory linear in T, where all steps are valid.
+
+    Queries are cut into blocks of `window`; a block sees no keys but the `2 window` up to its end.
+
+    Args:
+        q: `(B, T, H, K)`.
+        keys: `(B, W + T, H, K)`, those of the cache first.
+        values: `(B, W + T, H, V)`.
+        held: `(B, W + T)` bool, false where the cache is not filled.
+        document: `(B, W + T)` numbers of documents, or None.
+        window: W.
+    """
+    length = q.shape[1]
+
+    def cut(x):  # (B, N W, ...) to (B N, W, ...)
+        x = to_chunks(pad_time(x, window), window)
+        return ops.reshape(x, (-1, window, *ops.shape(x)[3:]))
+
+    def cut_pairs(x):  # (B, W + N W, ...) to (B N, 2 W, ...): each block and the one before it
+        x = to_chunks(pad_time(x, window), window)
+        x = ops.concatenate([x[:, :-1], x[:, 1:]], axis=2)
+        return ops.reshape(x, (-1, 2 * window, *ops.shape(x)[3:]))
+
+    age = ops.arange(window)[:, None] + window - ops.arange(2 * window)[None]
+    seen = cut_pairs(held)[:, None] & (age >= 0) & (age < window)
+    if document is not None:
+        seen = seen & (cut(document[:, window:])[:, :, None] == cut_pairs(document)[:, None])
+    o = _softmax_attention(cut(q), cut_pairs(keys), cut_pairs(values), seen)
+    o = ops.reshape(o, (ops.shape(q)[0], -1, *ops.shape(o)[2:]))
+    return o[:, :length]
 
 
 def causal_attention_step(q, k, v, state: Cache):

@@ -90,6 +90,12 @@ def test_every_combination_of_marks(form, marks):
     assert_agrees(unfilled_zeroed(form), NARROW, 63, marks)
 
 
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("length", [1, 5, 6, 64])
+def test_blocks_of_queries_without_a_mask(length, mode):
+    assert_agrees(unfilled_zeroed(causal_attention), NARROW, length, "reset", mode)
+
+
 @pytest.mark.parametrize("marks", ["plain", "all"])
 def test_window_longer_than_the_sequence(marks):
     assert_agrees(unfilled_zeroed(causal_attention), WIDE, 63, marks)
