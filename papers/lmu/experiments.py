@@ -17,6 +17,9 @@ from papers.lmu.model import LMUModel
 # Signals are read in pieces of this many steps, the state carried over.
 _PIECE = 2500
 
+# Keras has no XLA with torch.
+_JIT = keras.backend.backend() != "torch"
+
 
 def capacity(run: Run, *, window: int, order: int, signals: int) -> dict[str, float]:
     """Reads delayed white noise out of a memory that nothing has trained (LMU-0).
@@ -105,10 +108,7 @@ def make_network(recurrent: Sequence[str], output_activation: str) -> LMUModel:
     corrected notebook.
     """
     model = LMUModel([_make_layer(name) for name in recurrent], 1, output_activation)
-    # With XLA an LMU network trains no slower and predicts twice as fast. A layer without a
-    # gradient of its own, as LSTM, trains in time quadratic in the length there.
-    only_lmu = all(isinstance(layer, LMU) for layer in model.recurrent)
-    model.compile(keras.optimizers.Adam(1e-3), "mse", jit_compile=only_lmu)
+    model.compile(keras.optimizers.Adam(1e-3), "mse", jit_compile=_JIT)
     return model
 
 
@@ -232,7 +232,7 @@ def psmnist(
         hidden_kernel_initializer="zeros",
     )
     model = LMUModel([layer], 10, "softmax", return_sequences=False)
-    model.compile("adam", "sparse_categorical_crossentropy", jit_compile=True)
+    model.compile("adam", "sparse_categorical_crossentropy", jit_compile=_JIT)
 
     def score(split):
         arrays = task.arrays(split)
