@@ -68,6 +68,18 @@ def linear_attention(
     return _loop(step, state, initial, mask, reset, q, k, v)
 
 
+def gated_attention(q, k, v, log_decay, state=None, *, initial=None, mask=None, reset=None):
+    """`S_t = diag(exp(log_decay_t)) S_{t-1} + k_t v_t^T`, `o_t = S_t^T q_t`."""
+    batch, _, heads, keys = k.shape
+    state, initial = _start(state, initial, (batch, heads, keys, v.shape[-1]), v.dtype)
+
+    def step(memory, q_t, k_t, v_t, log_decay_t):
+        memory = ops.exp(log_decay_t)[..., None] * memory + k_t[..., None] * v_t[..., None, :]
+        return memory, ops.sum(memory * q_t[..., None], axis=-2)
+
+    return _loop(step, state, initial, mask, reset, q, k, v, log_decay)
+
+
 def delta_rule(q, k, v, beta, state=None, *, initial=None, mask=None, reset=None):
     """`S_t = S_{t-1} + beta_t k_t (v_t - S_{t-1}^T k_t)^T`, `o_t = S_t^T q_t`."""
     batch, _, heads, keys = k.shape
