@@ -1,0 +1,145 @@
+"""`python -m benchmarks`: what the layers cost, beside peers, the machine and the papers."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import tyro
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from benchmarks import report
+from benchmarks.claims import CLAIM_COLUMNS, speed_claims
+from benchmarks.compare import shared_cells, slowdowns
+from benchmarks.options import Options, backend_name
+from benchmarks.rows import COLUMNS, Roofline, Row, read_rows, write_row
+from common.reproduce.files import format_csv, write_json, write_text
+from common.reproduce.report import make_console
+from papers import list_papers
+
+GOOD, SLOWER, BAD_ARGUMENTS, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line.
+
+    Returns:
+        0; 1 if --compare finds cells that became slower; 2 for bad arguments; 130 if interrupted.
+    """
+    console = make_console()
+    try:
+        options = tyro.cli(
+            Options,
+            args=arguments,
+            prog="python -m benchmarks",
+            description="Times the layers of the papers, forward and backward.",
+        )
+        before = read_rows(options.compare) if options.compare else []
+        if options.list:
+            _list(options, console)
+            return GOOD
+        if options.claims:
+            claims = speed_claims(options.papers or list_papers())
+            report.print_claims(console, claims)
+            return GOOD
+        backend = backend_name()
+        from benchmarks.device import choose_device
+
+        device = choose_device(options.device)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return BAD_ARGUMENTS
+    directory = options.directory(device, backend)
+    rows, interrupted = _run(options, device, directory, console)
+    if interrupted:
+        print(f"Interrupted; what was measured is in {directory}.", file=sys.stderr)
+        return INTERRUPTED
+    if options.compare is None:
+        return GOOD
+    slower = slowdowns(rows, before, options.threshold)
+    report.print_slowdowns(console, slower, shared_cells(rows, before))
+    return SLOWER if slower else GOOD
+
+
+def _run(
+    options: Options, device: str, directory: Path, console: Console
+) -> tuple[list[Row], bool]:
+    """Measures and writes; the rows, and whether the user stopped it."""
+    import keras
+
+    from benchmarks.device import limit_memory, load_average
+    from benchmarks.environment import environment
+    from benchmarks.roofline import measure_roofline
+    from benchmarks.runner import Runner
+
+    if device == "cpu":
+        limit_memory()
+    rows: list[Row] = []
+    interrupted = False
+    directory.mkdir(parents=True, exist_ok=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with (
+        keras.device(f"{device}:0"),
+        (directory / "results.jsonl").open("a") as file,
+        Progress(*columns, console=console, transient=True) as progress,
+    ):
+        task = progress.add_task("the machine's limits")
+        roofline = measure_roofline(device, options.dtype)
+        facts = environment(options, device, roofline, load_average())
+        write_json(directory / "environment.json", facts)
+        console.print(report.roofline_line(roofline))
+
+        def note(text: str) -> None:
+            progress.update(task, description=text)
+
+        try:
+            for row in Runner(options, device, roofline, note).run():
+                rows.append(row)
+                write_row(file, row)
+                console.print(report.row_line(row), markup=False)
+        except KeyboardInterrupt:
+            interrupted = True
+    facts["load_after"] = load_average()
+    write_json(directory / "environment.json", facts)
+    _write(options, directory, rows, roofline, facts, console)
+    return rows, interrupted
+
+
+def _write(
+    options: Options,
+    directory: Path,
+    rows: list[Row],
+    roofline: Roofline,
+    facts: dict,
+    console: Console,
+) -> None:
+    """Tables on the terminal and in files, and the plots."""
+    from benchmarks.plots import draw
+
+    claims = speed_claims(options.papers or list_papers(), rows)
+    report.print_rows(console, rows)
+    report.print_claims(console, claims)
+    write_text(directory / "results.csv", format_csv(COLUMNS, map(asdict, rows)))
+    write_text(directory / "claims.csv", format_csv(CLAIM_COLUMNS, map(asdict, claims)))
+    told = [f"{key}: {facts[key]}" for key in ("command", "hardware", "date", "commit", "dirty")]
+    told += [f"load average {facts['load_before']:.1f} before, {facts['load_after']:.1f} after"]
+    told += [
+        report.roofline_line(roofline),
+        ", ".join(f"{k} {v}" for k, v in facts["versions"].items()),
+    ]
+    title = f"Benchmarks on {facts['backend']}, {facts['device']}"
+    write_text(directory / "results.md", report.to_markdown(title, told, rows, claims))
+    plots = draw(rows, directory)
+    console.print(f"written: {directory} ({len(rows)} rows, {len(plots)} plots)", markup=False)
+
+
+def _list(options: Options, console: Console) -> None:
+    for name, case in options.cases().items():
+        sizes = ", ".join(f"{key} {value}" for key, value in case.config.items())
+        line = f"{name}: {' '.join(case.forms)}; D {case.input_dim}, {sizes}"
+        console.print(line, markup=False)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
