@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Settings = Mapping[str, Any]
@@ -72,6 +72,8 @@ class LayerCase:
         config: constructor keyword arguments.
         input_dim: width D of the input (B, T, D).
         forms: the forms to test and to time, of "parallel", "chunkwise", "recurrent".
+        benchmark: constructor arguments, and `input_dim`, that the benchmarks put in place of
+            those above, which are tiny: the paper's size, or a realistic one.
     """
 
     name: str
@@ -79,6 +81,7 @@ class LayerCase:
     config: Settings
     input_dim: int
     forms: tuple[str, ...]
+    benchmark: Settings = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _require_name("LayerCase.name", self.name)
@@ -90,6 +93,14 @@ class LayerCase:
             isinstance(self.forms, tuple) and len(self.forms) > 0 and set(self.forms) <= set(FORMS)
         )
         _require(valid, "LayerCase.forms", self.forms, f"a non-empty tuple of {FORMS}")
+        _require_settings("LayerCase.benchmark", self.benchmark)
+
+    def at_benchmark_size(self) -> "LayerCase":
+        """The case with the arguments of `benchmark` in place of its own."""
+        arguments = dict(self.benchmark)
+        input_dim = arguments.pop("input_dim", self.input_dim)
+        config = {**self.config, **arguments}
+        return replace(self, config=config, input_dim=input_dim, benchmark={})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,6 +306,7 @@ class Claim:
         aggregate: how the seeds become one number; of a ratio, both sides before the division.
         accept: the tolerance.
         reason: why this tolerance.
+        explanation: why the recorded runs do not reproduce the claim, or why there are none.
     """
 
     id: str
@@ -304,6 +316,7 @@ class Claim:
     aggregate: Literal["mean", "median", "min", "max"] = "mean"
     accept: Acceptance
     reason: str
+    explanation: str = ""
 
     def __post_init__(self) -> None:
         _require_name("Claim.id", self.id)
@@ -356,9 +369,9 @@ class Paper:
         valid = isinstance(self.name, str) and _PACKAGE.fullmatch(self.name) is not None
         _require(valid, "Paper.name", self.name, "a package name in lower case")
         where = f"Paper {self.name!r}:"
-        for field in ("layers", "experiments", "claims"):
-            value = getattr(self, field)
-            _require(isinstance(value, tuple), f"{where} {field}", type(value).__name__, "a tuple")
+        for name in ("layers", "experiments", "claims"):
+            value = getattr(self, name)
+            _require(isinstance(value, tuple), f"{where} {name}", type(value).__name__, "a tuple")
         _require_unique(f"{where} layers", (case.name for case in self.layers))
         _require_unique(f"{where} experiments", (one.name for one in self.experiments))
         _require_unique(f"{where} claims", (claim.id for claim in self.claims))

@@ -1,5 +1,6 @@
 """Timing of functions against each other, for experiments that measure speed."""
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -24,16 +25,22 @@ class Timing:
 
 
 def synchronise(result) -> None:
-    """Waits until every tensor of `result` is computed."""
+    """Waits until every tensor of `result` is computed; torch's may be among any backend's."""
     leaves = tree.flatten(result)
     if keras.backend.backend() == "jax":
         import jax
 
+        # Leaves that JAX does not know, torch's, pass through.
         jax.block_until_ready(leaves)
-        return
+        leaves = [leaf for leaf in leaves if not isinstance(leaf, jax.Array)]
     for leaf in leaves:
-        # Reading back one element waits for the device, and moves no more than it must.
-        keras.ops.convert_to_numpy(keras.ops.ravel(leaf)[:1])
+        if "CPU" in str(getattr(leaf, "device", "")):
+            leaf.numpy()  # TensorFlow on the CPU: waits, and copies nothing
+        elif type(leaf).__module__.startswith("torch"):
+            leaf.detach().reshape(-1)[:1].cpu()
+        else:
+            # Reading back one element waits for the device, and moves no more than it must.
+            keras.ops.convert_to_numpy(keras.ops.ravel(leaf)[:1])
 
 
 def measure(
@@ -51,19 +58,48 @@ def measure(
     Returns:
         Name to `Timing`.
     """
-    first, repeats = {}, {}
+    first = {name: call_seconds(function) for name, function in functions.items()}
+    return sample(functions, first, samples, sample_seconds)
+
+
+def sample(
+    functions: Mapping[str, Callable[[], object]],
+    first: Mapping[str, float],
+    samples: int,
+    sample_seconds: float = 0.01,
+    most_seconds: float = math.inf,
+    least_samples: int = 5,
+) -> dict[str, Timing]:
+    """Times functions without arguments that were called before, interleaved.
+
+    Args:
+        functions: Name to function; what it returns is waited for.
+        first: Name to the seconds its first call took.
+        samples: Samples of each.
+        sample_seconds: Least length of a sample; shorter calls are repeated within one.
+        most_seconds: A function that was sampled for so long is not sampled again, once it has
+            `least_samples`.
+        least_samples: See `most_seconds`.
+
+    Returns:
+        Name to `Timing`.
+    """
+    repeats = {}
     for name, function in functions.items():
-        first[name] = _seconds(function, 1)
-    for name, function in functions.items():
-        repeats[name] = max(1, round(sample_seconds / max(_seconds(function, 1), 1e-9)))
+        once = min(call_seconds(function), call_seconds(function))
+        repeats[name] = math.ceil(sample_seconds / max(once, 1e-9))
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(samples):
         for name, function in functions.items():
-            seconds[name].append(_seconds(function, repeats[name]) / repeats[name])
+            spent = repeats[name] * sum(seconds[name])
+            if spent > most_seconds and len(seconds[name]) >= least_samples:
+                continue
+            seconds[name].append(call_seconds(function, repeats[name]) / repeats[name])
     return {name: _timing(values, first[name]) for name, values in seconds.items()}
 
 
-def _seconds(function: Callable[[], object], repeats: int) -> float:
+def call_seconds(function: Callable[[], object], repeats: int = 1) -> float:
+    """Seconds that `repeats` calls take, until everything the last one returned is computed."""
     start = time.perf_counter()
     for _ in range(repeats):
         result = function()

@@ -170,6 +170,15 @@ def _case(name: str, forms: tuple[str, ...], **config) -> LayerCase:
         config={"units": 6, "num_heads": 2, "key_dim": 4, "chunk_size": 16, **config},
         input_dim=3,
         forms=forms,
+        # The small language model: 8 heads of 16 in a width of 128, DPFP of nu 3.
+        benchmark={
+            "units": 128,
+            "num_heads": 8,
+            "key_dim": 16,
+            "nu": 3,
+            "chunk_size": 64,
+            "input_dim": 128,
+        },
     )
 
 

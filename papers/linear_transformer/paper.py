@@ -199,6 +199,14 @@ PAPER = Paper(
             config={"units": 6, "num_heads": 2, "key_dim": 4, "chunk_size": 16},
             input_dim=3,
             forms=("chunkwise", "parallel", "recurrent"),
+            # A layer of the image models: 8 heads of 32.
+            benchmark={
+                "units": 256,
+                "num_heads": 8,
+                "key_dim": 32,
+                "chunk_size": 64,
+                "input_dim": 256,
+            },
         ),
     ),
     experiments=(DUPLICATION, SCALING, GENERATION, LATENCY),

@@ -253,6 +253,14 @@ PAPER = Paper(
             config={"units": 5, "order": 4, "theta": 20.0, "use_bias": True},
             input_dim=3,
             forms=("recurrent",),
+            # Permuted sequential MNIST: one pixel a step.
+            benchmark={
+                "units": 212,
+                "order": 256,
+                "theta": 784.0,
+                "use_bias": False,
+                "input_dim": 1,
+            },
         ),
         LayerCase(
             name="memory",
@@ -260,6 +268,7 @@ PAPER = Paper(
             config={"order": 6, "theta": 10.0, "channels": 2},
             input_dim=2,
             forms=("parallel", "recurrent"),
+            benchmark={"order": 256, "theta": 784.0, "channels": 1, "input_dim": 1},
         ),
     ),
     experiments=(CAPACITY, LSTM_CAPACITY, MACKEY_GLASS, SPEED, PSMNIST),

@@ -15,6 +15,8 @@ from common.reproduce.spec import (
 
 _SMOKE = "Shows that the code runs."
 _CELLS = ("mingru", "minlstm")
+# As in `TRAINING_TIME`.
+_SPEED_SIZE = {"units": 64, "input_dim": 64}
 
 PARAMETERS = Experiment(
     name="parameters",
@@ -190,6 +192,7 @@ PAPER = Paper(
             config={"units": 5, "learned_initial_state": True},
             input_dim=3,
             forms=("chunkwise", "parallel", "recurrent"),
+            benchmark=_SPEED_SIZE,
         ),
         LayerCase(
             name="minlstm",
@@ -197,6 +200,7 @@ PAPER = Paper(
             config={"units": 5, "positive": False, "forget_bias": 3.0},
             input_dim=3,
             forms=("chunkwise", "recurrent"),
+            benchmark=_SPEED_SIZE,
         ),
     ),
     experiments=(SELECTIVE_COPYING, PARAMETERS, TRAINING_TIME),

@@ -111,6 +111,16 @@ PAPER = Paper(
             },
             input_dim=3,
             forms=("recurrent",),
+            # The copy task: 8 bits and 2 marks in, 8 bits out.
+            benchmark={
+                "units": 8,
+                "controller_units": 100,
+                "memory_slots": 128,
+                "memory_width": 20,
+                "read_heads": 1,
+                "memory_init": "constant",
+                "input_dim": 10,
+            },
         ),
     ),
     experiments=(COPY, REPEAT_COPY, ASSOCIATIVE_RECALL),
