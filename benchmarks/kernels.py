@@ -8,9 +8,7 @@ Competitors are warmed up, which compiles them, and then sampled in turns, so th
 the machine does hits all of them alike.
 """
 
-import json
 import os
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from common.ops import attention, delta_rule, linear_attention, linear_scan, lti
+from common.reproduce.files import write_json
+from common.reproduce.timing import call_seconds, sample
 
 Section = Literal["scan", "attention", "delta", "lti", "decode", "scaling"]
 SECTIONS: tuple[Section, ...] = ("scan", "attention", "delta", "lti", "decode", "scaling")
@@ -49,7 +49,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Timing:
+class Line:
     """One competitor: times in milliseconds, the compilation in seconds."""
 
     section: str
@@ -64,36 +64,29 @@ class Timing:
 
 @dataclass(frozen=True)
 class Competitor:
-    """`run()` does the work and returns once it is done."""
+    """`run()` does the work and returns the tensors to wait for."""
 
     name: str
     length: int
     run: Callable[[], object]
 
 
-def measure(section: str, competitors: list[Competitor], options: Options) -> list[Timing]:
+def measure(section: str, competitors: list[Competitor], options: Options) -> list[Line]:
     """Warms every competitor up, then samples all of them in turns."""
-    compile_s = {}
-    for c in competitors:
-        start = time.perf_counter()
-        c.run()
-        compile_s[c] = time.perf_counter() - start
-        c.run()
-    samples: dict[Competitor, list[float]] = {c: [] for c in competitors}
-    for _ in range(options.samples):
-        for c in competitors:
-            if len(samples[c]) >= 5 and sum(samples[c]) > options.seconds:
-                continue
-            start = time.perf_counter()
-            c.run()
-            samples[c].append(time.perf_counter() - start)
-    timings = []
-    for c in competitors:
-        median, p20, p80 = (float(1e3 * np.quantile(samples[c], q)) for q in (0.5, 0.2, 0.8))
-        timings.append(
-            Timing(section, c.name, c.length, median, p20, p80, len(samples[c]), compile_s[c])
+    calls = {str(index): competitor.run for index, competitor in enumerate(competitors)}
+    first = {name: call_seconds(call) for name, call in calls.items()}
+    timings = sample(calls, first, options.samples, most_seconds=options.seconds)
+    return [
+        Line(
+            section,
+            competitor.name,
+            competitor.length,
+            *(1e3 * seconds for seconds in (timing.median, timing.p20, timing.p80)),
+            timing.samples,
+            timing.first,
         )
-    return timings
+        for competitor, timing in zip(competitors, timings.values(), strict=True)
+    ]
 
 
 def forward_backward(name: str, f, args: list[np.ndarray], length: int, jit: bool) -> Competitor:
@@ -110,12 +103,7 @@ def forward_backward(name: str, f, args: list[np.ndarray], length: int, jit: boo
             y = f(*tensors)
         return y, tape.gradient(y, tensors, upstream)
 
-    def run():
-        y, grads = step(*tensors)
-        for x in (y, *grads):
-            x.numpy()  # on the CPU a view, once it is computed
-
-    return Competitor(f"{name} ({'xla' if jit else 'graph'})", length, run)
+    return Competitor(f"{name} ({'xla' if jit else 'graph'})", length, lambda: step(*tensors))
 
 
 def draw(*shape: int, low: float | None = None) -> np.ndarray:
@@ -175,7 +163,7 @@ def torch_attention(length: int) -> list[Competitor]:
 
     def run():
         o = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-        torch.autograd.grad(o, (q, k, v), upstream)
+        return torch.autograd.grad(o, (q, k, v), upstream)
 
     return [Competitor("torch scaled_dot_product_attention", length, run)]
 
@@ -237,7 +225,7 @@ def decode_section() -> list[Competitor]:
     def after(count: int) -> Competitor:
         state = attention.empty_cache(2, window, 8, 64, 64)
         state["length"] = tf.constant([min(count, window)] * 2)
-        return Competitor("attention step, window 1024", count, lambda: step(state)[0].numpy())
+        return Competitor("attention step, window 1024", count, lambda: step(state))
 
     return [after(10), after(10_000)]
 
@@ -262,7 +250,7 @@ def scaling_section(lengths: tuple[int, ...]) -> list[Competitor]:
     ]
 
 
-def exponents(timings: list[Timing]) -> dict[str, float]:
+def exponents(timings: list[Line]) -> dict[str, float]:
     """The slope of log time against log T of each form."""
     slopes = {}
     for name in dict.fromkeys(t.name for t in timings):
@@ -275,7 +263,7 @@ def exponents(timings: list[Timing]) -> dict[str, float]:
     return slopes
 
 
-def show(section: str, timings: list[Timing], console: Console) -> None:
+def show(section: str, timings: list[Line], console: Console) -> None:
     table = Table("form", "T", "median ms", "p20", "p80", "n", "compile s", "speed", title=section)
     for t in timings:
         table.add_row(
@@ -304,7 +292,7 @@ def main(options: Options) -> None:
         "decode": decode_section,
         "scaling": lambda: scaling_section(options.lengths),
     }
-    results: list[Timing] = []
+    results: list[Line] = []
     growth: dict[str, float] = {}
     for name in options.only:
         timings = measure(name, sections[name](), options)
@@ -316,9 +304,7 @@ def main(options: Options) -> None:
                 console.print(f"{form}: time grows as T^{exponent:.2f}")
     if options.output is not None:
         report = {"cpus": os.cpu_count(), "timings": [asdict(t) for t in results]}
-        partial = options.output.with_suffix(".tmp")
-        partial.write_text(json.dumps({**report, "exponents": growth}, indent=1))
-        os.replace(partial, options.output)
+        write_json(options.output, {**report, "exponents": growth})
 
 
 if __name__ == "__main__":

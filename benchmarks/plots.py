@@ -47,9 +47,8 @@ def _draw_layer(title: str, rows: Sequence[Row], path: Path) -> None:
             if points:
                 lengths, values = zip(*points, strict=True)
                 style = "-" if name in FORMS else "--"
-                axes.plot(
-                    lengths, values, style, marker="o", color=f"C{index % 10}", label=f"{name} {compiler}"
-                )
+                look = {"marker": "o", "color": f"C{index % 10}", "label": f"{name} {compiler}"}
+                axes.plot(lengths, values, style, **look)
         axes.set(xscale="log", yscale="log", xlabel="T", ylabel=label)
         axes.set_xticks(sorted({row.length for row in rows}), minor=False)
         axes.set_xticklabels([str(n) for n in sorted({row.length for row in rows})])

@@ -29,8 +29,8 @@ HEADER = (
 )
 
 NOTES = (
-    "Milliseconds: median (p20 to p80) of samples of at least 10 ms, taken in turns with the "
-    "others of the same shape, length and mode. bwd: forward + backward less forward.",
+    "Milliseconds: median (in files: p20 to p80) of samples of at least 10 ms, taken in turns with "
+    "the others of the same shape, length and mode. bwd: forward + backward less forward.",
     "tokens/s, GFLOP/s and the fractions: of fwd + bwd where it was timed, else of the first mode "
     "that was. FLOPs: the layer's formula for its matrix products; a backward pass counts as two "
     "forward ones. % GEMM: of a large product in the same dtype in this run. % copy: the least "
@@ -43,17 +43,19 @@ NOTES = (
 )
 
 
-def layer_lines(rows: Sequence[Row], layer: str) -> list[tuple[str, ...]]:
-    """Cells of the table of `layer`, in the order of `HEADER`."""
+def layer_lines(rows: Sequence[Row], layer: str, spread: bool = True) -> list[tuple[str, ...]]:
+    """Cells of the table of `layer`, in the order of `HEADER`; `spread`: with p20 and p80."""
     grouped: dict[tuple[str, str, int], dict[str, Row]] = {}
     for row in rows:
         if row.layer == layer:
             grouped.setdefault((row.name, row.compiler, row.length), {})[row.mode] = row
     ordered = sorted(grouped.items(), key=lambda item: (item[0][2] or 10**12, item[0][2]))
-    return [_line(name, compiler, length, modes) for (name, compiler, length), modes in ordered]
+    return [_line(*key, modes, spread) for key, modes in ordered]
 
 
-def _line(name: str, compiler: str, length: int, modes: dict[str, Row]) -> tuple[str, ...]:
+def _line(
+    name: str, compiler: str, length: int, modes: dict[str, Row], spread: bool
+) -> tuple[str, ...]:
     measured = [row for row in modes.values() if row.status == OK]
     if not measured:
         row = next(iter(modes.values()))
@@ -67,7 +69,7 @@ def _line(name: str, compiler: str, length: int, modes: dict[str, Row]) -> tuple
         name,
         compiler,
         str(length),
-        *(_time(row) for row in times),
+        *(_time(row, spread) for row in times),
         _number(main.tokens_per_s, "{:,.0f}"),
         _number(main.gflop_per_s, "{:.3g}"),
         _number(main.gemm_fraction, "{:.1%}"),
@@ -79,12 +81,12 @@ def _line(name: str, compiler: str, length: int, modes: dict[str, Row]) -> tuple
     )
 
 
-def _time(row: Row | None) -> str:
+def _time(row: Row | None, spread: bool = True) -> str:
     if row is None:
         return ""
     if row.median_ms is None:
         return row.status
-    if row.p20_ms is None:
+    if row.p20_ms is None or not spread:
         return f"{row.median_ms:.3g}"
     return f"{row.median_ms:.3g} ({row.p20_ms:.3g}–{row.p80_ms:.3g})"
 
@@ -106,7 +108,7 @@ def row_line(row: Row) -> str:
 def print_rows(console: Console, rows: Sequence[Row]) -> None:
     """Prints a table a layer."""
     for layer in dict.fromkeys(row.layer for row in rows):
-        _print(console, HEADER, layer_lines(rows, layer), layer)
+        _print(console, HEADER, layer_lines(rows, layer, spread=False), layer)
     for note in NOTES:
         console.print(note, style="dim", markup=False)
 

@@ -1,0 +1,186 @@
+"""The command line: what it refuses, what it answers at once, what it writes."""
+
+import csv
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from benchmarks.__main__ import main
+from benchmarks.rows import read_rows
+from papers import get_paper, list_papers
+
+
+def run(capsys, *arguments):
+    """Exit code, output and errors of the command line, in this process."""
+    try:
+        code = main([str(one) for one in arguments])
+    except SystemExit as error:
+        code = error.code
+    output = capsys.readouterr()
+    return code, output.out, output.err
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (("--papers", "lmuu"), "--papers is lmuu, expected some of fast_weights"),
+        (("--layers", "lmu"), "--layers is lmu, expected some of"),
+        (("--length", "256", "0"), "--length is 0, expected integers >= 1"),
+        (("--batch", "0"), "--batch is 0, expected an integer >= 1"),
+        (("--samples", "2"), "--samples is 2, expected >= 5"),
+        (("--seconds", "0"), "--seconds is 0"),
+        (("--threshold", "0"), "--threshold is 0"),
+        (("--compare", "nowhere.json"), "--compare is nowhere.json, expected a file"),
+        (("--layers", "lmu/lmu", "--forms", "parallel"), "--forms is"),
+        (("--modes", "sideways"), "sideways"),
+        (("--device", "tpu"), "tpu"),
+    ],
+)
+def test_bad_arguments_say_what_is_expected(capsys, arguments, said):
+    code, _, errors = run(capsys, *arguments)
+    assert code == 2
+    assert said in errors
+
+
+def test_a_device_that_is_not_there(capsys, monkeypatch):
+    monkeypatch.setattr("benchmarks.device._has_gpu", lambda: False)
+    code, _, errors = run(capsys, "--device", "gpu")
+    assert code == 2
+    assert "--device is gpu, expected cpu" in errors
+
+
+@pytest.mark.parametrize("argument, said", [("--list", "min_rnn/mingru"), ("--help", "--compare")])
+def test_answers_at_once_without_keras(argument, said):
+    blocked = (
+        "import sys; sys.modules.update(dict.fromkeys(['keras', 'tensorflow', 'jax', 'torch']))"
+    )
+    script = f"{blocked}; from benchmarks.__main__ import main; sys.exit(main(['{argument}']))"
+    best = float("inf")
+    for _ in range(2):
+        start = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+        best = min(best, time.perf_counter() - start)
+        assert done.returncode == 0, done.stderr
+    assert said in done.stdout
+    assert best < 2.0
+
+
+def test_every_layer_has_a_benchmark_size():
+    for name in list_papers():
+        for case in get_paper(name).layers:
+            large = case.at_benchmark_size()
+            assert case.benchmark, case.name
+            assert large.benchmark == {}
+            assert large.config == {
+                **case.config,
+                **{k: v for k, v in case.benchmark.items() if k != "input_dim"},
+            }
+            assert large.input_dim == case.benchmark["input_dim"]
+
+
+QUICK = ("--device", "cpu", "--quick", "--samples", "5", "--seconds", "0.05", "--batch", "2")
+
+
+@pytest.fixture
+def quick(tmp_path, capsys, tiny_papers):
+    """Runs tiny layers without peers; exit code, rows and directory."""
+
+    def go(names, *arguments):
+        tiny_papers(*names)
+        directory = tmp_path / "results"
+        code, output, errors = run(
+            capsys, "--papers", "min_rnn", "--no-peers", "--output", directory, *QUICK, *arguments
+        )
+        assert not errors or code in (0, 1), errors
+        return code, read_rows(directory / "results.jsonl"), directory, output
+
+    return go
+
+
+def test_a_run_writes_tables_files_and_plots(quick):
+    code, rows, directory, output = quick(["RunningSum"], "--length", "8", "16")
+    assert code == 0
+    assert {path.name for path in directory.iterdir()} == {
+        "claims.csv",
+        "environment.json",
+        "min_rnn-runningsum.png",
+        "results.csv",
+        "results.jsonl",
+        "results.md",
+    }
+    cells = {(row.name, row.length, row.mode) for row in rows}
+    forms = ("parallel", "recurrent")
+    both = {(f, n, m) for f in forms for n in (8, 16) for m in ("forward", "forward+backward")}
+    assert both | {("step", 1, "step")} <= cells
+    for row in rows:
+        assert row.status == "ok" and row.median_ms > 0
+        assert row.parameters == 4
+        if row.mode == "backward":
+            assert row.p20_ms is None and row.flops == 2 * 4 * 2 * row.length
+        else:
+            assert row.p20_ms <= row.median_ms <= row.p80_ms and row.samples == 5
+        seconds = row.median_ms / 1e3
+        assert row.tokens_per_s == pytest.approx(2 * row.length / seconds)
+        assert row.gflop_per_s == pytest.approx(row.flops / seconds / 1e9)
+        assert row.bandwidth_fraction > 0 and row.gemm_fraction > 0
+    forward = next(r for r in rows if (r.mode, r.length, r.name) == ("forward", 8, "parallel"))
+    assert forward.floor_bytes == 4 * (2 * 8 * (4 + 4) + 4)
+    with (directory / "results.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == len(rows)
+    facts = json.loads((directory / "environment.json").read_text())
+    assert facts["samples"] == 5 and facts["roofline"]["gemm"]["float32"] > 1e9
+    markdown = (directory / "results.md").read_text()
+    assert "## min_rnn/runningsum" in markdown and "speed-mingru-t512" in markdown
+    assert "SLOW: their own sequential GRU" in markdown
+    assert "runningsum" in output and "% GEMM" in output
+
+
+def test_a_form_that_disagrees_is_not_timed(quick):
+    code, rows, _, output = quick(["Wrong"], "--length", "8", "--modes", "forward")
+    assert code == 0
+    found = {row.name: row for row in rows}
+    assert found["parallel"].status == "disagrees"
+    assert "outputs differ by 0.01 of the largest" in found["parallel"].message
+    assert found["parallel"].median_ms is None
+    assert found["recurrent"].status == "ok"
+
+
+def test_a_cell_out_of_memory_does_not_end_the_run(quick):
+    _, rows, _, _ = quick(["Greedy"], "--length", "8", "128", "16", "--modes", "forward")
+    status = {(row.name, row.length): row.status for row in rows}
+    assert status[("parallel", 128)] == "out of memory"
+    assert status[("parallel", 16)] == status[("recurrent", 128)] == "ok"
+
+
+def test_compare_exits_with_one_if_slower(quick, tmp_path):
+    arguments = ("--length", "8", "--modes", "forward")
+    _, rows, directory, _ = quick(["RunningSum"], *arguments)
+    before = tmp_path / "before.json"
+    items = [json.loads(line) for line in (directory / "results.jsonl").read_text().splitlines()]
+    before.write_text(json.dumps([{**item, "median_ms": 1e-6} for item in items]))
+    code, _, _, output = quick(["RunningSum"], *arguments, "--compare", before)
+    assert code == 1
+    assert f"Slower than before: {len(rows)} of {len(rows)} cells" in output
+    before.write_text(json.dumps([{**item, "median_ms": 1e6} for item in items]))
+    code, _, _, _ = quick(["RunningSum"], *arguments, "--compare", before)
+    assert code == 0
+
+
+def test_interruption_keeps_what_was_measured(quick, monkeypatch):
+    from benchmarks.runner import Runner
+
+    measured = Runner._cells
+
+    def interrupted(self, entries, contest, mode, length):
+        if length == 16:
+            raise KeyboardInterrupt
+        yield from measured(self, entries, contest, mode, length)
+
+    monkeypatch.setattr(Runner, "_cells", interrupted)
+    code, rows, directory, _ = quick(["RunningSum"], "--length", "8", "16", "--modes", "forward")
+    assert code == 130
+    assert {row.length for row in rows} == {8}
+    assert (directory / "results.md").exists() and (directory / "results.csv").exists()
