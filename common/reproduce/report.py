@@ -30,6 +30,7 @@ CSV_COLUMNS = (
     "preset",
     "verdict",
     "reason",
+    "explanation",
 )
 
 
@@ -65,6 +66,20 @@ def tolerance(verdict: Verdict) -> str:
     return verdict.claim.accept.describe(verdict.reported.value)
 
 
+def explanation(verdict: Verdict) -> str:
+    """Why the claim is not reproduced or not run; empty where it is reproduced."""
+    return verdict.claim.explanation if verdict.word in (NOT_REPRODUCED, NOT_RUN) else ""
+
+
+def explanations(verdicts: Sequence[Verdict]) -> dict[str, list[str]]:
+    """Each explanation with the claims it is of."""
+    found: dict[str, list[str]] = {}
+    for verdict in verdicts:
+        if text := explanation(verdict):
+            found.setdefault(text, []).append(verdict.claim.id)
+    return found
+
+
 def _cells(verdict: Verdict) -> tuple[str, ...]:
     return (
         verdict.claim.id,
@@ -96,6 +111,8 @@ def print_table(console: Console, verdicts: Sequence[Verdict], papers: bool = Fa
         cells = ((verdict.paper,) if papers else ()) + _cells(verdict)
         table.add_row(*cells, style=styles.get(verdict.word, ""))
     console.print(table)
+    for text, claims in explanations(verdicts).items():
+        console.print(f"{', '.join(claims)}: {text}")
 
 
 def to_csv(verdicts: Sequence[Verdict]) -> str:
@@ -120,6 +137,7 @@ def to_csv(verdicts: Sequence[Verdict]) -> str:
                 "preset": verdict.preset,
                 "verdict": verdict.word,
                 "reason": verdict.claim.reason,
+                "explanation": explanation(verdict),
             }
         )
     return format_csv(CSV_COLUMNS, rows)
@@ -132,7 +150,10 @@ def to_markdown(verdicts: Sequence[Verdict], papers: bool = False) -> str:
     for verdict in verdicts:
         paper = (f"[{verdict.paper}](papers/{verdict.paper}/README.md)",) if papers else ()
         lines.append(_line(paper + _cells(verdict)))
-    return "\n".join(lines) + "\n"
+    lines.append("")
+    for text, claims in explanations(verdicts).items():
+        lines.append(f"- {', '.join(f'`{claim}`' for claim in claims)}: {text}")
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def _line(cells: Sequence[str]) -> str:
