@@ -83,13 +83,13 @@ SCALING = Experiment(
         "cpu": Preset(
             settings={
                 "lengths": [512, 1024, 2048, 4096, 8192, 16384],
-                "units": 128,
-                "num_heads": 2,
+                "units": 64,
+                "num_heads": 1,
                 "samples": 10,
             },
             minutes=2,
             scale="reduced",
-            reduces="Lengths to 2^14 for 2^16, 2 heads of 64, a CPU for a GTX 1080 Ti.",
+            reduces="Lengths to 2^14 for 2^16, 1 head of 64, a CPU for a GTX 1080 Ti.",
         ),
         "paper": Preset(
             settings={
