@@ -1,12 +1,15 @@
+import math
 import sys
 
 import keras
 import pytest
 
 from benchmarks.claims import speed_claims
+from benchmarks.device import peak_memory
 from benchmarks.models import Shape
 from benchmarks.peers import find_peers
 from benchmarks.programs import Work, make_program
+from benchmarks.roofline import measure_roofline
 from benchmarks.rows import Row
 from benchmarks.runner import classify
 from papers import get_paper
@@ -45,7 +48,7 @@ def test_peers_have_the_shape_of_the_layers(name):
         model, 8, Work("forward+backward", "eager", 2, 6, "float32")
     ).call()
     assert tuple(outputs.shape) == tuple(in_inputs.shape) == (2, 6, 8)
-    assert sum(int(keras.ops.size(x)) for x in in_weights) == model.parameters
+    assert sum(math.prod(x.shape) for x in in_weights) == model.parameters
 
 
 @pytest.mark.parametrize(
@@ -103,3 +106,18 @@ def test_the_ratio_of_this_run_is_of_the_best_times_at_the_greatest_length():
     claims = {one.claim: one for one in speed_claims(["min_rnn"], rows)}
     assert claims["speed-mingru-t512"].this_run == "4 (T=512, keras GRU)"
     assert claims["speed-minlstm-t512"].this_run == "–"
+
+
+def test_the_limits_of_this_machine():
+    found = measure_roofline("cpu", "float32", samples=3)
+    assert set(found.gemm) == {"float32"}
+    assert 1e8 < found.gemm["float32"] < 1e15
+    assert 1e8 < found.bandwidth < 1e13
+
+
+def test_the_peak_of_memory_sees_what_a_call_allocates():
+    need = peak_memory(lambda: keras.ops.ones((64, 1024, 256)) + 1, "cpu")
+    if need is None:
+        pytest.skip("no /proc/self/clear_refs")
+    # One array of 64 MiB at least, and not more than three.
+    assert 0.9 < need / 2**26 < 3.2
