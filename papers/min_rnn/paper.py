@@ -157,6 +157,10 @@ def _time_claims() -> tuple[Claim, ...]:
             quantity=Quantity(cell, metric),
             accept=within_relative(0.5),
             reason="A ratio of two implementations on other hardware: within a half.",
+            explanation="The paper's GRU and LSTM run step by step on a T4, where starting the "
+            "kernels of every step is what costs. Ours are Keras's, whose loop is compiled, on a "
+            "CPU, where starting a step costs next to nothing: the nearest honest baseline leaves "
+            "a ratio of 2 to 5, which grows with T as the paper's does.",
         )
         for cell in _CELLS
         for length, metric in ((512, "middle_ratio"), (4096, "last_ratio"))

@@ -74,6 +74,15 @@ def test_table_in_markdown_and_csv():
     assert (second["measured"], second["verdict"]) == ("", "not run")
 
 
+def test_what_is_not_reproduced_is_explained():
+    good, bad = {("a", "mse"): {0: 1.0}}, {("a", "mse"): {0: 9.0}}
+    rows = [verdict(values, accept=at_most(3.0), explanation="Hot.") for values in (good, bad, {})]
+    assert report.to_markdown(rows).splitlines()[-2:] == ["", "- `one`, `one`: Hot."]
+    explained = [row["explanation"] for row in csv.DictReader(io.StringIO(report.to_csv(rows)))]
+    assert explained == ["", "Hot.", "Hot."]
+    assert "Hot." not in report.to_markdown(rows[:1])
+
+
 def test_table_goes_between_the_markers(tmp_path):
     path = tmp_path / "README.md"
     assert not report.replace_table(path, "| new |\n")
