@@ -81,7 +81,9 @@ def measure(section: str, competitors: list[Competitor], options: Options) -> li
             section,
             competitor.name,
             competitor.length,
-            *(1e3 * seconds for seconds in (timing.median, timing.p20, timing.p80)),
+            1e3 * timing.median,
+            1e3 * timing.p20,
+            1e3 * timing.p80,
             timing.samples,
             timing.first,
         )

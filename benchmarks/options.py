@@ -40,9 +40,10 @@ class Options:
     peers: bool = True
     """Time other implementations on the same shapes too."""
     samples: int | None = None
-    """Samples of each number, at least 10 ms long: by default 30, with --quick 7."""
+    """Samples of each number, at least 10 ms long: by default 30, with --quick 5."""
     seconds: float | None = None
-    """A number that was sampled for so long needs 5 samples only: by default 20, --quick 1."""
+    """A number that was sampled for so long needs 5 samples only, with --quick 3: by default 20,
+    with --quick 0.5."""
     quick: bool = False
     """Few samples, modes and compilers: minutes for a paper or two."""
     output: Path | None = None
@@ -75,12 +76,12 @@ class Options:
     @property
     def sample_count(self) -> int:
         """Samples of each number."""
-        return self.samples or (7 if self.quick else 30)
+        return self.samples or (5 if self.quick else 30)
 
     @property
     def sample_limit(self) -> float:
         """Seconds after which 5 samples suffice."""
-        return self.seconds or (1.0 if self.quick else 20.0)
+        return self.seconds or (0.5 if self.quick else 20.0)
 
     @property
     def timed_modes(self) -> tuple[Mode, ...]:

@@ -37,7 +37,8 @@ NOTES = (
     "traffic (inputs, outputs and weights once; backward the same again for their gradients) a "
     "second, of a copy's in this run.",
     "peak MB: memory of one call beyond weights and inputs, in a pass of its own (CPU: resident "
-    "memory; GPU: the allocator's counter, on JAX the compiler's plan). compile s: the first call. "
+    "memory, which does not show TensorFlow XLA's; GPU: the allocator's counter; JAX: the plan of "
+    "the compiler). compile s: the first call. "
     "step: one step of decoding, in the column forward ms. Peers' numbers are taken once a shape "
     "and stand beside each layer of it.",
 )

@@ -176,7 +176,7 @@ class Runner:
                 yield from self._failed(entry.contestant, entry.compiler, mode, length, result)
                 continue
             row = self._measured(entry, contest, mode, length, result)
-            row = replace(row, peak_bytes=self._peak(program, entry.model), load=load)
+            row = replace(row, peak_bytes=self._peak(program, entry), load=load)
             for layer in entry.contestant.layers:
                 yield replace(row, layer=layer)
 
@@ -193,6 +193,7 @@ class Runner:
                     seconds,
                     self.options.sample_count,
                     most_seconds=self.options.sample_limit,
+                    least_samples=3 if self.options.quick else 5,
                 )
             )
         except Exception as error:
@@ -204,12 +205,16 @@ class Runner:
                 alone |= self._sample({name: call}, {int(name): seconds[name]})
             return alone
 
-    def _peak(self, program: Program, model: Model) -> int | None:
+    def _peak(self, program: Program, entry: Entry) -> int | None:
         try:
-            if self.device == "gpu" and model.framework == "torch":
-                return peak_on_cuda(program.call)
-            if self.device == "gpu" and self.backend == "jax":
+            if entry.model.framework == "torch":
+                cuda = self.device == "gpu"
+                return peak_on_cuda(program.call) if cuda else peak_memory(program.call, "cpu")
+            if self.backend == "jax":
                 return program.memory()
+            if self.device == "cpu" and entry.compiler == "xla":
+                # Less than attention's scores alone: resident memory does not show XLA's buffers.
+                return None
             return peak_memory(program.call, self.device)
         except Exception:
             return None
@@ -241,7 +246,7 @@ class Runner:
     def _measured(
         self, entry: Entry, contest: Contest, mode: str, length: int, timing: Timing
     ) -> Row:
-        model, batch = entry.model, self.options.batch
+        model = entry.model
         row = self._row(
             entry.contestant.layers[0],
             "step" if mode == "step" else entry.contestant.name,
@@ -255,7 +260,7 @@ class Runner:
             parameters=model.parameters,
             state_bytes=model.state_bytes,
             floor_bytes=self._floor_bytes(model, contest.shape.input_dim, mode, length),
-            flops=None if model.flops is None else _TIMES[mode] * model.flops(batch, length),
+            flops=self._flops(entry, mode, length),
         )
         if model.framework == "torch":
             row = replace(row, backend="torch")
@@ -273,6 +278,11 @@ class Runner:
             gemm_fraction=None if gflop is None else 1e9 * gflop / gemm,
             bandwidth_fraction=None if not floor else floor / seconds / self.roofline.bandwidth,
         )
+
+    def _flops(self, entry: Entry, mode: str, length: int) -> int | None:
+        if entry.model.flops is None or (mode == "step" and entry.contestant.name != "recurrent"):
+            return None
+        return _TIMES[mode] * entry.model.flops(self.options.batch, length)
 
     def _floor_bytes(self, model: Model, width: int, mode: str, length: int) -> int | None:
         batch, size = self.options.batch, 2 if self.options.dtype == "bfloat16" else 4
@@ -326,9 +336,12 @@ def classify(error: Exception) -> tuple[str, str]:
 
 
 def _one_form_each(entries: list[Entry]) -> list[Entry]:
-    """The first form of each layer and compiler that can step; a step is the same in all."""
+    """One form of each layer and compiler: a step is the same in all.
+
+    The recurrent one if it is there, whose formula for FLOPs is that of steps.
+    """
     chosen: dict[tuple[str, str], Entry] = {}
-    for entry in entries:
+    for entry in sorted(entries, key=lambda entry: entry.contestant.name != "recurrent"):
         if entry.model.step is not None:
             chosen.setdefault((entry.contestant.layers[0], entry.compiler), entry)
     return list(chosen.values())

@@ -86,7 +86,9 @@ def sample(
     """
     repeats = {}
     for name, function in functions.items():
-        once = min(call_seconds(function), call_seconds(function))
+        once = call_seconds(function)
+        if once < sample_seconds:
+            once = min(once, call_seconds(function))
         repeats[name] = math.ceil(sample_seconds / max(once, 1e-9))
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(samples):

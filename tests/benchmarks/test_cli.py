@@ -86,7 +86,7 @@ def test_every_layer_has_a_benchmark_size():
             assert large.input_dim == case.benchmark["input_dim"]
 
 
-QUICK = ("--device", "cpu", "--quick", "--samples", "5", "--seconds", "0.05", "--batch", "2")
+QUICK = ("--device", "cpu", "--quick", "--samples", "5", "--seconds", "10", "--batch", "2")
 
 
 @pytest.fixture
