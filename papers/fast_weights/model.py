@@ -89,8 +89,7 @@ class KeyValueMemory(keras.Model):
     def call(self, inputs):
         pairs, asked = inputs["inputs"], inputs["query"]
         values = ops.one_hot(pairs[..., 1], self.num_keys, dtype=self.compute_dtype)
-        pair = ops.concatenate([values, self.embedding(pairs[..., 0])], axis=-1)
-        k, q = self.key(pair), self.query(self.embedding(asked))
+        k, q = self._of_pairs(self.key, pairs), self._of_keys(self.query, asked)
         if self.rule == "softmax":
             scores = ops.matmul(q, ops.swapaxes(k, 1, 2)) * self.key_dim**-0.5
             return ops.matmul(ops.softmax(scores), values)
@@ -99,15 +98,31 @@ class KeyValueMemory(keras.Model):
         else:
             k, q = dpfp(k, self.nu), dpfp(q, self.nu)
         if self.rule == "sum":
-            # Only the last memory is read, so W = sum_t phi(k_t) v_t^T in one product (eq. 17).
-            memory = ops.matmul(ops.swapaxes(k, 1, 2), values)
-            normaliser = ops.sum(k, axis=1)[..., None]  # z, eq. 18
-            return ops.matmul(q, memory) / (ops.matmul(q, normaliser) + EPSILON)  # eq. 19
+            # W q with W = sum_t v_t phi(k_t)^T (eq. 17), divided by z . q with z = sum_t phi(k_t)
+            # (eq. 18 and 19). Only the last memory is read, and by few queries: cheapest through
+            # how much each query gets of each pair.
+            shares = ops.matmul(q, ops.swapaxes(k, 1, 2))
+            return ops.matmul(shares, values) / (ops.sum(shares, -1, keepdims=True) + EPSILON)
         k, q = sum_normalise(k)[:, :, None], sum_normalise(q)  # eq. 29, one head
-        strength = ops.sigmoid(self.strength(pair))
+        strength = ops.sigmoid(self._of_pairs(self.strength, pairs))
         # What the steps themselves would read is not asked for; XLA and the graph drop it.
         _, memory = chunkwise_delta_rule(k, k, values[:, :, None], strength)
         return ops.matmul(q, memory[:, 0])  # eq. 25
+
+    def _of_pairs(self, dense, pairs):
+        """`dense` of the pairs, `(B, L, units)`: a row of its kernel for the one-hot value."""
+        rows = ops.convert_to_tensor(dense.kernel)
+        keys = ops.matmul(self._embeddings(), rows[self.num_keys :]) + dense.bias
+        return ops.take(keys, pairs[..., 0], axis=0) + ops.take(rows, pairs[..., 1], axis=0)
+
+    def _of_keys(self, dense, keys):
+        """`dense` of the embeddings of `keys`."""
+        projected = ops.matmul(self._embeddings(), ops.convert_to_tensor(dense.kernel)) + dense.bias
+        return ops.take(projected, keys, axis=0)
+
+    def _embeddings(self):
+        # Every key is projected once, not wherever it stands: S products for B L.
+        return ops.convert_to_tensor(self.embedding.embeddings)
 
     def get_config(self):
         return {
