@@ -161,8 +161,18 @@ class SoftmaxAttention(MultiHead):
         )
 
     def mixing_flops(self, batch_size: int, length: int) -> int:
-        """`2 B H T L (K + V)`: L keys a query, the cache's and, in the parallel form, T more."""
-        keys = self.window + (length if self.resolved_form == "parallel" else 0)
+        """`2 B H T L (K + V)` for L keys a query.
+
+        L is the window in the recurrent form; in the parallel form the cache's and the sequence's
+        steps, or two windows where the sequence, padded to whole windows, is longer than one.
+        """
+        keys = self.window
+        if self.resolved_form == "parallel":
+            if length > self.window:
+                length = -(-length // self.window) * self.window
+                keys *= 2
+            else:
+                keys += length
         heads = batch_size * self.num_heads * (self.key_dim + self.value_dim)
         return 2 * heads * length * keys
 

@@ -127,3 +127,15 @@ def causal_attention(q, k, v, state=None, *, window, mask=None, reset=None):
 
     empty = keras.tree.map_structure(ops.zeros_like, state)
     return _loop(step, state, empty, mask, reset, q, k, v)
+
+
+def causal_convolution(x, kernel, state=None, *, mask=None, reset=None):
+    """`y_t = sum_j kernel[W - 1 - j] x_{t-j}`."""
+    width, channels = kernel.shape
+    state, initial = _start(state, None, (x.shape[0], width - 1, channels), x.dtype)
+
+    def step(window, x_t):
+        window = ops.concatenate([window, x_t[:, None]], axis=1)
+        return window[:, 1:], ops.sum(window * kernel, axis=1)
+
+    return _loop(step, state, initial, mask, reset, x)

@@ -50,6 +50,13 @@ def expand_like(flags, x):
     return ops.reshape(flags, (*ops.shape(flags), *[1] * (len(x.shape) - len(flags.shape))))
 
 
+def take_steps(x, steps):
+    """The steps of `x (B, T, ...)` that `steps (B, S)` names: `(B, S, ...)`."""
+    taken = ops.take_along_axis(x, expand_like(steps, x), axis=1)
+    # TensorFlow forgets even the rank where T is unknown.
+    return ops.reshape(taken, (*ops.shape(steps), *x.shape[2:]))
+
+
 def select(flags, chosen: Nest, otherwise: Nest) -> Nest:
     """`ops.where` on nested structures, with `flags` spread over the trailing axes."""
     return tree.map_structure(

@@ -1,0 +1,105 @@
+"""A causal convolution along time, each channel on its own, over the last few valid steps.
+
+Mamba (Gu 2023), DeltaNet (Yang 2024), Griffin (De 2024) and others put one before their
+recurrence. Its state holds the last `W - 1` inputs, so that it can be streamed.
+"""
+
+from keras import ops
+
+from common.ops.sequence import (
+    accumulation_dtype,
+    check_rank,
+    take_steps,
+    zero_unless,
+    zero_where_masked,
+)
+
+
+def causal_convolution(x, kernel, state=None, *, mask=None, reset=None):
+    """`y_t = sum_j kernel[W - 1 - j] x_{t-j}` for `j` from 0 to `W - 1`, over valid steps only.
+
+    16 bit inputs are accumulated in float32.
+
+    Args:
+        x: Inputs `(B, T, D)`.
+        kernel: `(W, D)`, the current step's factor last.
+        state: The `W - 1` inputs before the first step, the newest last, `(B, W - 1, D)`; zeros
+            by default.
+        mask: `(B, T)` bool; false leaves the state as it was, and the step is skipped: its
+            neighbours see each other.
+        reset: `(B, T)` bool; true puts zeros into the state before the step.
+
+    Returns:
+        `(y, final)`: outputs `(B, T, D)`, and the state after the last step, `(B, W - 1, D)`,
+        both in the dtype of `x`.
+
+    Raises:
+        ValueError: if `x` or `kernel` has the wrong rank, or their widths differ.
+    """
+    check_rank("x", x, "B T D")
+    _check_kernel(kernel, x)
+    width, dtype = kernel.shape[0], accumulation_dtype(x)
+    batch, length, channels = ops.shape(x)
+    if state is None:
+        state = ops.zeros((batch, width - 1, channels), x.dtype)
+    document = None if reset is None else ops.cumsum(ops.cast(reset, "int32"), axis=1)
+    last_document = None if document is None else document[:, -1:]
+    if mask is not None:
+        # The valid steps go to the front, in their order; distinct keys make any sort stable.
+        steps = ops.arange(length)
+        order = ops.argsort(ops.where(mask, steps, steps + length), axis=1)
+        x = take_steps(zero_where_masked(x, mask), order)
+        if document is not None:
+            document = take_steps(document, order)
+    seen = ops.concatenate([ops.cast(state, x.dtype), x], axis=1)  # (B, W - 1 + T, D)
+    if document is not None:
+        document = ops.pad(document, ((0, 0), (width - 1, 0)))  # the state is of document 0
+    y = _convolve(ops.cast(seen, dtype), ops.cast(kernel, dtype), document, length)
+    final = seen[:, length:]
+    if mask is not None:
+        taken = ops.cumsum(ops.cast(mask, "int32"), axis=1)
+        before = ops.where(taken > 0, taken - 1, 0)
+        y = take_steps(y, before)
+        kept = taken[:, -1:] + ops.arange(width - 1)
+        final = take_steps(seen, kept)
+        if document is not None:
+            own = take_steps(document, kept) == last_document
+            final = zero_unless(own[..., None], final)
+    elif document is not None:
+        final = zero_unless((document[:, length:] == last_document)[..., None], final)
+    return ops.cast(y, x.dtype), final
+
+
+def causal_convolution_step(x, kernel, state):
+    """One step of `causal_convolution`: an input `(B, D)` and a state `(B, W - 1, D)`.
+
+    Returns:
+        `(y, state)`: the output `(B, D)` and the state with this input in it.
+    """
+    _check_kernel(kernel, x)
+    dtype = accumulation_dtype(x)
+    seen = ops.concatenate([ops.cast(state, x.dtype), x[:, None]], axis=1)
+    y = ops.sum(ops.cast(seen, dtype) * ops.cast(kernel, dtype), axis=1)
+    return ops.cast(y, x.dtype), seen[:, 1:]
+
+
+def _convolve(seen, kernel, document, length):
+    """The outputs `(B, T, D)` from the state and the inputs behind it, `(B, W - 1 + T, D)`."""
+    width = kernel.shape[0]
+    y = seen[:, width - 1 :] * kernel[width - 1]
+    for j in range(width - 1):
+        part = seen[:, j : j + length]
+        if document is not None:
+            # TensorFlow's `==` allows shapes that do not fit, and so forgets their rank.
+            same = ops.equal(document[:, j : j + length], document[:, width - 1 :])
+            part = zero_unless(same[..., None], part)
+        y = y + part * kernel[j]
+    return y
+
+
+def _check_kernel(kernel, x) -> None:
+    if len(kernel.shape) != 2 or kernel.shape[1] != x.shape[-1]:
+        raise ValueError(
+            f"`kernel` must have shape (W, {x.shape[-1]}), the width of `x`; "
+            f"got {tuple(kernel.shape)}"
+        )
