@@ -139,3 +139,15 @@ def causal_convolution(x, kernel, state=None, *, mask=None, reset=None):
         return window[:, 1:], ops.sum(window * kernel, axis=1)
 
     return _loop(step, state, initial, mask, reset, x)
+
+
+def max_plus_scan(log_f, i, state=None, *, initial=None, mask=None, reset=None):
+    """`m_t = max(log_f_t + m_{t-1}, i_t)`, elementwise."""
+    state, initial = _start(state, initial, (i.shape[0], *i.shape[2:]), i.dtype)
+
+    def step(m, log_f_t, i_t):
+        kept = log_f_t + m
+        m = ops.where(kept > i_t, kept, i_t)
+        return m, m
+
+    return _loop(step, state, initial, mask, reset, log_f, i)
