@@ -7,6 +7,7 @@ from keras import ops
 from common.layers.sequence_layer import SequenceLayer, check_positive
 from common.layers.state import StateSpec
 from common.ops.attention import causal_attention, causal_attention_step
+from common.ops.rotary import count_steps, rotate
 
 
 class MultiHead(SequenceLayer):
@@ -65,7 +66,7 @@ class MultiHead(SequenceLayer):
         width = sum(self._split_sizes)
         self.kernel = self.add_weight((input_shape[-1], width), self._initial_kernel, name="kernel")
         self.output_kernel = self.add_weight(
-            (self._split_sizes[2], self.units), "glorot_uniform", name="output_kernel"
+            (self.num_heads * self.value_dim, self.units), "glorot_uniform", name="output_kernel"
         )
         if self.use_bias:
             self.bias = self.add_weight((width,), "zeros", name="bias")
@@ -81,12 +82,11 @@ class MultiHead(SequenceLayer):
         projected = ops.matmul(inputs, self.cast(self.kernel))
         if self.use_bias:
             projected = projected + self.cast(self.bias)
-        keys, _, _ = self._split_sizes
-        q, k, v = ops.split(projected, (keys, 2 * keys), axis=-1)
-        names = {"q": q, "k": k, "v": v}
+        queries, keys, _ = self._split_sizes
+        q, k, v = ops.split(projected, (queries, queries + keys), axis=-1)
+        sizes = {"q": (q, self.key_dim), "k": (k, self.key_dim), "v": (v, self.value_dim)}
         return {
-            name: rearrange(x, "b t (h n) -> b t h n", h=self.num_heads)
-            for name, x in names.items()
+            name: rearrange(x, "b t (h n) -> b t h n", n=size) for name, (x, size) in sizes.items()
         }
 
     def readout(self, emitted):
@@ -96,7 +96,8 @@ class MultiHead(SequenceLayer):
 
     def flops(self, batch_size: int, length: int) -> int:
         """`2 B T (D (2 H K + H V) + H V units)`, and those of the mixing along time."""
-        weights = self.kernel.shape[0] * self.kernel.shape[1] + self._split_sizes[2] * self.units
+        joined = self.num_heads * self.value_dim
+        weights = self.kernel.shape[0] * self.kernel.shape[1] + joined * self.units
         return 2 * batch_size * length * weights + self.mixing_flops(batch_size, length)
 
     def mixing_flops(self, batch_size: int, length: int) -> int:
@@ -118,47 +119,88 @@ class MultiHead(SequenceLayer):
 class SoftmaxAttention(MultiHead):
     """Causal softmax attention over the last `window` steps, with a cache of keys and values.
 
-    Vaswani et al. (2017), eq. 1, without positions. Masked steps are neither attended to nor
-    counted. The window keeps the state of constant size: it can be scanned, streamed and compiled.
+    Vaswani et al. (2017), eq. 1. Masked steps are neither attended to nor counted. The window
+    keeps the state of constant size: it can be scanned, streamed and compiled.
 
-    State: `{"keys": (B, window, H, K), "values": (B, window, H, V), "length": (B,) int32}`, the
-    newest last, keys and values in the compute dtype, in which they were computed.
+    State: `{"keys": (B, window, G, K), "values": (B, window, G, V), "length": (B,) int32}` with G
+    = `num_kv_heads`, the newest last, keys and values in the compute dtype, in which they were
+    computed; with `rotary` also `"position": (B,) int32`, and the keys are kept rotated.
 
     Args:
         window: How many steps a query sees, its own included.
+        num_kv_heads: Heads of keys and values, which groups of queries share (Ainslie 2023; 1 is
+            multi-query attention, Shazeer 2019); `num_heads` by default.
+        rotary: Whether queries and keys are rotated by their positions (Su 2021).
         **kwargs: Arguments of `MultiHead`.
 
     Raises:
-        ValueError: if `window` is not a positive integer, and as `MultiHead` does.
+        ValueError: if `window` or `num_kv_heads` is not a positive integer, `num_kv_heads` does
+            not divide `num_heads`, K is odd with `rotary`, and as `MultiHead` does.
     """
 
     forms = ("parallel", "recurrent")
 
-    def __init__(self, units: int, num_heads: int, window: int, **kwargs):
+    def __init__(
+        self,
+        units: int,
+        num_heads: int,
+        window: int,
+        num_kv_heads: int | None = None,
+        rotary: bool = False,
+        **kwargs,
+    ):
         super().__init__(units, num_heads, **kwargs)
-        check_positive(self, window=window)
         self.window = window
+        self.num_kv_heads = num_heads if num_kv_heads is None else num_kv_heads
+        check_positive(self, window=window, num_kv_heads=self.num_kv_heads)
+        if num_heads % self.num_kv_heads:
+            raise ValueError(
+                f"SoftmaxAttention: `num_kv_heads` must divide `num_heads` = {num_heads}; "
+                f"got {num_kv_heads}."
+            )
+        self.rotary = rotary
+        if rotary and self.key_dim % 2:
+            raise ValueError(
+                f"SoftmaxAttention: `key_dim` must be even with `rotary`; got {self.key_dim}."
+            )
+
+    @property
+    def _split_sizes(self) -> tuple[int, int, int]:
+        groups = self.num_kv_heads
+        return self.num_heads * self.key_dim, groups * self.key_dim, groups * self.value_dim
 
     def state_spec(self) -> dict:
-        return {
-            "keys": StateSpec((self.window, self.num_heads, self.key_dim), self.compute_dtype),
-            "values": StateSpec((self.window, self.num_heads, self.value_dim), self.compute_dtype),
+        groups, dtype = self.num_kv_heads, self.compute_dtype
+        spec = {
+            "keys": StateSpec((self.window, groups, self.key_dim), dtype),
+            "values": StateSpec((self.window, groups, self.value_dim), dtype),
             "length": StateSpec((), "int32"),
         }
+        return {**spec, "position": StateSpec((), "int32")} if self.rotary else spec
 
     def recur(self, features, state):
-        return causal_attention_step(features["q"], features["k"], features["v"], state)
+        q, k = features["q"], features["k"]
+        cache = {name: state[name] for name in ("keys", "values", "length")}
+        new = {}
+        if self.rotary:
+            q, k = (rotate(x[:, None], state["position"][:, None])[:, 0] for x in (q, k))
+            new["position"] = state["position"] + 1
+        output, cache = causal_attention_step(q, k, features["v"], cache)
+        return output, {**cache, **new}
 
     def parallel(self, features, state, initial, mask, reset):
-        return causal_attention(
-            features["q"],
-            features["k"],
-            features["v"],
-            state,
-            window=self.window,
-            mask=mask,
-            reset=reset,
+        q, k = features["q"], features["k"]
+        cache = {name: state[name] for name in ("keys", "values", "length")}
+        new = {}
+        if self.rotary:
+            positions, new["position"] = count_steps(
+                state["position"], ops.shape(q)[1], mask, reset
+            )
+            q, k = rotate(q, positions), rotate(k, positions)
+        output, cache = causal_attention(
+            q, k, features["v"], cache, window=self.window, mask=mask, reset=reset
         )
+        return output, {**cache, **new}
 
     def mixing_flops(self, batch_size: int, length: int) -> int:
         """`2 B H T L (K + V)` for L keys a query.
@@ -177,4 +219,9 @@ class SoftmaxAttention(MultiHead):
         return 2 * heads * length * keys
 
     def get_config(self):
-        return {**super().get_config(), "window": self.window}
+        return {
+            **super().get_config(),
+            "window": self.window,
+            "num_kv_heads": self.num_kv_heads,
+            "rotary": self.rotary,
+        }

@@ -7,11 +7,12 @@ last entries that are filled.
 
 import math
 
+from einops import rearrange
 from keras import ops
 
 from common.ops.sequence import (
     accumulation_dtype,
-    check_heads,
+    check_rank,
     expand_like,
     pad_time,
     to_chunks,
@@ -40,8 +41,8 @@ def causal_attention(q, k, v, state: Cache | None = None, *, window: int, mask=N
 
     Args:
         q: Queries `(B, T, H, K)`.
-        k: Keys `(B, T, H, K)`.
-        v: Values `(B, T, H, V)`.
+        k: Keys `(B, T, G, K)`, where G divides H: query head h attends to head `h // (H / G)`.
+        v: Values `(B, T, G, V)`.
         state: Cache of the steps before the first one; none by default.
         window: How many tokens a query sees, its own included; masked steps are not counted.
         mask: `(B, T)` bool; false leaves the cache as it was, and nobody attends to the step.
@@ -50,7 +51,7 @@ def causal_attention(q, k, v, state: Cache | None = None, *, window: int, mask=N
     Returns:
         `(o, state)`: outputs `(B, T, H, V)` in the dtype of `v`, and the cache after the last step.
     """
-    check_heads(q, k, v)
+    _check_groups(q, k, v)
     if window < 1:
         raise ValueError(f"`window` must be positive, got {window}")
     batch, length = ops.shape(q)[:2]
@@ -132,7 +133,7 @@ def _banded_attention(q, keys, values, held, document, window: int):
 
 
 def causal_attention_step(q, k, v, state: Cache):
-    """One step of `causal_attention`: `(B, H, K)`, `(B, H, K)`, `(B, H, V)` and a cache.
+    """One step of `causal_attention`: `(B, H, K)`, `(B, G, K)`, `(B, G, V)` and a cache.
 
     Returns:
         `(o, state)`: the output `(B, H, V)` and the cache with this step's key and value in it.
@@ -159,11 +160,28 @@ def check_cache(state: Cache, window: int) -> None:
         )
 
 
+def _check_groups(q, k, v) -> None:
+    check_rank("q", q, "B T H K")
+    check_rank("k", k, "B T G K")
+    check_rank("v", v, "B T G V")
+    if q.shape[3] != k.shape[3]:
+        raise ValueError(f"`q` must have the key size {k.shape[3]} of `k`, got {tuple(q.shape)}")
+    if q.shape[2] % k.shape[2]:
+        raise ValueError(f"`k` must have heads that divide {q.shape[2]}, got {tuple(k.shape)}")
+    if k.shape[2] != v.shape[2]:
+        raise ValueError(f"`v` must have the {k.shape[2]} heads of `k`, got {tuple(v.shape)}")
+
+
 def _softmax_attention(q, k, v, seen):
-    """Attention of `(B, S, H, K)` queries to `(B, L, H, .)` keys where `seen (B, S, L)` is true."""
-    dtype = accumulation_dtype(v)
+    """Attention of `(B, S, H, K)` queries to `(B, L, G, .)` keys where `seen (B, S, L)` is true."""
+    dtype, groups = accumulation_dtype(v), k.shape[2]
+    heads, steps = q.shape[2], ops.shape(q)[1]
     q = ops.cast(q, dtype) / math.sqrt(q.shape[-1])
-    q, k, v = (ops.swapaxes(ops.cast(x, dtype), 1, 2) for x in (q, k, v))
+    q = rearrange(q, "b s (g r) k -> b g (r s) k", g=groups)
+    k, v = (ops.swapaxes(ops.cast(x, dtype), 1, 2) for x in (k, v))
     scores = q @ ops.swapaxes(k, -1, -2)
+    batch, keys = ops.shape(scores)[0], ops.shape(scores)[3]
+    scores = ops.reshape(scores, (batch, heads, steps, keys))
     scores = ops.where(seen[:, None], scores, ops.cast(_EXCLUDED, dtype))
-    return ops.swapaxes(ops.softmax(scores, axis=-1) @ v, 1, 2)
+    weights = ops.reshape(ops.softmax(scores, axis=-1), (batch, groups, -1, keys))
+    return rearrange(weights @ v, "b g (r s) v -> b s (g r) v", r=heads // groups)

@@ -63,6 +63,7 @@ def all_subjects() -> list[Subject]:
     subjects = [
         Subject("common-lstm", functools.partial(LSTM, 5), 3),
         Subject("common-softmax", attention, 3),
+        Subject("common-rotary", functools.partial(attention, num_kv_heads=1, rotary=True), 3),
     ]
     for name in list_papers():
         for case in get_paper(name).layers:

@@ -124,6 +124,32 @@ def test_a_window_of_one_sees_only_itself():
     assert ops.convert_to_numpy(state["length"]).tolist() == [1, 1]
 
 
+@pytest.mark.parametrize("marks", ["plain", "all"])
+def test_groups_of_queries_share_keys_and_values(marks):
+    """As if each group's keys and values were there once for every query head of it."""
+    rng = np.random.default_rng(0)
+    length, groups, shared = 30, 2, 3
+    q = rng.normal(size=(BATCH, length, groups * shared, KEYS))
+    k, v = (rng.normal(size=(BATCH, length, groups, n)) for n in (KEYS, VALUES))
+    flags = {}
+    if marks == "all":
+        flags = {"mask": rng.random((BATCH, length)) < 0.7, "reset": rng.random((2, length)) < 0.1}
+        flags = {name: ops.convert_to_tensor(flag) for name, flag in flags.items()}
+    got, state = causal_attention(*map(ops.convert_to_tensor, (q, k, v)), window=7, **flags)
+    repeated = [ops.convert_to_tensor(np.repeat(x, shared, axis=2)) for x in (k, v)]
+    want, _ = causal_attention(ops.convert_to_tensor(q), *repeated, window=7, **flags)
+    np.testing.assert_allclose(ops.convert_to_numpy(got), ops.convert_to_numpy(want), rtol=1e-10)
+    assert tuple(state["keys"].shape) == (BATCH, 7, groups, KEYS)
+    step, _ = causal_attention_step(
+        *(ops.convert_to_tensor(x[:, 0]) for x in (q, k, v)),
+        empty_cache(BATCH, 7, groups, KEYS, VALUES, got.dtype),
+    )
+    if marks == "plain":
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(step), ops.convert_to_numpy(want)[:, 0], rtol=1e-10
+        )
+
+
 def test_names_the_argument_that_does_not_fit():
     q, k, v = (ops.zeros((1, 3, HEADS, n)) for n in (KEYS, KEYS, VALUES))
     with pytest.raises(ValueError, match="`window`"):
@@ -132,3 +158,5 @@ def test_names_the_argument_that_does_not_fit():
         causal_attention(q, k, v, empty_cache(1, 4, HEADS, KEYS, VALUES), window=5)
     with pytest.raises(ValueError, match="`v`"):
         causal_attention(q, k, v[:, :, :1], window=5)
+    with pytest.raises(ValueError, match="`k`"):
+        causal_attention(q[:, :, :1], k, v, window=5)
