@@ -3,9 +3,12 @@
 from common.tasks.associative_recall import AssociativeRecall
 from common.tasks.copy import Copy
 from common.tasks.delayed_white_noise import DelayedWhiteNoise
+from common.tasks.formal_languages import ModularArithmetic, Parity
 from common.tasks.frozen import frozen_split
+from common.tasks.induction_heads import InductionHeads
 from common.tasks.key_value_retrieval import KeyValueRetrieval
 from common.tasks.mackey_glass import MackeyGlass
+from common.tasks.mqar import MQAR
 from common.tasks.repeat_copy import RepeatCopy
 from common.tasks.selective_copying import MADSelectiveCopying, MambaSelectiveCopying
 from common.tasks.sequence_duplication import SequenceDuplication
@@ -17,10 +20,14 @@ __all__ = [
     "Copy",
     "DelayedWhiteNoise",
     "FiniteTask",
+    "InductionHeads",
     "KeyValueRetrieval",
     "MADSelectiveCopying",
+    "MQAR",
     "MackeyGlass",
     "MambaSelectiveCopying",
+    "ModularArithmetic",
+    "Parity",
     "RepeatCopy",
     "SequenceDuplication",
     "SequentialMNIST",
