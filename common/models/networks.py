@@ -1,0 +1,79 @@
+"""Networks between the mixers, applied to every step on its own."""
+
+import keras
+from keras import layers, ops
+
+from common.layers import check_positive
+
+
+@keras.saving.register_keras_serializable(package="papers")
+class MLP(layers.Layer):
+    """`W_2 f(W_1 x)` on the last axis.
+
+    Args:
+        hidden_units: Width between the two layers.
+        activation: f, by its name in Keras.
+        use_bias: Whether the layers have biases.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: if `hidden_units` is not a positive integer.
+    """
+
+    def __init__(
+        self, hidden_units: int, activation: str = "gelu", use_bias: bool = True, **kwargs
+    ):
+        super().__init__(**kwargs)
+        check_positive(self, hidden_units=hidden_units)
+        self.hidden_units = hidden_units
+        self.activation = activation
+        self.use_bias = use_bias
+
+    def build(self, input_shape):
+        options = {"use_bias": self.use_bias, "dtype": self.dtype_policy}
+        self.expand = layers.Dense(self.hidden_units, activation=self.activation, **options)
+        self.contract = layers.Dense(input_shape[-1], **options)
+        self.expand.build(input_shape)
+        self.contract.build((*input_shape[:-1], self.hidden_units))
+
+    def call(self, inputs):
+        return self.contract(self.expand(inputs))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "hidden_units": self.hidden_units,
+            "activation": self.activation,
+            "use_bias": self.use_bias,
+        }
+
+
+@keras.saving.register_keras_serializable(package="papers")
+class GatedMLP(MLP):
+    """`W_2 (f(W_g x) * W_1 x)` (Shazeer 2020): SwiGLU with `"silu"`, GeGLU with `"gelu"`.
+
+    Args:
+        hidden_units: Width between the layers.
+        activation: f, by its name in Keras.
+        use_bias: Whether the layers have biases.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: if `hidden_units` is not a positive integer.
+    """
+
+    def __init__(
+        self, hidden_units: int, activation: str = "silu", use_bias: bool = False, **kwargs
+    ):
+        super().__init__(hidden_units, activation, use_bias, **kwargs)
+
+    def build(self, input_shape):
+        options = {"use_bias": self.use_bias, "dtype": self.dtype_policy}
+        self.expand = layers.Dense(2 * self.hidden_units, **options)  # both in one product
+        self.contract = layers.Dense(input_shape[-1], **options)
+        self.expand.build(input_shape)
+        self.contract.build((*input_shape[:-1], self.hidden_units))
+
+    def call(self, inputs):
+        gate, value = ops.split(self.expand(inputs), 2, axis=-1)
+        return self.contract(keras.activations.get(self.activation)(gate) * value)

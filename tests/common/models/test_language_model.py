@@ -1,0 +1,111 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from common.layers import LSTM, SoftmaxAttention
+from common.models import MLP, GatedMLP, LanguageModel, count_parameters
+
+
+def make(**options):
+    keras.utils.set_random_seed(0)
+    mixers = [SoftmaxAttention(8, 2, window=30, rotary=True), LSTM(8)]
+    return LanguageModel(11, 8, mixers, [GatedMLP(12), None], **options)
+
+
+def array(x):
+    return ops.convert_to_numpy(x)
+
+
+TOKENS = np.random.default_rng(0).integers(0, 11, size=(2, 9)).astype("int32")
+
+
+def test_is_the_sum_of_its_parts():
+    model = make(norm="layer")
+    got = array(model(TOKENS))
+    hidden = model.embedding(TOKENS)
+    hidden = hidden + model.mixers[0](model.mixer_norms[0](hidden))
+    hidden = hidden + model.networks[0](model.network_norms[0](hidden))
+    hidden = hidden + model.mixers[1](model.mixer_norms[1](hidden))
+    np.testing.assert_allclose(got, array(model.head(model.last_norm(hidden))), atol=1e-5)
+
+
+def test_a_gated_network_is_shazeers():
+    layer = GatedMLP(4, "silu")
+    x = np.random.default_rng(0).standard_normal((2, 3, 5)).astype("float32")
+    got = array(layer(x))
+    first, last = layer.get_weights()
+    gate, value = np.split(x @ first, 2, axis=-1)
+    np.testing.assert_allclose(got, (gate / (1 + np.exp(-gate)) * value) @ last, atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{}, {"max_positions": 20, "tied": True}])
+def test_chunks_and_steps_equal_one_call(options):
+    model = make(**options)
+    want = array(model(TOKENS))
+    first, state = model(TOKENS[:, :4], return_state=True)
+    second, state = model(TOKENS[:, 4:7], initial_state=state, return_state=True)
+    got = [array(first), array(second)]
+    for t in (7, 8):
+        logits, state = model.step(TOKENS[:, t], state)
+        got.append(array(logits)[:, None])
+    np.testing.assert_allclose(np.concatenate(got, 1), want, atol=1e-5)
+
+
+def test_logits_at_some_steps_only():
+    model = make()
+    at = np.array([[8, 2], [0, 5]], "int32")
+    got = array(model({"inputs": TOKENS, "at": at}))
+    want = np.take_along_axis(array(model(TOKENS)), at[..., None], axis=1)
+    np.testing.assert_allclose(got, want, atol=1e-6)
+
+
+def test_marks_reach_the_mixers():
+    model = make()
+    want = array(model(TOKENS[:, 4:]))
+    reset = np.zeros((2, 9), bool)
+    reset[:, 4] = True
+    np.testing.assert_allclose(array(model(TOKENS, reset=reset))[:, 4:], want, atol=1e-5)
+    mask = np.ones((2, 9), bool)
+    mask[:, :4] = False
+    np.testing.assert_allclose(array(model(TOKENS, mask=mask))[:, 4:], want, atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{}, {"tied": True, "norm": "layer", "dropout": 0.1}])
+def test_learns_with_fit_and_survives_saving(options, tmp_path):
+    model = make(**options)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(1e-2), loss)
+    history = model.fit(TOKENS, np.roll(TOKENS, -1, 1), epochs=40, verbose=0).history["loss"]
+    assert history[-1] < 0.5 * history[0]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(
+        loaded.predict(TOKENS, verbose=0), model.predict(TOKENS, verbose=0)
+    )
+
+
+def test_parameters_are_counted_without_allocating():
+    model = make(tied=True, max_positions=5)
+    model(TOKENS[:, :5])
+    assert count_parameters(lambda: make(tied=True, max_positions=5)) == model.count_params()
+
+    def giant():
+        return LanguageModel(10**6, 10**6, [LSTM(10**6)], [MLP(10**6)], tied=True)
+
+    norms = 3 * 10**6
+    lstm, network = 8 * 10**12 + 4 * 10**6, 2 * 10**12 + 2 * 10**6
+    assert count_parameters(giant) == 10**12 + norms + lstm + network
+
+
+def test_bad_arguments_are_named():
+    with pytest.raises(ValueError, match="vocabulary.*0"):
+        LanguageModel(0, 8, [LSTM(8)])
+    with pytest.raises(ValueError, match=r"mixers\[0\].*width 8.*7"):
+        LanguageModel(3, 8, [LSTM(7)])
+    with pytest.raises(ValueError, match="norm.*batch"):
+        LanguageModel(3, 8, [LSTM(8)], norm="batch")
+    with pytest.raises(ValueError, match="networks.*1.*2"):
+        LanguageModel(3, 8, [LSTM(8)], [None, None])
+    with pytest.raises(ValueError, match="hidden_units"):
+        MLP(0)
