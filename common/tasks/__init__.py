@@ -5,11 +5,13 @@ from common.tasks.copy import Copy
 from common.tasks.delayed_white_noise import DelayedWhiteNoise
 from common.tasks.formal_languages import ModularArithmetic, Parity
 from common.tasks.frozen import frozen_split
+from common.tasks.group_word import GroupWord
 from common.tasks.induction_heads import InductionHeads
 from common.tasks.key_value_retrieval import KeyValueRetrieval
 from common.tasks.mackey_glass import MackeyGlass
 from common.tasks.mqar import MQAR
 from common.tasks.repeat_copy import RepeatCopy
+from common.tasks.safari import SafariAssociativeRecall, SafariInductionHead
 from common.tasks.selective_copying import MADSelectiveCopying, MambaSelectiveCopying
 from common.tasks.sequence_duplication import SequenceDuplication
 from common.tasks.sequential_mnist import SequentialMNIST
@@ -20,6 +22,7 @@ __all__ = [
     "Copy",
     "DelayedWhiteNoise",
     "FiniteTask",
+    "GroupWord",
     "InductionHeads",
     "KeyValueRetrieval",
     "MADSelectiveCopying",
@@ -29,6 +32,8 @@ __all__ = [
     "ModularArithmetic",
     "Parity",
     "RepeatCopy",
+    "SafariAssociativeRecall",
+    "SafariInductionHead",
     "SequenceDuplication",
     "SequentialMNIST",
     "Task",

@@ -5,6 +5,7 @@ from common.tasks import (
     AssociativeRecall,
     Copy,
     DelayedWhiteNoise,
+    GroupWord,
     InductionHeads,
     KeyValueRetrieval,
     MackeyGlass,
@@ -13,6 +14,8 @@ from common.tasks import (
     ModularArithmetic,
     Parity,
     RepeatCopy,
+    SafariAssociativeRecall,
+    SafariInductionHead,
     SequenceDuplication,
 )
 
@@ -20,6 +23,8 @@ TASKS = (
     AssociativeRecall(),
     Copy(),
     DelayedWhiteNoise(window=40),
+    GroupWord(length=6),
+    GroupWord(group="A4xZ5", length=6),
     InductionHeads(length=12),
     KeyValueRetrieval(num_keys=7),
     KeyValueRetrieval(num_keys=7, replacement=True),
@@ -31,5 +36,7 @@ TASKS = (
     MQAR(vocab_size=20, length=16, num_pairs=3),
     Parity(max_length=8),
     RepeatCopy(max_length=4, max_repeats=3),
+    SafariAssociativeRecall(length=8, examples=20, test_examples=10),
+    SafariInductionHead(length=8, examples=20, test_examples=10),
     SequenceDuplication(length=20),
 )
