@@ -55,7 +55,7 @@ def test_associative_recall():
             keys, values = row[0:20:2].tolist(), row[1:20:2].tolist()
             assert set(keys) <= {1, 2, 3, 4}
             assert set(values) <= {5, 6, 7, 8}
-            memory = {}
+            memory: dict[int, int] = {}
             for key, value in zip(keys, values, strict=True):
                 assert memory.setdefault(key, value) == value
             several += len(memory) > len(set(memory.values()))
