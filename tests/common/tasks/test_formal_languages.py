@@ -143,7 +143,7 @@ def test_an_expression_with_brackets_is_split_anywhere():
         assert (tokens[0], tokens[-1]) == ("(", ")")
         root = ast.parse("".join(tokens), mode="eval").body
         assert isinstance(root, ast.BinOp)
-        lefts.append(root.left.end_col_offset - root.left.col_offset + 2 * (tokens[1] == "("))
+        lefts.append(len(ast.unparse(root.left)) + 2 * (tokens[1] == "("))
         signs.append(type(root.op))
     np.testing.assert_allclose(np.bincount(lefts) / 10_000, [0] + [0.25] * 4, atol=0.02)
     for sign in OPERATORS:
