@@ -1,0 +1,1 @@
+"""Trials that more than one paper runs: functions `(run, **settings) -> metrics`."""

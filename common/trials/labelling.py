@@ -1,0 +1,224 @@
+"""Naming the right symbol at the steps that count: recall, copying, induction, formal languages."""
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+import common.tasks
+from common.reproduce.run import Run
+from common.reproduce.timing import compiled
+from common.tasks import Task
+from common.tasks.task import Arrays
+
+# Seed of the validation and test sets: what a model is trained on never depends on it.
+EVALUATION_SEED = 0
+
+
+def labelling(
+    run: Run,
+    *,
+    model: str,
+    model_settings: Mapping[str, Any],
+    task: str,
+    task_settings: Mapping[str, Any],
+    batch_size: int,
+    steps: int,
+    learning_rates: Sequence[float],
+    eval_every: int,
+    eval_size: int,
+    schedule: str = "constant",
+    warmup: float = 0.0,
+    weight_decay: float = 0.0,
+    no_decay: Sequence[str] = (),
+    clip: float | None = 1.0,
+    stop_accuracy: float = 1.0,
+    stop_after: int = 2,
+    tests: Mapping[str, Mapping[str, Any]] | None = None,
+    test_size: int = 256,
+    test_model: Mapping[str, Any] | None = None,
+    stream: int = 0,
+    chance: float = 0.0,
+    percent: bool = False,
+) -> dict[str, float]:
+    """Trains a language model on the steps of a task that count; tests it, elsewhere too.
+
+    Batches are drawn anew at every step (a `FiniteTask` goes through its examples). For each
+    learning rate a model is trained from the same seed, and its weights with the best validation
+    accuracy are kept; the best of all on validation data is tested. The sweep ends early with a
+    learning rate that has reached `stop_accuracy`.
+
+    Args:
+        run: The run.
+        model: `"package.module:factory"`, called with `vocabulary` and the settings; what it
+            returns takes what `common.models.LanguageModel` takes.
+        model_settings: Arguments of the factory.
+        task: Name of a task in `common.tasks`.
+        task_settings: Its settings.
+        batch_size: Sequences a step.
+        steps: Training steps at most.
+        learning_rates: To be swept over.
+        eval_every: Steps between evaluations.
+        eval_size: Validation examples.
+        schedule: `"constant"`, or `"cosine"` to 0 over `steps`.
+        warmup: Share of `steps` in which the learning rate rises from 0.
+        weight_decay: Of AdamW.
+        no_decay: Names of weights that do not decay.
+        clip: Norm that the whole gradient is clipped to.
+        stop_accuracy: Training stops after `stop_after` evaluations in a row that reach it.
+        stop_after: See `stop_accuracy`.
+        tests: Name to settings of the task that differ from those of training.
+        test_size: Examples of each test.
+        test_model: Settings of the model that differ in tests, such as the window of an
+            attention; the weights stay the same.
+        stream: If positive, tests run through the sequence in chunks of so many steps, the state
+            carried over: memory does not grow with the length.
+        chance: Accuracy of guessing; if positive, accuracies are returned as
+            `(accuracy - chance) / (1 - chance)`.
+        percent: Whether accuracies are returned in percent.
+
+    Returns:
+        `accuracy` on fresh examples like those of training, `accuracy_<name>` for each test, the
+        best `learning_rate`, and `updates`, the step of the kept weights.
+    """
+    source = getattr(common.tasks, task)(**task_settings)
+    make = _factory(model, source.vocab_size)
+    validation = source.batch(eval_size, EVALUATION_SEED, 0, split="validation")
+    best_accuracy, best, rate, updates = -1.0, None, 0.0, 0.0
+    for learning_rate in learning_rates:
+        keras.utils.set_random_seed(run.seed)
+        net = make(**model_settings)
+        net.build((None, None))
+        optimizer = keras.optimizers.AdamW(
+            _schedule(learning_rate, schedule, warmup, steps),
+            weight_decay=weight_decay,
+            global_clipnorm=clip,
+        )
+        if no_decay:
+            optimizer.exclude_from_weight_decay(var_names=list(no_decay))
+        net.compile(
+            optimizer,
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            jit_compile=keras.backend.backend() != "torch",
+        )
+
+        def batches(step):
+            return _scored(source.batch(batch_size, run.seed, step))
+
+        def evaluate(net=net):
+            return {"accuracy": accuracy(_predicted(net, validation, batch_size), validation)}
+
+        row = run.train(
+            net,
+            batches,
+            steps=steps,
+            evaluate=evaluate,
+            eval_every=eval_every,
+            best=("max", "accuracy"),
+            stop=lambda history: _reached(history, stop_accuracy, stop_after),
+            name="train" if len(learning_rates) == 1 else f"train-{learning_rate:g}",
+        )
+        if row["accuracy"] > best_accuracy:
+            best_accuracy, best = row["accuracy"], net.get_weights()
+            rate, updates = learning_rate, row["step"]
+        if row["accuracy"] >= stop_accuracy:
+            break
+
+    net = make(**{**model_settings, **(test_model or {})})
+    net.build((None, None))
+    net.set_weights(best)
+    results = {"accuracy": _tested(net, source, test_size, batch_size, stream)}
+    for name, changed in (tests or {}).items():
+        harder = getattr(common.tasks, task)(**{**task_settings, **changed})
+        results[f"accuracy_{name}"] = _tested(net, harder, test_size, batch_size, stream)
+    results = {
+        name: (100 if percent else 1) * (value - chance) / (1 - chance)
+        for name, value in results.items()
+    }
+    run.log(int(updates), **results)
+    return {**results, "learning_rate": rate, "updates": updates}
+
+
+def accuracy(predicted: np.ndarray, arrays: Arrays) -> float:
+    """Share of the steps that count at which `predicted`, `(B, T)`, is the target."""
+    right = (predicted == arrays["targets"]) * arrays["weights"]
+    return float(right.sum() / arrays["weights"].sum())
+
+
+def _factory(path: str, vocabulary: int) -> Callable[..., keras.Model]:
+    module, _, name = path.partition(":")
+    factory = getattr(importlib.import_module(module), name)
+    return lambda **settings: factory(vocabulary=vocabulary, **settings)
+
+
+def _schedule(learning_rate: float, schedule: str, warmup: float, steps: int):
+    if schedule not in ("constant", "cosine"):
+        raise ValueError(f"schedule is {schedule!r}, expected 'constant' or 'cosine'.")
+    rising = int(warmup * steps)
+    if schedule == "constant" and not rising:
+        return learning_rate
+    return keras.optimizers.schedules.CosineDecay(
+        0.0 if rising else learning_rate,
+        max(1, steps - rising),
+        alpha=1.0 if schedule == "constant" else 0.0,
+        warmup_target=learning_rate if rising else None,
+        warmup_steps=rising,
+    )
+
+
+def _reached(history: Sequence[Mapping[str, float]], bound: float, times: int) -> bool:
+    last = history[-times:]
+    return len(last) == times and all(row["accuracy"] >= bound for row in last)
+
+
+def _scored(batch: Arrays):
+    """A training batch; logits at the scored steps only where these are few and as many a row."""
+    at = _steps_that_count(batch)
+    if at is None:
+        return batch["inputs"], batch["targets"], batch["weights"]
+    targets = np.take_along_axis(batch["targets"], at, axis=1)
+    return {"inputs": batch["inputs"], "at": at}, targets
+
+
+def _steps_that_count(arrays: Arrays) -> np.ndarray | None:
+    scored = arrays["weights"] > 0
+    counts = scored.sum(axis=1)
+    if counts.min() != counts.max() or 2 * counts[0] > scored.shape[1]:
+        return None
+    return np.nonzero(scored)[1].reshape(len(scored), -1).astype("int32")
+
+
+def _predicted(net: keras.Model, arrays: Arrays, batch_size: int) -> np.ndarray:
+    """The likeliest symbol at every step that counts, `(B, T)`."""
+    at = _steps_that_count(arrays)
+    if at is None:
+        return net.predict(arrays["inputs"], batch_size=batch_size, verbose=0).argmax(-1)
+    inputs = {"inputs": arrays["inputs"], "at": at}
+    named = net.predict(inputs, batch_size=batch_size, verbose=0).argmax(-1)
+    predicted = np.full_like(arrays["targets"], -1)
+    np.put_along_axis(predicted, at, named.astype(predicted.dtype), axis=1)
+    return predicted
+
+
+def _tested(net: keras.Model, task: Task, size: int, batch_size: int, stream: int) -> float:
+    arrays = task.batch(size, EVALUATION_SEED, 0, split="test")
+    if not stream:
+        return accuracy(_predicted(net, arrays, batch_size), arrays)
+
+    def chunk(inputs, state):
+        logits, state = net(inputs, initial_state=state, return_state=True, training=False)
+        return ops.argmax(logits, axis=-1), state
+
+    run_chunk = compiled(chunk)
+    predicted = np.empty_like(arrays["targets"])
+    for start in range(0, size, batch_size):
+        rows = slice(start, min(start + batch_size, size))
+        inputs = arrays["inputs"][rows]
+        state = net.get_initial_state(len(inputs))
+        for t in range(0, inputs.shape[1], stream):
+            named, state = run_chunk(ops.convert_to_tensor(inputs[:, t : t + stream]), state)
+            predicted[rows, t : t + stream] = ops.convert_to_numpy(named)
+    return accuracy(predicted, arrays)

@@ -1,0 +1,87 @@
+import keras
+import numpy as np
+import pytest
+
+from common.layers import LSTM, SoftmaxAttention
+from common.models import LanguageModel
+from common.reproduce.run import Run
+from common.trials.labelling import accuracy, labelling
+
+
+def attention_model(vocabulary, window):
+    mixers = [SoftmaxAttention(16, 2, window=window, rotary=True) for _ in range(2)]
+    return LanguageModel(vocabulary, 16, mixers, embedding_deviation=1.0)
+
+
+def lstm_model(vocabulary):
+    return LanguageModel(vocabulary, 16, [LSTM(16)], embedding_deviation=1.0)
+
+
+MODEL = f"{__name__}:attention_model"
+
+
+def trial(tmp_path, **options):
+    keras.utils.set_random_seed(0)
+    run = Run(variant="v", preset="cpu", seed=0, dir=tmp_path)
+    settings = {
+        "model": MODEL,
+        "model_settings": {"window": 8},
+        "task": "InductionHeads",
+        "task_settings": {"length": 8, "vocab_size": 5},
+        "batch_size": 32,
+        "steps": 60,
+        "learning_rates": [1e-2],
+        "eval_every": 20,
+        "eval_size": 64,
+        "test_size": 64,
+    }
+    return run, labelling(run, **{**settings, **options})
+
+
+def test_accuracy_counts_scored_steps_only():
+    arrays = {
+        "targets": np.array([[1, 2], [3, 4]]),
+        "weights": np.array([[1, 0], [1, 1]], "float32"),
+    }
+    assert accuracy(np.array([[1, 9], [3, 5]]), arrays) == pytest.approx(2 / 3)
+
+
+def test_a_sweep_keeps_the_best_on_validation(tmp_path):
+    run, metrics = trial(tmp_path, learning_rates=[1e-9, 1e-2], tests={"16": {"length": 16}})
+    assert set(metrics) == {"accuracy", "accuracy_16", "learning_rate", "updates"}
+    assert metrics["learning_rate"] == 1e-2
+    assert metrics["accuracy"] > 0.4 > 0.25  # a guess is right in one of four
+    assert (tmp_path / "train-1e-09.checkpoint.npz").exists()
+
+
+def test_streamed_tests_equal_whole_ones(tmp_path):
+    options = {
+        "tests": {"20": {"length": 20}},
+        "test_model": {"window": 20},
+        "learning_rates": [1e-2],
+    }
+    _, whole = trial(tmp_path / "a", **options)
+    _, streamed = trial(tmp_path / "b", stream=7, **options)
+    assert streamed == whole
+
+
+def test_scaled_accuracy_in_percent(tmp_path):
+    _, plain = trial(tmp_path / "a", model=f"{__name__}:lstm_model", model_settings={})
+    _, scaled = trial(
+        tmp_path / "b",
+        model=f"{__name__}:lstm_model",
+        model_settings={},
+        chance=0.25,
+        percent=True,
+    )
+    assert scaled["accuracy"] == pytest.approx(100 * (plain["accuracy"] - 0.25) / 0.75)
+
+
+def test_training_stops_when_it_is_done(tmp_path):
+    run, metrics = trial(tmp_path, stop_accuracy=0.0, stop_after=2, schedule="cosine", warmup=0.1)
+    assert len(run.history) == 2
+
+
+def test_an_unknown_schedule_is_named(tmp_path):
+    with pytest.raises(ValueError, match="schedule.*step"):
+        trial(tmp_path, schedule="step")
