@@ -151,3 +151,39 @@ def max_plus_scan(log_f, i, state=None, *, initial=None, mask=None, reset=None):
         return m, m
 
     return _loop(step, state, initial, mask, reset, log_f, i)
+
+
+def diagonal_lti(u, log_pole, weight, state=None, *, mask=None, reset=None):
+    """`x_t = exp(log_pole) x_{t-1} + u_t`, `y_t = 2 Re(sum(weight x_t))`, complex as real pairs."""
+    if state is None:
+        state = ops.zeros((u.shape[0], *log_pole.shape), u.dtype)
+    half = log_pole.shape[-1] // 2
+    size, angle = ops.exp(log_pole[:, :half]), log_pole[:, half:]
+    pole_re, pole_im = size * ops.cos(angle), size * ops.sin(angle)
+    weight_re, weight_im = weight[:, :half], weight[:, half:]
+
+    def step(x, u_t):
+        re, im = x[..., :half], x[..., half:]
+        re, im = pole_re * re - pole_im * im + u_t[..., None], pole_re * im + pole_im * re
+        y = 2 * ops.sum(weight_re * re - weight_im * im, axis=-1)
+        return ops.concatenate([re, im], axis=-1), y
+
+    return _loop(step, state, ops.zeros_like(state), mask, reset, u)
+
+
+def selective_scan(
+    x, delta, b, c, a, state=None, *, initial=None, mask=None, reset=None, negative=False
+):
+    """`h_t = exp(delta_t A) h_{t-1} + delta_t x_t B_t^T`, `y_t = h_t C_t`, of `(D, N)` states.
+
+    With `negative`, the decay is `2 exp(delta_t A) - 1`.
+    """
+    state, initial = _start(state, initial, (x.shape[0], *a.shape), x.dtype)
+
+    def step(h, x_t, delta_t, b_t, c_t):
+        decay = ops.exp(delta_t[..., None] * a)
+        decay = 2 * decay - 1 if negative else decay
+        h = decay * h + (delta_t * x_t)[..., None] * b_t[:, None]
+        return h, ops.sum(h * c_t[:, None], axis=-1)
+
+    return _loop(step, state, initial, mask, reset, x, delta, b, c)
