@@ -21,12 +21,16 @@ from keras import ops
 from rich.console import Console
 from rich.table import Table
 
-from common.ops import attention, delta_rule, linear_attention, linear_scan, lti
+from benchmarks.report import roofline_line
+from benchmarks.roofline import measure_roofline
+from benchmarks.rows import Roofline
+from common.ops import attention, delta_rule, gated_attention, linear_attention, linear_scan, lti
 from common.reproduce.files import write_json
+from common.reproduce.report import make_console
 from common.reproduce.timing import call_seconds, sample
 
-Section = Literal["scan", "attention", "delta", "lti", "decode", "scaling"]
-SECTIONS: tuple[Section, ...] = ("scan", "attention", "delta", "lti", "decode", "scaling")
+Section = Literal["scan", "attention", "gated", "delta", "lti", "decode", "scaling"]
+SECTIONS: tuple[Section, ...] = ("scan", "attention", "gated", "delta", "lti", "decode", "scaling")
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,12 @@ class Options:
 
 @dataclass(frozen=True)
 class Line:
-    """One competitor: times in milliseconds, the compilation in seconds."""
+    """One competitor: times in milliseconds, the compilation in seconds.
+
+    `flop_floor` and `byte_floor` are the milliseconds that its matrix products take at the
+    machine's measured peak, and that its inputs, outputs and their gradients take at the measured
+    bandwidth of a copy, each moved once.
+    """
 
     section: str
     name: str
@@ -60,18 +69,32 @@ class Line:
     p80: float
     samples: int
     compile_s: float
+    flop_floor: float
+    byte_floor: float
+
+    @property
+    def fraction(self) -> float:
+        """Share of the limit that is reached: the higher floor over the measured time."""
+        return max(self.flop_floor, self.byte_floor) / self.median
 
 
 @dataclass(frozen=True)
 class Competitor:
-    """`run()` does the work and returns the tensors to wait for."""
+    """`run()` does the work and returns the tensors to wait for.
+
+    `flops` are those of its matrix products, `moved` the bytes of all that goes in and out.
+    """
 
     name: str
     length: int
     run: Callable[[], object]
+    flops: int = 0
+    moved: int = 0
 
 
-def measure(section: str, competitors: list[Competitor], options: Options) -> list[Line]:
+def measure(
+    section: str, competitors: list[Competitor], options: Options, roofline: Roofline
+) -> list[Line]:
     """Warms every competitor up, then samples all of them in turns."""
     calls = {str(index): competitor.run for index, competitor in enumerate(competitors)}
     first = {name: call_seconds(call) for name, call in calls.items()}
@@ -86,13 +109,20 @@ def measure(section: str, competitors: list[Competitor], options: Options) -> li
             1e3 * timing.p80,
             timing.samples,
             timing.first,
+            1e3 * competitor.flops / roofline.gemm["float32"],
+            1e3 * competitor.moved / roofline.bandwidth,
         )
         for competitor, timing in zip(competitors, timings.values(), strict=True)
     ]
 
 
-def forward_backward(name: str, f, args: list[np.ndarray], length: int, jit: bool) -> Competitor:
-    """`f(*args)` and its gradient in every argument, for a fixed upstream gradient."""
+def forward_backward(
+    name: str, f, args: list[np.ndarray], length: int, jit: bool, flops: int = 0
+) -> Competitor:
+    """`f(*args)` and its gradient in every argument, for a fixed upstream gradient.
+
+    `flops` are those of a forward pass; the backward pass has two products for each of its.
+    """
     import tensorflow as tf
 
     tensors = [tf.constant(x) for x in args]
@@ -105,7 +135,10 @@ def forward_backward(name: str, f, args: list[np.ndarray], length: int, jit: boo
             y = f(*tensors)
         return y, tape.gradient(y, tensors, upstream)
 
-    return Competitor(f"{name} ({'xla' if jit else 'graph'})", length, lambda: step(*tensors))
+    # Every input read and its gradient written, the output written and its gradient read.
+    moved = 8 * (sum(x.size for x in args) + int(np.prod(upstream.shape)))
+    compiler = "xla" if jit else "graph"
+    return Competitor(f"{name} ({compiler})", length, lambda: step(*tensors), 3 * flops, moved)
 
 
 def draw(*shape: int, low: float | None = None) -> np.ndarray:
@@ -115,8 +148,14 @@ def draw(*shape: int, low: float | None = None) -> np.ndarray:
     return x.astype("float32")
 
 
-def both_modes(name: str, f, args, length: int) -> list[Competitor]:
-    return [forward_backward(name, f, args, length, jit) for jit in (False, True)]
+def both_modes(name: str, f, args, length: int, flops: int = 0) -> list[Competitor]:
+    return [forward_backward(name, f, args, length, jit, flops) for jit in (False, True)]
+
+
+def attention_flops(length: int, chunk: int, batch: int = 2, values: int = 64) -> int:
+    """FLOPs of linear attention with 8 heads of 64 in chunks of so many steps; 0: recurrent."""
+    products = chunk * (64 + values) + 2 * 64 * values if chunk else 64 * values
+    return 2 * batch * 8 * length * products
 
 
 def associative_scan(a, b):
@@ -185,18 +224,43 @@ def scan_section() -> list[Competitor]:
 def attention_section() -> list[Competitor]:
     length = 2048
     args = attention_inputs(length)
-    chunkwise = linear_attention.chunkwise_linear_attention
+    forms = {
+        "recurrent": (linear_attention.recurrent_linear_attention, {}, (length, 0)),
+        "parallel": (linear_attention.parallel_linear_attention, {}, (length, length)),
+        "chunkwise": (linear_attention.chunkwise_linear_attention, {}, (length, 64)),
+        # The normaliser is carried as one more value.
+        "chunkwise normalised": (
+            linear_attention.chunkwise_linear_attention,
+            {"normalise": True},
+            (length, 64, 2, 65),
+        ),
+    }
     return [
-        *both_modes("recurrent", first(linear_attention.recurrent_linear_attention), args, length),
-        *both_modes("parallel", first(linear_attention.parallel_linear_attention), args, length),
-        *both_modes("chunkwise", first(chunkwise), args, length),
-        *both_modes("chunkwise normalised", first(chunkwise, normalise=True), args, length),
-        *torch_attention(length),
-    ]
+        competitor
+        for name, (op, options, sizes) in forms.items()
+        for competitor in both_modes(
+            name, first(op, **options), args, length, attention_flops(*sizes)
+        )
+    ] + torch_attention(length)
+
+
+def gated_section() -> list[Competitor]:
+    """One gate a head, as in Mamba-2, RetNet and mLSTM, and one a key, as in GLA."""
+    length = 4096
+    lines = []
+    for name, gates in (("a head", 1), ("a key", 64)):
+        args = [*attention_inputs(length), np.log(draw(2, length, 8, gates, low=0.9))]
+        for form, op, chunk in (
+            ("recurrent", gated_attention.recurrent_gated_attention, 0),
+            ("chunkwise", gated_attention.chunkwise_gated_attention, 64),
+        ):
+            flops = attention_flops(length, chunk)
+            lines += both_modes(f"{form}, a gate {name}", first(op), args, length, flops)
+    return lines
 
 
 def delta_section() -> list[Competitor]:
-    length = 2048
+    length = 4096
     args = delta_inputs(length)
     return [
         *both_modes("recurrent", first(delta_rule.recurrent_delta_rule), args, length),
@@ -266,7 +330,20 @@ def exponents(timings: list[Line]) -> dict[str, float]:
 
 
 def show(section: str, timings: list[Line], console: Console) -> None:
-    table = Table("form", "T", "median ms", "p20", "p80", "n", "compile s", "speed", title=section)
+    table = Table(
+        "form",
+        "T",
+        "median ms",
+        "p20",
+        "p80",
+        "n",
+        "compile s",
+        "speed",
+        "floor by FLOPs",
+        "by bytes",
+        "fraction",
+        title=section,
+    )
     for t in timings:
         table.add_row(
             t.name,
@@ -277,6 +354,9 @@ def show(section: str, timings: list[Line], console: Console) -> None:
             str(t.samples),
             f"{t.compile_s:.2f}",
             f"{timings[0].median / t.median:.2f}x",
+            f"{t.flop_floor:.2f}",
+            f"{t.byte_floor:.2f}",
+            f"{t.fraction:.0%}",
         )
     console.print(table)
 
@@ -285,19 +365,22 @@ def main(options: Options) -> None:
     """Runs the sections, prints a table of each, and writes all of them as JSON."""
     if keras.backend.backend() != "tensorflow":
         raise ValueError(f"KERAS_BACKEND must be tensorflow, got {keras.backend.backend()}")
-    console = Console()
+    console = make_console()
     sections: dict[str, Callable[[], list[Competitor]]] = {
         "scan": scan_section,
         "attention": attention_section,
+        "gated": gated_section,
         "delta": delta_section,
         "lti": lti_section,
         "decode": decode_section,
         "scaling": lambda: scaling_section(options.lengths),
     }
+    roofline = measure_roofline("cpu", "float32")
+    console.print(roofline_line(roofline))
     results: list[Line] = []
     growth: dict[str, float] = {}
     for name in options.only:
-        timings = measure(name, sections[name](), options)
+        timings = measure(name, sections[name](), options, roofline)
         show(name, timings, console)
         results += timings
         if name == "scaling":
@@ -305,8 +388,9 @@ def main(options: Options) -> None:
             for form, exponent in growth.items():
                 console.print(f"{form}: time grows as T^{exponent:.2f}")
     if options.output is not None:
-        report = {"cpus": os.cpu_count(), "timings": [asdict(t) for t in results]}
-        write_json(options.output, {**report, "exponents": growth})
+        report = {"cpus": os.cpu_count(), "roofline": asdict(roofline), "exponents": growth}
+        lines = [{**asdict(t), "fraction": t.fraction} for t in results]
+        write_json(options.output, {**report, "timings": lines})
 
 
 if __name__ == "__main__":
