@@ -1,4 +1,4 @@
-"""The max-plus recurrence `m_t = max(a_t + m_{t-1}, b_t)`: the largest term of a gated sum, in logs.
+"""The max-plus recurrence `m_t = max(a_t + m_{t-1}, b_t)`: the log of a gated sum's largest term.
 
 Exponential gates are kept in range by dividing the state by `exp(m_t)`, where m is the logarithm of
 the largest weight that any step has in it (Beck 2024, eq. 15; Milakov 2018).

@@ -1,0 +1,502 @@
+"""sLSTM and mLSTM (Beck et al., 2024): exponential gates over a scalar and a matrix memory."""
+
+from functools import partial
+
+import keras
+import numpy as np
+from einops import rearrange
+from keras import ops
+
+from common.layers import SequenceLayer, StateSpec, check_positive
+from common.ops.gated_attention import (
+    _after,
+    _apply,
+    _within_by_head,
+    chunkwise_gated_attention,
+    recurrent_gated_attention,
+)
+from common.ops.max_plus import LOG_ZERO, max_plus_scan, maximum
+from common.ops.sequence import scan_marked, zero_unless, zero_where_masked
+from common.ops.short_convolution import causal_convolution, causal_convolution_step
+from papers.xlstm.cell import FORGET_GATES, log_forget_gate, mix, slstm_cell, slstm_scan
+
+# Least divisor of what is read, and what is added to a variance, both as in the authors' code.
+_DIVISOR, _VARIANCE = 1e-6, 1e-5
+
+# h, c, n and m of the sLSTM.
+_STATES = ("hidden", "cell", "normaliser", "stabiliser")
+
+
+class _XLSTMLayer(SequenceLayer):
+    """What the two layers share: heads and their norm, the short convolution, the forget gate."""
+
+    def __init__(self, units: int, num_heads: int, kernel_size: int, forget_gate: str, **kwargs):
+        super().__init__(**kwargs)
+        check_positive(self, units=units, num_heads=num_heads)
+        if forget_gate not in FORGET_GATES:
+            raise ValueError(
+                f"{type(self).__name__}: `forget_gate` must be one of {FORGET_GATES}; "
+                f"got {forget_gate!r}."
+            )
+        self.units = units
+        self.num_heads = num_heads
+        self.kernel_size = kernel_size
+        self.forget_gate = forget_gate
+
+    @property
+    def output_dim(self) -> int:
+        return self.units
+
+    def _check_divides(self, name: str, divisor: int, width: int) -> None:
+        if width % divisor:
+            raise ValueError(
+                f"{type(self).__name__}: `{name}` must divide the width {width}; got {divisor}."
+            )
+
+    def _add_convolution(self, width: int) -> None:
+        # PyTorch's default for a depthwise convolution, which the authors' code leaves as it is.
+        bound = self.kernel_size**-0.5
+        shape = (self.kernel_size, width)
+        self.conv_kernel = self.add_weight(shape, _uniform(bound), name="conv_kernel")
+        self.conv_bias = self.add_weight((width,), _uniform(bound), name="conv_bias")
+
+    def _window_spec(self, width: int) -> StateSpec:
+        return StateSpec((self.kernel_size - 1, width), self.compute_dtype)
+
+    def _convolve(self, x, window, mask, reset):
+        """The convolution with its activation over all steps, and the last window."""
+        y, window = causal_convolution(
+            x, self.cast(self.conv_kernel), window, mask=mask, reset=reset
+        )
+        return ops.silu(y + self.cast(self.conv_bias)), window
+
+    def _convolve_step(self, x, window):
+        y, window = causal_convolution_step(x, self.cast(self.conv_kernel), window)
+        return ops.silu(y + self.cast(self.conv_bias)), window
+
+    def _norm_heads(self, x):
+        """The layer norm of each head, `(B, T, H, d)` to `(B, T, H d)`, in the compute dtype."""
+        x = x - ops.mean(x, axis=-1, keepdims=True)
+        x = x * ops.rsqrt(ops.mean(x * x, axis=-1, keepdims=True) + _VARIANCE)
+        return self.cast(rearrange(x, "b t h d -> b t (h d)")) * self.cast(self.norm_scale)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "num_heads": self.num_heads,
+            "kernel_size": self.kernel_size,
+            "forget_gate": self.forget_gate,
+        }
+
+
+@keras.saving.register_keras_serializable(package="papers")
+class MLSTM(_XLSTMLayer):
+    """The mLSTM with its projections, the mixer of a pre up-projection block (figure 11).
+
+    `x, z = W x_t`, each of width `D = expansion units`, and `a = silu(conv(x))`. Keys and queries
+    are projections of a, values of x, in blocks of `block_size`; a head's gates see all three.
+    In each head of width d (eq. 19-26):
+
+        C_t = f_t C_{t-1} + i_t v_t k_t^T,   n_t = f_t n_{t-1} + i_t k_t,   k_t over sqrt(d)
+        h_t = C_t q_t / max(|n_t . q_t|, 1)
+
+    and the output is `W_o ((norm(h_t) + s a_t) silu(z_t))` with a norm for each head.
+
+    Exponential gates overflow, so C and n are kept divided by `exp(m_t)`, the largest weight in
+    them: `m_t = max(log f_t + m_{t-1}, log i_t)` (eq. 15), a scan of its own. Given m, C and n are
+    gated linear attention, with gates `exp(log f_t + m_{t-1} - m_t)`, never above 1, and keys
+    `exp(log i_t - m_t) k_t`; n is the memory of one more value, which is always 1.
+
+    State: `{"memory": (B, H, d, d), "normaliser": (B, H, d), "stabiliser": (B, H),
+    "window": (B, kernel_size - 1, D)}`: the transpose of C, n, m, and the last inputs of the
+    convolution, in the compute dtype, in which they were computed.
+
+    Args:
+        units: Width of the output.
+        num_heads: Number of heads H.
+        expansion: Width D over that of the output.
+        kernel_size: Steps that the convolution sees.
+        block_size: Width of the blocks of the projections to queries, keys and values.
+        forget_gate: `"sigmoid"`, as in the paper's experiments, or `"exponential"`.
+        num_blocks: Blocks in the stack that the layer is part of, by which the initial output
+            kernel is divided.
+        chunk_size: Steps in a chunk of the chunkwise form, a power of two.
+        **kwargs: Arguments of `SequenceLayer`.
+
+    Raises:
+        ValueError: if a size is not a positive integer, `num_heads` or `block_size` does not
+            divide D, `chunk_size` is no power of two, or `forget_gate` is unknown.
+    """
+
+    forms = ("chunkwise", "parallel", "recurrent")
+
+    def __init__(
+        self,
+        units: int,
+        num_heads: int = 4,
+        expansion: int = 2,
+        kernel_size: int = 4,
+        block_size: int = 4,
+        forget_gate: str = "sigmoid",
+        num_blocks: int = 1,
+        chunk_size: int = 64,
+        **kwargs,
+    ):
+        super().__init__(units, num_heads, kernel_size, forget_gate, **kwargs)
+        check_positive(
+            self,
+            expansion=expansion,
+            kernel_size=kernel_size,
+            block_size=block_size,
+            num_blocks=num_blocks,
+            chunk_size=chunk_size,
+        )
+        if chunk_size & (chunk_size - 1):
+            raise ValueError(f"MLSTM: `chunk_size` must be a power of two; got {chunk_size}.")
+        self.expansion = expansion
+        self.block_size = block_size
+        self.num_blocks = num_blocks
+        self.chunk_size = chunk_size
+        self._check_divides("num_heads", num_heads, self.inner_dim)
+        self._check_divides("block_size", block_size, self.inner_dim)
+
+    @property
+    def inner_dim(self) -> int:
+        """Width D of the mLSTM, all heads together."""
+        return self.expansion * self.units
+
+    @property
+    def head_dim(self) -> int:
+        """Width d of a head: its keys, queries and values."""
+        return self.inner_dim // self.num_heads
+
+    def state_spec(self) -> dict:
+        heads, size = self.num_heads, self.head_dim
+        return {
+            "memory": StateSpec((heads, size, size)),
+            "normaliser": StateSpec((heads, size)),
+            "stabiliser": StateSpec((heads,)),
+            "window": self._window_spec(self.inner_dim),
+        }
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        inner, block = self.inner_dim, self.block_size
+        small = (2 / (5 * input_shape[-1])) ** 0.5
+        self.kernel = self.add_weight((input_shape[-1], 2 * inner), _normal(small), name="kernel")
+        self._add_convolution(inner)
+        shape = (inner // block, block, block)
+        self.query_kernel = self.add_weight(shape, _normal(small), name="query_kernel")
+        self.key_kernel = self.add_weight(shape, _normal(small), name="key_kernel")
+        self.value_kernel = self.add_weight(shape, _normal(small), name="value_kernel")
+        shape = (3 * inner, 2 * self.num_heads)
+        self.gate_kernel = self.add_weight(shape, "zeros", name="gate_kernel")
+        self.gate_bias = self.add_weight(shape[1:], self._initial_gate_bias, name="gate_bias")
+        self.norm_scale = self.add_weight((inner,), "ones", name="norm_scale")
+        self.skip_scale = self.add_weight((inner,), "ones", name="skip_scale")
+        scale = _normal(2 / self.num_blocks / self.units**0.5)
+        self.output_kernel = self.add_weight((inner, self.units), scale, name="output_kernel")
+
+    def _initial_gate_bias(self, shape, dtype=None):
+        forget = ops.linspace(3.0, 6.0, self.num_heads, dtype=dtype)
+        return ops.concatenate([_normal(0.1)((self.num_heads,), dtype), forget])
+
+    def features(self, inputs, training=None):
+        x, gate = ops.split(ops.matmul(inputs, self.cast(self.kernel)), 2, axis=-1)
+        return {"x": x, "gate": gate}
+
+    def _project(self, x, activated):
+        """q, k and v, `(..., H, d)`, and log f and log i, `(..., H)`, in the state's dtype."""
+        q = _by_blocks(activated, self.cast(self.query_kernel))
+        k = _by_blocks(activated, self.cast(self.key_kernel))
+        v = _by_blocks(x, self.cast(self.value_kernel))
+        gates = ops.matmul(ops.concatenate([q, k, v], axis=-1), self.cast(self.gate_kernel))
+        gates = ops.cast(gates, self.state_dtype) + ops.cast(self.gate_bias, self.state_dtype)
+        log_i, forget = ops.split(gates, 2, axis=-1)
+        heads = (
+            rearrange(ops.cast(y, self.state_dtype), "... (h d) -> ... h d", h=self.num_heads)
+            for y in (q, k * self.head_dim**-0.5, v)
+        )
+        return *heads, log_forget_gate(forget, self.forget_gate), log_i
+
+    def recur(self, features, state):
+        activated, window = self._convolve_step(features["x"], state["window"])
+        q, k, v, log_f, log_i = self._project(features["x"], activated)
+        kept = log_f + state["stabiliser"]
+        m = maximum(kept, log_i)  # eq. 15
+        f, k = ops.exp(kept - m)[..., None], ops.exp(log_i - m)[..., None] * k  # eq. 16 and 17
+        memory = f[..., None] * state["memory"] + k[..., :, None] * v[..., None, :]  # eq. 19
+        normaliser = f * state["normaliser"] + k  # eq. 20
+        read = ops.matmul(q[..., None, :], memory)[..., 0, :]
+        weight = ops.sum(normaliser * q, axis=-1, keepdims=True)
+        emitted = {"read": _normalised(read, weight, m), "activated": activated}
+        return {**emitted, "gate": features["gate"]}, {
+            "memory": memory,
+            "normaliser": normaliser,
+            "stabiliser": m,
+            "window": window,
+        }
+
+    def recurrent(self, features, state, initial, mask, reset):
+        return self._mix(recurrent_gated_attention, features, state, mask, reset)
+
+    def parallel(self, features, state, initial, mask, reset):
+        return self._mix(parallel_gated_attention, features, state, mask, reset)
+
+    def chunkwise(self, features, state, initial, mask, reset):
+        attention = partial(chunkwise_gated_attention, chunk_size=self.chunk_size)
+        return self._mix(attention, features, state, mask, reset)
+
+    def _mix(self, attention, features, state, mask, reset):
+        # A reset puts zeros back, which is what the ops do by default.
+        activated, window = self._convolve(features["x"], state["window"], mask, reset)
+        q, k, v, log_f, log_i = self._project(features["x"], activated)
+        start = state["stabiliser"]
+        m, last = max_plus_scan(log_f, log_i, start, mask=mask, reset=reset)
+        before = ops.concatenate([start[:, None], m[:, :-1]], axis=1)
+        if reset is not None:
+            # The step of a reset starts from the initial m, with the initial C and n.
+            before = zero_unless(~reset[..., None], before)
+        # Masked first: a skipped step's gate may be any size over the m that it leaves alone.
+        written = ops.exp(zero_where_masked(log_i - m, mask))
+        memory = ops.concatenate([state["memory"], state["normaliser"][..., None]], axis=-1)
+        read, memory = attention(
+            q,
+            written[..., None] * k,
+            ops.concatenate([v, ops.ones_like(v[..., :1])], axis=-1),
+            (log_f + before - m)[..., None],
+            memory,
+            mask=mask,
+            reset=reset,
+        )
+        read = _normalised(read[..., :-1], read[..., -1:], m)
+        emitted = {"read": read, "activated": activated, "gate": features["gate"]}
+        return emitted, {
+            "memory": memory[..., :-1],
+            "normaliser": memory[..., -1],
+            "stabiliser": last,
+            "window": window,
+        }
+
+    def readout(self, emitted):
+        read = self._norm_heads(emitted["read"])
+        read = read + self.cast(self.skip_scale) * emitted["activated"]
+        return ops.matmul(read * ops.silu(emitted["gate"]), self.cast(self.output_kernel))
+
+    def flops(self, batch_size: int, length: int) -> int:
+        """`2 B T D (2 D_in + 3 block_size + 6 H + units)`, and those of the mixing.
+
+        Recurrent: `2 B H T d (d + 1)` to read; n is read as one more value. Chunkwise and
+        parallel, with chunks of C (or T) steps, padded to whole chunks:
+        `2 B H T (C d + C (d + 1) + 2 d (d + 1))`.
+        """
+        heads, size = self.num_heads, self.head_dim
+        widths = 2 * self.kernel.shape[0] + 3 * self.block_size + 6 * heads + self.units
+        flops = 2 * batch_size * length * self.inner_dim * widths
+        if self.resolved_form == "recurrent":
+            return flops + 2 * batch_size * heads * length * size * (size + 1)
+        chunk = self.chunk_size if self.resolved_form == "chunkwise" else length
+        padded = -(-length // chunk) * chunk
+        mixing = chunk * size + chunk * (size + 1) + 2 * size * (size + 1)
+        return flops + 2 * batch_size * heads * padded * mixing
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "expansion": self.expansion,
+            "block_size": self.block_size,
+            "num_blocks": self.num_blocks,
+            "chunk_size": self.chunk_size,
+        }
+
+
+@keras.saving.register_keras_serializable(package="papers")
+class SLSTM(_XLSTMLayer):
+    """The sLSTM with its norm, the mixer of a post up-projection block (figure 10).
+
+    A recurrent layer with exponential gates, in heads that do not see each other (eq. 8-17, 36):
+
+        z, o = tanh(z~), sigmoid(o~),   i = exp(i~),   f = sigmoid(f~) or exp(f~)
+        c_t = f_t c_{t-1} + i_t z_t,   n_t = f_t n_{t-1} + i_t,   h_t = o_t c_t / n_t
+
+    where each of the four pre-activations is `W x_t + R h_{t-1} + b`, W and R block-diagonal, a
+    block a head; with a convolution, those of i and f are `W silu(conv(x))_t + R h_{t-1} + b`. The
+    output is the norm of each head's h. c and n are kept divided by `exp(m_t)`, with
+    `m_t = max(log f_t + m_{t-1}, log i_t)`.
+
+    State: `{"hidden": (B, H, d), "cell": (B, H, d), "normaliser": (B, H, d), "stabiliser":
+    (B, H, d)}`: h, c, n, m, all zero before the first step but m, which is then the logarithm of
+    (nearly) zero, so that the first step writes with a weight of 1; and with a convolution
+    `"window": (B, kernel_size - 1, D)`, its last inputs in the compute dtype.
+
+    Args:
+        units: Width of the output.
+        num_heads: Number of heads H.
+        kernel_size: Steps that the convolution sees; 0 is no convolution.
+        forget_gate: `"sigmoid"`, as in the authors' code, or `"exponential"`.
+        depth: Place of the block in its stack, from 0, the first, to 1, the last; the deeper, the
+            more forget gates start nearly open.
+        recurrent_initializer: Initializer of R; zeros in the authors' code.
+        **kwargs: Arguments of `SequenceLayer`.
+
+    Raises:
+        ValueError: if a size is not a positive integer, `num_heads` does not divide `units` or,
+            when built, the input's width, `depth` is not from 0 to 1, or `forget_gate` is unknown.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        num_heads: int = 4,
+        kernel_size: int = 4,
+        forget_gate: str = "sigmoid",
+        depth: float = 0.0,
+        recurrent_initializer="zeros",
+        **kwargs,
+    ):
+        super().__init__(units, num_heads, kernel_size, forget_gate, **kwargs)
+        if kernel_size != 0:
+            check_positive(self, kernel_size=kernel_size)
+        if not 0 <= depth <= 1:
+            raise ValueError(f"SLSTM: `depth` must be from 0 to 1; got {depth!r}.")
+        self._check_divides("num_heads", num_heads, units)
+        self.depth = depth
+        self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
+
+    @property
+    def head_dim(self) -> int:
+        """Width d of a head."""
+        return self.units // self.num_heads
+
+    def state_spec(self) -> dict:
+        shape = (self.num_heads, self.head_dim)
+        spec = {name: StateSpec(shape) for name in _STATES}
+        if self.kernel_size:
+            spec["window"] = self._window_spec(self.num_heads * self.kernel.shape[1])
+        return spec
+
+    def initial_values(self) -> dict:
+        values = super().initial_values()
+        return {**values, "stabiliser": ops.full_like(values["stabiliser"], LOG_ZERO)}
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        width, heads, size = input_shape[-1], self.num_heads, self.head_dim
+        self._check_divides("num_heads", heads, width)
+        if self.kernel_size:
+            self._add_convolution(width)
+        shape = (heads, width // heads, 4 * size)
+        self.kernel = self.add_weight(shape, _normal((2 / (5 * width)) ** 0.5), name="kernel")
+        self.recurrent_kernel = self.add_weight(
+            (heads, size, 4 * size), self.recurrent_initializer, name="recurrent_kernel"
+        )
+        self.bias = self.add_weight((heads, 4 * size), self._initial_bias, name="bias")
+        self.norm_scale = self.add_weight((self.units,), "ones", name="norm_scale")
+
+    def _initial_bias(self, shape, dtype=None):
+        # A power law from 5 to -7 over the cells of a head, more of them near 5 in deeper blocks.
+        place = np.arange(self.head_dim) / max(1, self.head_dim - 1)
+        bias = np.zeros((self.num_heads, 4, self.head_dim))
+        bias[:, 1] = 5 - 12 * place ** (0.3 + 1.3 * self.depth)
+        return ops.cast(bias.reshape(shape), dtype)
+
+    def _gates(self, x, activated):
+        """What the inputs add to the pre-activations of i, f, z and o, `(..., H, 4 d)`."""
+        kernel, half = self.cast(self.kernel), 2 * self.head_dim
+        if self.kernel_size:
+            parts = [self._by_heads(activated, kernel[..., :half])]
+            gates = ops.concatenate([*parts, self._by_heads(x, kernel[..., half:])], axis=-1)
+        else:
+            gates = self._by_heads(x, kernel)
+        return ops.cast(gates, self.state_dtype) + ops.cast(self.bias, self.state_dtype)
+
+    def _by_heads(self, x, kernel):
+        x = rearrange(x, "... (h n) -> ... h n", h=self.num_heads)
+        return ops.einsum("...hn,hne->...he", x, kernel)
+
+    def recur(self, features, state):
+        activated, window = features, {}
+        if self.kernel_size:
+            activated, window["window"] = self._convolve_step(features, state["window"])
+        gates, kernel = self._gates(features, activated), self.cast(self.recurrent_kernel)
+        cells = self._advance(gates, {name: state[name] for name in _STATES}, kernel)
+        return cells["hidden"], cells | window
+
+    def _advance(self, gates, cells, kernel):
+        hidden, *others = (cells[name] for name in _STATES)
+        states = slstm_cell(gates + mix(hidden, kernel), *others, self.forget_gate)
+        return dict(zip(_STATES, states, strict=True))
+
+    def recurrent(self, features, state, initial, mask, reset):
+        activated, window = features, {}
+        if self.kernel_size:
+            activated, window["window"] = self._convolve(features, state["window"], mask, reset)
+        gates, kernel = self._gates(features, activated), self.cast(self.recurrent_kernel)
+        cells, initial = ({name: x[name] for name in _STATES} for x in (state, initial))
+        if mask is None and reset is None:
+            states = slstm_scan(gates, *cells.values(), kernel, self.forget_gate)
+            cells = {name: x[:, -1] for name, x in zip(_STATES, states, strict=True)}
+            return states[0], cells | window
+
+        def step(cells, gates):
+            cells = self._advance(gates, cells, kernel)
+            return cells, cells["hidden"]
+
+        cells, hidden = scan_marked(step, cells, gates, initial, mask, reset)
+        return hidden, cells | window
+
+    def readout(self, emitted):
+        return self._norm_heads(emitted)
+
+    def flops(self, batch_size: int, length: int) -> int:
+        """`2 B T 4 units (D + units) / H`."""
+        width = self.kernel.shape[1] + self.head_dim
+        return 2 * batch_size * length * 4 * self.units * width
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "depth": self.depth,
+            "recurrent_initializer": keras.initializers.serialize(self.recurrent_initializer),
+        }
+
+
+def parallel_gated_attention(q, k, v, log_decay, state, *, mask, reset):
+    def core(q, k, v, log_decay, state):
+        q, k, v, log_decay = (rearrange(x, "b t h d -> b h t d") for x in (q, k, v, log_decay))
+        blocks = [ops.reshape(x, (-1, *ops.shape(x)[-2:])) for x in (q, k, v, log_decay)]
+        own = ops.reshape(_within_by_head(*blocks), ops.shape(v))
+        o = own + (ops.exp(ops.cumsum(log_decay, axis=-2)) * q) @ state
+        added = ops.swapaxes(ops.exp(_after(log_decay)) * k, -1, -2) @ v
+        final = ops.exp(ops.sum(log_decay, axis=-2))[..., None] * state + added
+        return rearrange(o, "b h t d -> b t h d"), final
+
+    return _apply(core, q, k, v, log_decay, state, None, mask, reset)
+
+
+def _normalised(read, weight, m):
+    """`C q / max(|n . q|, 1)` (eq. 21), from the products with C and n divided by exp(m).
+
+    `read` is `(..., d)`, `weight` `(..., 1)` and m `(...)`. Divided by exp(m), the 1 is exp(-m),
+    which may overflow where m is negative: there all are multiplied by exp(m) again.
+    """
+    m = m[..., None]
+    low = ops.where(m < 0, m, ops.zeros_like(m))
+    scale, least = ops.exp(low), ops.exp(low - m)
+    divisor = maximum(ops.abs(weight) * scale, maximum(least, ops.full_like(least, _DIVISOR)))
+    return read * scale / divisor
+
+
+def _by_blocks(x, kernel):
+    """`(..., N b)` by a block-diagonal matrix, `(N, b, b)`."""
+    x = rearrange(x, "... (n b) -> ... n b", b=kernel.shape[1])
+    return rearrange(ops.einsum("...nb,nbc->...nc", x, kernel), "... n c -> ... (n c)")
+
+
+def _normal(stddev: float):
+    return keras.initializers.RandomNormal(0, stddev)
+
+
+def _uniform(bound: float):
+    return keras.initializers.RandomUniform(-bound, bound)

@@ -1,0 +1,246 @@
+"""sLSTM and mLSTM: re-derived in NumPy without stabiliser, their model, its published sizes."""
+
+import csv
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import papers.xlstm
+from common.models import count_parameters
+from common.tasks import Parity
+from papers.xlstm import MLSTM, SIZES, SLSTM, XLSTM, block_pattern
+
+
+def array(x):
+    return ops.convert_to_numpy(x)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def silu(x):
+    return x * sigmoid(x)
+
+
+FORGET_GATES = {"sigmoid": sigmoid, "exponential": np.exp}
+
+
+def built(layer, x, scale=1.0):
+    """`layer` with random weights, and these by name."""
+    layer.build(x.shape)
+    rng = np.random.default_rng(1)
+    layer.set_weights([scale * rng.standard_normal(w.shape) for w in layer.weights])
+    return dict(zip([w.name for w in layer.weights], layer.get_weights(), strict=True))
+
+
+def convolved(x, weights):
+    """`silu(conv(x))`, the kernel's last row at the current step."""
+    kernel = weights["conv_kernel"]
+    padded = np.concatenate([np.zeros((x.shape[0], len(kernel) - 1, x.shape[2])), x], axis=1)
+    parts = [row * padded[:, j : j + x.shape[1]] for j, row in enumerate(kernel)]
+    return silu(sum(parts) + weights["conv_bias"])
+
+
+def by_blocks(x, kernel):
+    """Block n of x times block n of the kernel."""
+    size = kernel.shape[1]
+    parts = [x[..., n * size : (n + 1) * size] @ block for n, block in enumerate(kernel)]
+    return np.concatenate(parts, axis=-1)
+
+
+def group_norm(h, heads, scale):
+    parts = np.split(h, heads, axis=-1)
+    parts = [(p - p.mean(-1, keepdims=True)) / np.sqrt(p.var(-1, keepdims=True) + 1e-5)
+             for p in parts]  # fmt: skip
+    return np.concatenate(parts, axis=-1) * scale
+
+
+@pytest.mark.parametrize("forget_gate", FORGET_GATES)
+@pytest.mark.parametrize("form", MLSTM.forms)
+def test_mlstm_is_the_papers_equations(form, forget_gate):
+    """Equations 19-26 as they stand, without m, in the block of figure 11."""
+    layer = MLSTM(
+        6, num_heads=2, kernel_size=3, block_size=2, forget_gate=forget_gate, chunk_size=4,
+        form=form, dtype="float64",
+    )  # fmt: skip
+    x = np.random.default_rng(0).standard_normal((2, 9, 5))
+    weights = built(layer, x, scale=0.5)
+    inner, gate = np.split(x @ weights["kernel"], 2, axis=-1)
+    activated = convolved(inner, weights)
+    q, k = (by_blocks(activated, weights[f"{name}_kernel"]) for name in ("query", "key"))
+    v = by_blocks(inner, weights["value_kernel"])
+    seen = np.concatenate([q, k, v], axis=-1) @ weights["gate_kernel"] + weights["gate_bias"]
+    h = np.zeros((2, 9, 12))
+    for b in range(2):
+        for head in range(2):
+            part = slice(6 * head, 6 * head + 6)
+            memory, normaliser = np.zeros((6, 6)), np.zeros(6)
+            for t in range(9):
+                i = np.exp(seen[b, t, head])
+                f = FORGET_GATES[forget_gate](seen[b, t, 2 + head])
+                key, value, query = k[b, t, part] / np.sqrt(6), v[b, t, part], q[b, t, part]
+                memory = f * memory + i * np.outer(value, key)
+                normaliser = f * normaliser + i * key
+                h[b, t, part] = memory @ query / max(abs(normaliser @ query), 1)
+    h = group_norm(h, 2, weights["norm_scale"]) + weights["skip_scale"] * activated
+    want = (h * silu(gate)) @ weights["output_kernel"]
+    np.testing.assert_allclose(array(layer(x)), want, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("forget_gate", FORGET_GATES)
+@pytest.mark.parametrize("kernel_size", [0, 3])
+def test_slstm_is_the_papers_equations(kernel_size, forget_gate):
+    """Equations 8-14 as they stand, without m, in heads, in the block of figure 10."""
+    layer = SLSTM(6, num_heads=2, kernel_size=kernel_size, forget_gate=forget_gate, dtype="float64")
+    x = np.random.default_rng(0).standard_normal((2, 9, 4))
+    weights = built(layer, x)
+    activated = convolved(x, weights) if kernel_size else x
+    want = np.zeros((2, 9, 6))
+    for b in range(2):
+        for head in range(2):
+            ins, outs = slice(2 * head, 2 * head + 2), slice(3 * head, 3 * head + 3)
+            kernel = np.split(weights["kernel"][head], 4, axis=-1)
+            h, c, n = np.zeros(3), np.zeros(3), np.zeros(3)
+            for t in range(9):
+                sources = [activated, activated, x, x]
+                given = [s[b, t, ins] @ w for s, w in zip(sources, kernel, strict=True)]
+                given = np.concatenate(given) + h @ weights["recurrent_kernel"][head]
+                i, f, z, o = np.split(given + weights["bias"][head], 4)
+                i, f = np.exp(i), FORGET_GATES[forget_gate](f)
+                c, n = f * c + i * np.tanh(z), f * n + i
+                h = sigmoid(o) * c / n
+                want[b, t, outs] = h
+    want = group_norm(want, 2, weights["norm_scale"])
+    np.testing.assert_allclose(array(layer(x)), want, rtol=1e-8, atol=1e-11)
+
+
+@pytest.mark.parametrize("form", MLSTM.forms)
+def test_gates_that_overflow_are_stabilised(form):
+    """Input gates of exp(100), infinite in float32, count relative to each other and to 1."""
+    layers = {
+        dtype: MLSTM(4, num_heads=1, form=form, dtype=dtype) for dtype in ("float32", "float64")
+    }
+    x = np.random.default_rng(0).standard_normal((2, 20, 4))
+    built(layers["float64"], x, scale=0.3)
+    layers["float64"].gate_bias.assign([100.0, 3.0])
+    layers["float32"].build(x.shape)
+    layers["float32"].set_weights(layers["float64"].get_weights())
+    got, want = (array(layers[dtype](x.astype(dtype))) for dtype in layers)
+    assert np.max(np.abs(want)) > 0.01
+    np.testing.assert_allclose(got, want, atol=1e-3 * np.max(np.abs(want)))
+
+
+def test_a_small_input_gate_writes_little():
+    """exp(-100) is no weight: what is read is divided by 1, not by the weights' sum."""
+    keras.utils.set_random_seed(0)
+    layer = MLSTM(4, num_heads=1, dtype="float64")
+    x = np.random.default_rng(0).standard_normal((2, 20, 4))
+    layer.build(x.shape)
+    layer.gate_bias.assign([-100.0, 3.0])
+    _, state = layer(x, return_state=True)
+    memory = array(state["memory"]) * np.exp(array(state["stabiliser"]))[..., None, None]
+    assert 0 < np.max(np.abs(memory)) < np.exp(-98)
+
+
+def test_the_slstms_first_step_counts_fully():
+    """n is 1 after the first step however small its input gate, so h is o z."""
+    layer = SLSTM(2, num_heads=1, kernel_size=0, dtype="float64")
+    layer.build((None, None, 2))
+    layer.bias.assign([[-200.0, -200.0, 0.0, 0.0, 1.0, -1.0, 2.0, 2.0]])
+    _, state = layer(np.zeros((1, 1, 2)), return_state=True)
+    np.testing.assert_array_equal(array(state["normaliser"]), np.ones((1, 1, 2)))
+    want = sigmoid(2.0) * np.tanh([1.0, -1.0])
+    np.testing.assert_allclose(array(state["hidden"])[0, 0], want, rtol=1e-12)
+
+
+def test_gates_start_as_in_the_authors_code():
+    keras.utils.set_random_seed(0)
+    layer = MLSTM(400, num_heads=200)
+    layer.build((None, None, 400))
+    bias = array(layer.gate_bias)
+    np.testing.assert_allclose(bias[200:], np.linspace(3, 6, 200), rtol=1e-6)
+    assert abs(bias[:200].mean()) < 0.03 and abs(bias[:200].std() - 0.1) < 0.02
+    assert not array(layer.gate_kernel).any()
+    for depth, exponent in ((0.0, 0.3), (1.0, 1.6)):
+        layer = SLSTM(8, num_heads=2, depth=depth)
+        layer.build((None, None, 8))
+        bias = array(layer.bias).reshape(2, 4, 4)
+        want = 5 - 12 * np.linspace(0, 1, 4) ** exponent
+        np.testing.assert_allclose(bias[:, 1], np.tile(want, (2, 1)), rtol=1e-6)
+        assert not bias[:, [0, 2, 3]].any()
+
+
+def test_the_order_of_the_blocks():
+    assert block_pattern(4, (0, 3)) == "smms"
+    model = XLSTM(5, 8, "ms", num_heads=2)
+    assert [type(mixer) for mixer in model.mixers] == [MLSTM, SLSTM]
+    assert [network is None for network in model.networks] == [True, False]
+    # Only the last block's place is 1: more of its forget gates start open.
+    model = XLSTM(5, 8, "sss", num_heads=2)
+    assert [mixer.depth for mixer in model.mixers] == [0, 0.5, 1]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_parameters_are_the_published_ones(size):
+    path = Path(papers.xlstm.__file__).parent / "reported.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        reported = {row["id"]: float(row["value"]) for row in csv.DictReader(file)}
+    name = size.replace("[", "-").replace("]", "").replace(":", "to")
+    count = count_parameters(lambda: XLSTM(**SIZES[size])) / 1e6
+    assert count == pytest.approx(reported[f"parameters-{name}"], abs=0.1)
+
+
+@pytest.mark.parametrize("blocks", ["ms", "s"])
+def test_learns_with_fit_and_survives_saving(blocks, tmp_path):
+    keras.utils.set_random_seed(0)
+    batch = Parity(2, 5).batch(64, seed=0, step=0)
+    model = XLSTM(3, 8, blocks, num_heads=2, recurrent_initializer="orthogonal")
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(1e-2), loss)
+    history = model.fit(
+        batch["inputs"], batch["targets"], sample_weight=batch["weights"], epochs=60, verbose=0
+    ).history["loss"]
+    assert history[-1] < 0.3 * history[0]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.get_config() == model.get_config()
+    np.testing.assert_array_equal(
+        loaded.predict(batch["inputs"], verbose=0), model.predict(batch["inputs"], verbose=0)
+    )
+
+
+def test_generates_as_it_reads():
+    model = XLSTM(7, 8, "ms", num_heads=2)
+    tokens = np.random.default_rng(0).integers(0, 7, size=(2, 9)).astype("int32")
+    want, _ = model(tokens, return_state=True)
+    _, state = model(tokens[:, :6], return_state=True)
+    for t in range(6, 9):
+        logits, state = model.step(tokens[:, t], state)
+        np.testing.assert_allclose(array(logits), array(want)[:, t], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: MLSTM(0), "units.*0"),
+        (lambda: MLSTM(6, num_heads=5), "num_heads.*12.*5"),
+        (lambda: MLSTM(3, num_heads=2), "block_size.*6.*4"),
+        (lambda: MLSTM(4, chunk_size=12), "chunk_size.*power of two.*12"),
+        (lambda: MLSTM(4, kernel_size=0), "kernel_size.*0"),
+        (lambda: MLSTM(4, forget_gate="relu"), "forget_gate.*relu"),
+        (lambda: SLSTM(6, num_heads=4), "num_heads.*6.*4"),
+        (lambda: SLSTM(4, kernel_size=-1), "kernel_size.*-1"),
+        (lambda: SLSTM(4, depth=1.5), "depth.*1.5"),
+        (lambda: SLSTM(4, num_heads=2).build((None, None, 3)), "num_heads.*3.*2"),
+        (lambda: SLSTM(4).get_initial_state(2), "build"),
+        (lambda: XLSTM(4, 8, "mx"), "blocks.*mx"),
+        (lambda: XLSTM(4, 8, ""), "blocks.*''"),
+    ],
+)
+def test_bad_arguments_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
