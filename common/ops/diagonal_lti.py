@@ -8,7 +8,7 @@ and after them their imaginary parts. Poles are given by their logarithms, `log 
 are at most 0.
 
 - recurrent: a loop over time with its own gradient, which keeps no states on the way forward;
-- fft: all outputs at once, as a convolution with `2 Re(w . a^t)`, in O(T log T).
+- parallel: all outputs at once, as a convolution with `2 Re(w . a^t)`, in O(T log T).
 """
 
 import math
@@ -31,6 +31,8 @@ from common.ops.time_loop import time_loop
 _BLOCK = 64
 # The transform's length is a multiple of twice this: lengths with small prime factors are fast.
 _TRANSFORM = 32
+# Up to so many steps a convolution is a product with a matrix.
+SHORT = 128
 
 Complex = tuple  # real and imaginary parts
 
@@ -82,8 +84,8 @@ def pole_of(log_pole):
     return _join(_exp(_parts(log_pole)))
 
 
-def fft_diagonal_lti(u, log_pole, weight, state=None, *, mask=None, reset=None):
-    """The systems as convolutions, by fast Fourier transform.
+def parallel_diagonal_lti(u, log_pole, weight, state=None, *, mask=None, reset=None):
+    """The systems as convolutions, all steps at once.
 
     Arguments and results are those of `recurrent_diagonal_lti`. A convolution cannot forget: with
     `reset` all states are computed, in N times the memory of `u`, and what was there before the
@@ -165,9 +167,7 @@ def _differentiable_loop(marks: tuple):
     """
 
     def choose(flags, chosen: Complex, otherwise: Complex) -> Complex:
-        return tuple(
-            ops.where(flags != 0, a, b) for a, b in zip(chosen, otherwise, strict=True)
-        )
+        return tuple(ops.where(flags != 0, a, b) for a, b in zip(chosen, otherwise, strict=True))
 
     def unless_reset(x: Complex, reset: tuple) -> Complex:
         return tuple(zero_unless(reset[0] == 0, part) for part in x) if reset else x
@@ -252,7 +252,7 @@ def _outputs(u, log_pole, weight, state, taken):
     length = ops.shape(u)[1]
     weight = _parts(weight)
     kernel = _responses(tuple(part[None] for part in weight), log_pole, length)[0]
-    y = fft_convolution(u, kernel)
+    y = convolution(u, kernel)
     if state is not None:
         after = _times(_exp(_parts(log_pole)), _parts(state))
         y = y + ops.swapaxes(_responses(_times(weight, after), log_pole, length), 1, 2)
@@ -308,8 +308,10 @@ def _sum_up(u, log_pole) -> Complex:
     return ops.sum(x[0], axis=1), ops.sum(x[1], axis=1)
 
 
-def fft_convolution(u, kernel):
-    """Causal convolutions along time by fast Fourier transform.
+def convolution(u, kernel):
+    """Causal convolutions along time, by fast Fourier transform: O(T log T).
+
+    Up to `SHORT` steps they are products with a matrix, which are faster.
 
     Args:
         u: Inputs `(B, T, D)`, float32 or float64.
@@ -320,24 +322,37 @@ def fft_convolution(u, kernel):
         `(B, T, D)` or `(B, T, D, R)`.
     """
     length = ops.shape(u)[1]
-    # No wrap-around.
-    padded = -(-length // _TRANSFORM) * 2 * _TRANSFORM
-    u = ops.pad(ops.swapaxes(u, 1, 2), ((0, 0), (0, 0), (0, padded - length)))
     kernel = kernel[..., :length]
     several = len(kernel.shape) == 3
+    if isinstance(length, int) and length <= SHORT and not several:
+        missing = length - kernel.shape[-1]
+        kernel = ops.pad(kernel, ((0, 0), (0, missing))) if missing else kernel
+        return ops.einsum("dst,bsd->btd", _toeplitz(kernel), u)
+    # No wrap-around.
+    padded = -(-length // _TRANSFORM) * 2 * _TRANSFORM
+    u = ops.rfft(ops.pad(ops.swapaxes(u, 1, 2), ((0, 0), (0, 0), (0, padded - length))))
     missing = padded - ops.shape(kernel)[-1]
     kernel = ops.rfft(ops.pad(kernel, (*[(0, 0)] * (1 + several), (0, missing))))
-    u = ops.rfft(u)
     product = _times(tuple(part[:, :, None] for part in u) if several else u, kernel)
     y = ops.irfft(product)[..., :length]
     return ops.transpose(y, (0, 3, 1, 2)) if several else ops.swapaxes(y, 1, 2)
+
+
+def _toeplitz(kernel):
+    """What output t takes of input s, `kernel[t - s]`: `(D, s, t)` from `(D, T)`."""
+    size = kernel.shape[-1]
+    # Rows of the kernel and as many zeros, each row begun one place later than the one before.
+    row = ops.concatenate([kernel, ops.zeros_like(kernel)], axis=-1)
+    rows = ops.reshape(ops.tile(row, (1, size)), (-1, 2 * size * size))
+    rows = ops.reshape(rows[:, : size * (2 * size - 1)], (-1, size, 2 * size - 1))
+    return rows[:, :, :size]
 
 
 def _states(u, log_pole, state, taken):
     """All states, `(B, T, D, N)`; the arguments are those of `_outputs`."""
     length = ops.shape(u)[1]
     powers = _join(_powers(log_pole, ops.arange(length)))
-    states = fft_convolution(u, ops.transpose(powers, (1, 2, 0)))
+    states = convolution(u, ops.transpose(powers, (1, 2, 0)))
     if taken is None:
         count = ops.arange(1, length + 1)[None]
     else:

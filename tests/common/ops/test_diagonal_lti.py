@@ -5,9 +5,9 @@ from keras import ops
 
 from common.ops import reference
 from common.ops.diagonal_lti import (
+    convolution,
     diagonal_lti_step,
-    fft_convolution,
-    fft_diagonal_lti,
+    parallel_diagonal_lti,
     recurrent_diagonal_lti,
 )
 from tests.common.ops.agreement import (
@@ -38,7 +38,7 @@ PROBLEM = Problem(
     constants=2,
     takes_initial=False,
 )
-FORMS = [recurrent_diagonal_lti, fft_diagonal_lti]
+FORMS = [recurrent_diagonal_lti, parallel_diagonal_lti]
 each_form = pytest.mark.parametrize("form", FORMS)
 
 
@@ -83,9 +83,7 @@ def test_steps_equal_the_loop():
         np.testing.assert_allclose(
             ops.convert_to_numpy(y), ops.convert_to_numpy(want)[:, t], rtol=1e-12
         )
-    np.testing.assert_allclose(
-        ops.convert_to_numpy(state), ops.convert_to_numpy(final), rtol=1e-12
-    )
+    np.testing.assert_allclose(ops.convert_to_numpy(state), ops.convert_to_numpy(final), rtol=1e-12)
 
 
 @each_form
@@ -106,16 +104,16 @@ def test_convolution_is_a_sum_of_products(several):
         for j in range(min(t + 1, kernel.shape[-1])):
             now = u[:, t - j, :, None] if several else u[:, t - j]
             want[:, t] += now * kernel[..., j]
-    got = fft_convolution(ops.convert_to_tensor(u), ops.convert_to_tensor(kernel))
+    got = convolution(ops.convert_to_tensor(u), ops.convert_to_tensor(kernel))
     np.testing.assert_allclose(ops.convert_to_numpy(got), want, rtol=0, atol=1e-12)
 
 
 def test_names_the_argument_that_does_not_fit():
     u = ops.zeros((1, 3, CHANNELS))
     with pytest.raises(ValueError, match="`u` must have shape"):
-        fft_diagonal_lti(u[0], ops.zeros((CHANNELS, 4)), ops.zeros((CHANNELS, 4)))
+        parallel_diagonal_lti(u[0], ops.zeros((CHANNELS, 4)), ops.zeros((CHANNELS, 4)))
     with pytest.raises(ValueError, match="`log_pole` must have shape"):
-        fft_diagonal_lti(u, ops.zeros((CHANNELS, 3)), ops.zeros((CHANNELS, 3)))
+        parallel_diagonal_lti(u, ops.zeros((CHANNELS, 3)), ops.zeros((CHANNELS, 3)))
     with pytest.raises(ValueError, match="`log_pole` must have shape"):
         recurrent_diagonal_lti(u, ops.zeros((2, 4)), ops.zeros((2, 4)))
     with pytest.raises(ValueError, match="`weight` must have the shape"):

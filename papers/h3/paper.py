@@ -1,0 +1,143 @@
+"""Hungry hungry hippos: what it declares."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from common.reproduce.spec import (
+    Claim,
+    Experiment,
+    LayerCase,
+    Paper,
+    Preset,
+    Quantity,
+    at_least,
+    at_most,
+    within_absolute,
+)
+
+_MIXERS = ("h3", "s4d", "attention")
+# The authors' setting: github.com/HazyResearch/safari, configs/experiment/synthetics.
+_SETTING: dict[str, Any] = {
+    "units": 32,
+    "state_dim": 64,
+    "batch_size": 32,
+    "learning_rate": 5e-4,
+    "weight_decay": 0.1,
+    "evaluations": 80,
+    "stop_after": 4,
+}
+
+
+def _experiment(
+    name: str, description: str, settings: Mapping[str, Any], epochs: int, minutes: float
+) -> Experiment:
+    setting = {**_SETTING, **settings, "epochs": epochs}
+    few = {"examples": 64, "test_examples": 16}
+    smoke = {"units": 8, "state_dim": 4, "epochs": 2, "evaluations": 2, "task_settings": few}
+    return Experiment(
+        name=name,
+        description=description,
+        trial="papers.h3.experiments:synthetic",
+        variants={mixer: {"mixer": mixer} for mixer in _MIXERS},
+        presets={
+            "smoke": Preset(
+                settings={**setting, **smoke},
+                minutes=0.2,
+                scale="reduced",
+                reduces="Shows that the code runs.",
+            ),
+            "cpu": Preset(settings=setting, minutes=minutes, scale="paper"),
+            "paper": Preset(settings=setting, minutes=minutes, scale="paper"),
+        },
+        metrics=("accuracy", "validation_accuracy", "updates"),
+    )
+
+
+INDUCTION_HEAD = _experiment(
+    "induction_head",
+    "Recalling the token that followed the special one, 30 tokens of 20",
+    {"task": "SafariInductionHead", "task_settings": {}, "schedule": "cosine"},
+    epochs=400,
+    minutes=10,
+)
+
+ASSOCIATIVE_RECALL = _experiment(
+    "associative_recall",
+    "Recalling the value that followed a key, 10 pairs of 4 keys and 4 values",
+    {"task": "SafariAssociativeRecall", "task_settings": {}, "schedule": "linear"},
+    epochs=200,
+    minutes=5,
+)
+
+
+def _claims(experiment: str, prefix: str, spread: float) -> tuple[Claim, ...]:
+    """Claims on one task: both solve it, S4D comes where it came, and behind H3."""
+    solved = tuple(
+        Claim(
+            id=f"{prefix}-{mixer}",
+            experiment=experiment,
+            quantity=Quantity(mixer, "accuracy"),
+            accept=at_least(97.0),
+            reason="The authors' code promises more than 97 for H3 and attention; 500 test "
+            "sequences, one seed.",
+        )
+        for mixer in ("h3", "attention")
+    )
+    return (
+        *solved,
+        Claim(
+            id=f"{prefix}-s4d",
+            experiment=experiment,
+            quantity=Quantity("s4d", "accuracy"),
+            accept=within_absolute(spread),
+            reason="Where a model that cannot solve the task ends up depends on the seed; the "
+            "paper has one.",
+        ),
+        Claim(
+            id=f"{prefix}-s4d-over-h3",
+            experiment=experiment,
+            quantity=Quantity("s4d", "accuracy"),
+            relative_to=Quantity("h3", "accuracy"),
+            accept=at_most(0.95),
+            reason="The claim is that H3 does what S4D does not; 5 % to be more than chance.",
+        ),
+    )
+
+
+PAPER = Paper(
+    name="h3",
+    title="Hungry Hungry Hippos: Towards Language Modeling with State Space Models",
+    authors="Daniel Y. Fu, Tri Dao, Khaled K. Saab, Armin W. Thomas, Atri Rudra, Christopher Ré",
+    year=2022,
+    venue="ICLR 2023",
+    url="https://arxiv.org/abs/2212.14052",
+    layers=(
+        LayerCase(
+            name="h3",
+            factory="papers.h3:H3",
+            config={"units": 6, "state_dim": 4, "head_dim": 2},
+            input_dim=3,
+            forms=("parallel", "recurrent"),
+            benchmark={"units": 256, "state_dim": 64, "head_dim": 1, "input_dim": 256},
+        ),
+        LayerCase(
+            name="s4d",
+            factory="papers.h3:S4D",
+            config={"units": 5, "state_dim": 4, "initialisation": "inverse"},
+            input_dim=3,
+            forms=("parallel", "recurrent"),
+            benchmark={
+                "units": 256,
+                "state_dim": 64,
+                "initialisation": "linear",
+                "input_dim": 256,
+            },
+        ),
+    ),
+    experiments=(INDUCTION_HEAD, ASSOCIATIVE_RECALL),
+    claims=(
+        *_claims("induction_head", "induction-head", spread=15.0),
+        *_claims("associative_recall", "associative-recall", spread=10.0),
+    ),
+    default_experiment="induction_head",
+)

@@ -1,0 +1,36 @@
+"""The shift system of H3, all steps at once."""
+
+from keras import ops
+
+from common.ops.diagonal_lti import convolution
+from common.ops.sequence import accumulation_dtype, take_steps, zero_where_masked
+from common.ops.short_convolution import causal_convolution
+
+
+def parallel_causal_convolution(x, kernel, state=None, *, mask=None, reset=None):
+    """`common.ops.short_convolution.causal_convolution` by `convolution`: the kernel may be wide.
+
+    Arguments and results are the same. That cannot forget: with `reset` it is
+    `causal_convolution`, which sums W products.
+    """
+    if reset is not None:
+        return causal_convolution(x, kernel, state, mask=mask, reset=reset)
+    width, dtype = kernel.shape[0], accumulation_dtype(x)
+    batch, length, channels = ops.shape(x)
+    taken = None
+    if mask is not None:
+        # Valid steps go to the front, in their order; distinct keys make any sort a stable one.
+        steps = ops.arange(length)
+        order = ops.argsort(ops.where(mask, steps, steps + length), axis=1)
+        x = take_steps(zero_where_masked(x, mask), order)
+        taken = ops.cumsum(ops.cast(mask, "int32"), axis=1)
+    before = ops.zeros((batch, width - 1, channels), x.dtype) if state is None else state
+    seen = ops.concatenate([ops.cast(before, x.dtype), x], axis=1)
+    response = ops.transpose(ops.flip(ops.cast(kernel, dtype), axis=0))  # (D, W)
+    # Without a state, the zeros before the first step need no transform.
+    convolved = ops.cast(x if state is None else seen, dtype)
+    y = convolution(convolved, response)[:, -length:]
+    if taken is None:
+        return ops.cast(y, x.dtype), seen[:, length:]
+    y = take_steps(y, ops.maximum(taken - 1, 0))
+    return ops.cast(y, x.dtype), take_steps(seen, taken[:, -1:] + ops.arange(width - 1))
