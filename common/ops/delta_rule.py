@@ -1,22 +1,29 @@
-"""The delta rule: `S_t = S_{t-1} + beta_t k_t (v_t - S_{t-1}^T k_t)^T`, read as `S_t^T q_t`.
+"""The delta rule, with or without a gate that forgets.
 
-The memory is corrected towards returning `v_t` for `k_t` (Schlag 2021, eq. 20-24). Its
-transition `I - beta_t k_t k_t^T` is the identity minus a rank-one matrix, so a chunk of C steps
-collapses into products of C x C matrices (Yang 2024, "Parallelizing linear transformers with the
-delta rule", the WY and UT representation): with the strictly lower triangular
-`A = tril(diag(beta) K K^T, -1)`, the corrections that the chunk writes are
+    `S_t = a_t S_{t-1} + k_t e_t^T`,   `e_t = beta_t (v_t - a_t S_{t-1}^T k_t)`,   `o_t = S_t^T q_t`
 
-    `E = (I + A)^-1 diag(beta) (V - K S)`,    `S' = S + K^T E`,    `O = Q S + tril(Q K^T) E`,
+The memory is corrected towards returning `v_t` for `k_t` (Schlag 2021, eq. 20-24); the gate `a_t`,
+one number a head, forgets first (Yang 2025, "Gated delta networks", eq. 10), and is 1 without one.
+The transition `a_t (I - beta_t k_t k_t^T)` is the identity minus a rank-one matrix, scaled, so a
+chunk of C steps collapses into products of C x C matrices (Yang 2024, "Parallelizing linear
+transformers with the delta rule", the WY and UT representation): with `G_ij = a_{j+1} ... a_i`, the
+strictly lower triangular `A = tril(G * diag(beta) K K^T, -1)` and g_i the product of the chunk's
+gates up to step i, the corrections E that the chunk writes are
 
-where S is the state the chunk starts from. The triangular system is solved by forward
-substitution, which is the recurrence itself and therefore as safe as it, for every beta and for
-keys of any length.
+    `E = (I + A)^-1 diag(beta) (V - diag(g) K S)`,
+    `S' = g_C S + (diag(G_C) K)^T E`,    `O = diag(g) Q S + tril(G * Q K^T) E`,
+
+where S is the state the chunk starts from. The inverse is made of forward substitutions, which are
+the recurrence itself and therefore as safe as it, for every beta and for keys of any length.
+Products of gates are exponentials of sums of logarithms that are never the difference of two
+longer sums: gates of 0 and of 1 are exact.
 """
 
+import keras
 from einops import rearrange
 from keras import ops
 
-from common.ops.scan import scan
+from common.ops.linear_scan import linear_scan
 from common.ops.sequence import (
     accumulation_dtype,
     check_heads,
@@ -24,14 +31,19 @@ from common.ops.sequence import (
     from_chunks,
     pad_time,
     scan_marked,
-    segment_ids,
     to_chunks,
     zero_unless,
     zero_where_masked,
 )
+from common.ops.triangular import unit_lower_inverse, unit_lower_inverse_flops
+
+# A finite stand-in for log 0, which keeps differences of infinities out of the gradient.
+_LOG_ZERO = -1e30
 
 
-def recurrent_delta_rule(q, k, v, beta, state=None, *, initial=None, mask=None, reset=None):
+def recurrent_delta_rule(
+    q, k, v, beta, state=None, *, log_decay=None, initial=None, mask=None, reset=None
+):
     """The delta rule, one step after the other.
 
     16 bit inputs are accumulated in float32.
@@ -42,6 +54,7 @@ def recurrent_delta_rule(q, k, v, beta, state=None, *, initial=None, mask=None, 
         v: Values `(B, T, H, V)`.
         beta: Write strengths `(B, T, H)`.
         state: `S` before the first step, `(B, H, K, V)`; `initial` by default.
+        log_decay: `log a`, at most 0, `(B, T, H)`; None never forgets.
         initial: `(B, H, K, V)`, what a reset puts back; zeros by default.
         mask: `(B, T)` bool; false leaves the state as it was.
         reset: `(B, T)` bool; true puts the state back to `initial` before the step.
@@ -49,23 +62,41 @@ def recurrent_delta_rule(q, k, v, beta, state=None, *, initial=None, mask=None, 
     Returns:
         `(o, final)`: outputs `(B, T, H, V)` in the dtype of `v`, and the last state
         `(B, H, K, V)` in the accumulation dtype.
+
+    Raises:
+        ValueError: if an argument's shape does not fit the others'.
     """
+    output_dtype = v.dtype
+    q, k, v, beta, log_decay, state, initial = _prepare(
+        q, k, v, beta, log_decay, state, initial, mask
+    )
+    steps = {"q": q, "k": k, "v": v, "beta": beta}
+    if log_decay is not None:
+        steps["log_decay"] = log_decay
 
-    def core(q, k, v, beta, state):
-        def step(memory, x):
-            q, k, v, beta = x
-            error = v - (k[..., None, :] @ memory)[..., 0, :]
-            memory = memory + (beta[..., None] * k)[..., :, None] * error[..., None, :]
-            return memory, (q[..., None, :] @ memory)[..., 0, :]
+    def step(memory, x):
+        if "log_decay" in x:
+            memory = ops.exp(x["log_decay"])[..., None, None] * memory
+        error = x["v"] - (x["k"][..., None, :] @ memory)[..., 0, :]
+        memory = memory + (x["beta"][..., None] * x["k"])[..., :, None] * error[..., None, :]
+        return memory, (x["q"][..., None, :] @ memory)[..., 0, :]
 
-        final, o = scan_marked(step, state, (q, k, v, beta), reset=reset)
-        return o, final
-
-    return _apply(core, q, k, v, beta, state, initial, mask, reset)
+    final, o = scan_marked(step, state, steps, initial, reset=reset)
+    return ops.cast(o, output_dtype), final
 
 
 def chunkwise_delta_rule(
-    q, k, v, beta, state=None, *, initial=None, mask=None, reset=None, chunk_size: int = 64
+    q,
+    k,
+    v,
+    beta,
+    state=None,
+    *,
+    log_decay=None,
+    initial=None,
+    mask=None,
+    reset=None,
+    chunk_size: int = 64,
 ):
     """The delta rule, parallel inside chunks and recurrent between them.
 
@@ -74,92 +105,224 @@ def chunkwise_delta_rule(
     """
     if chunk_size < 1:
         raise ValueError(f"`chunk_size` must be positive, got {chunk_size}")
+    output_dtype = v.dtype
+    q, k, v, beta, log_decay, state, initial = _prepare(
+        q, k, v, beta, log_decay, state, initial, mask
+    )
+    shares = None
+    if reset is not None:
+        if log_decay is None:
+            log_decay = ops.zeros_like(beta[..., :1])  # the same for all heads
+        forgets = reset[..., None]
+        if initial is not None:
+            # What a reset put back fades by itself, from the last reset on; the memory without
+            # it obeys the delta rule with the values that it does not explain.
+            since, _ = linear_scan(ops.cast(~forgets, log_decay.dtype), log_decay)
+            seen = ops.cumsum(ops.cast(forgets, "int32"), axis=1) > 0
+            shares = zero_unless(seen, ops.exp(since))[..., None]  # (B, T, H or 1, 1)
+            v = v - shares * ops.einsum("bthk,bhkv->bthv", k, initial)
+        log_decay = ops.where(forgets, ops.cast(_LOG_ZERO, log_decay.dtype), log_decay)
+    o, final = _in_chunks(q, k, v, beta, log_decay, state, chunk_size)
+    if shares is not None:
+        o = o + shares * ops.einsum("bthk,bhkv->bthv", q, initial)
+        final = final + shares[:, -1, ..., None] * initial
+    return ops.cast(o, output_dtype), final
 
-    def core(q, k, v, beta, state):
-        length = ops.shape(v)[1]
 
-        def chunks(x, value=0):
-            return to_chunks(pad_time(x, chunk_size, value), chunk_size)
+def delta_rule_flops(length: int, key_dim: int, value_dim: int, chunk_size: int) -> int:
+    """FLOPs of the matrix products of `chunkwise_delta_rule` for one sequence and head.
 
-        q, k, v = (rearrange(chunks(x), "b n c h d -> b n h c d") for x in (q, k, v))
-        beta = rearrange(chunks(beta), "b n c h -> b n h c 1")
-        segments = None if reset is None else segment_ids(chunks(reset, False))
-        o, final = _between_chunks(q, k, v, beta, segments, state)
-        return from_chunks(rearrange(o, "b n h c d -> b n c h d"), length), final
-
-    return _apply(core, q, k, v, beta, state, initial, mask, reset)
+    `2 T (2 C K + 2 C V + 3 K V)` for T steps, padded to whole chunks of C = `chunk_size` or T, the
+    smaller one, and those of the inverses.
+    """
+    size = min(chunk_size, length)
+    step = 2 * size * (key_dim + value_dim) + 3 * key_dim * value_dim
+    return -(-length // size) * (2 * size * step + unit_lower_inverse_flops(size))
 
 
-def _apply(core, q, k, v, beta, state, initial, mask, reset):
-    """Reduces the general case to `core(q, k, v, beta, state)`, whose resets put back zeros."""
+def _prepare(q, k, v, beta, log_decay, state, initial, mask):
+    """Checks the arguments, casts them, and makes masked steps leave the state as it is."""
     check_heads(q, k, v)
-    check_rank("beta", beta, "B T H")
-    if beta.shape[2] != k.shape[2]:
-        raise ValueError(f"`beta` must have the {k.shape[2]} heads of `k`, got {tuple(beta.shape)}")
-    output_dtype, dtype = v.dtype, accumulation_dtype(v)
-    q, k, v, beta = (ops.cast(x, dtype) for x in (q, k, v, beta))
-    beta = zero_where_masked(beta, mask)
+    for name, x in (("beta", beta), ("log_decay", log_decay)):
+        if x is None:
+            continue
+        check_rank(name, x, "B T H")
+        if x.shape[2] != k.shape[2]:
+            raise ValueError(
+                f"`{name}` must have the {k.shape[2]} heads of `k`, got {tuple(x.shape)}"
+            )
+    dtype = accumulation_dtype(v)
+    q, k, v = (ops.cast(x, dtype) for x in (q, k, v))
+    beta = zero_where_masked(ops.cast(beta, dtype), mask)
+    if log_decay is not None:
+        log_decay = zero_where_masked(ops.cast(log_decay, dtype), mask)
     if initial is not None:
         initial = ops.cast(initial, dtype)
     if state is None:
         batch, _, heads, values = ops.shape(v)
         zeros = ops.zeros((batch, heads, k.shape[-1], values), dtype)
         state = zeros if initial is None else initial
-    state = ops.cast(state, dtype)
-    if initial is None or reset is None:
-        o, final = core(q, k, v, beta, state)
-    else:
-        # S - initial obeys the delta rule with the values that initial does not explain yet.
-        v = v - ops.einsum("bthk,bhkv->bthv", k, initial)
-        o, final = core(q, k, v, beta, state - initial)
-        o = o + ops.einsum("bthk,bhkv->bthv", q, initial)
-        final = final + initial
-    return ops.cast(o, output_dtype), final
+    return q, k, v, beta, log_decay, ops.cast(state, dtype), initial
 
 
-def _between_chunks(q, k, v, beta, segments, state):
-    """Solves every chunk for any starting state, then loops over the chunks.
+def _in_chunks(q, k, v, beta, log_decay, state, size):
+    """The delta rule without marks: what the chunks are made of, from `(B, T, H, ...)`."""
+    length = ops.shape(v)[1]
+    if v.shape[1] is not None:
+        size = min(size, v.shape[1])
+
+    def chunks(x):  # the chunks first: they are looped over
+        return rearrange(to_chunks(pad_time(x, size), size), "b n c h d -> n b h c d")
+
+    q, k, v, beta = chunks(q), chunks(k), chunks(v), chunks(beta[..., None])
+    steps = ops.arange(size)
+    visible = steps[:, None] >= steps[None, :]
+    k_transposed, strong = _transposed(k), beta * k
+    system, scores = strong @ k_transposed, zero_unless(visible, q @ k_transposed)
+    reading_k, reading_q, writing, keep = strong, q, k, None
+    if log_decay is not None:
+        log_decay = chunks(log_decay[..., None])
+        # Row i, column j: the sum of log_decay from j + 1 to i, each as a sum of its own.
+        later = steps[:, None] > steps[None, :]
+        between = ops.cumsum(zero_unless(later, log_decay), axis=-2)
+        between = zero_unless(visible, ops.exp(zero_unless(visible, between)))
+        since = ops.exp(ops.cumsum(log_decay, axis=-2))
+        system, scores = between * system, between * scores
+        reading_k, reading_q = since * strong, since * q
+        writing = between[..., -1, :, None] * k
+        keep = ops.broadcast_to(since[..., -1:, :], ops.shape(k[..., :1, :1]))
+    o, final = _solve(system, scores, reading_k, reading_q, writing, keep, beta * v, state)
+    return from_chunks(rearrange(o, "n b h c d -> b n c h d"), length), final
+
+
+def _solve(system, scores, reading_k, reading_q, writing, keep, values, state):
+    """Solves the chunks one after the other, with a gradient of its own.
+
+    Chunk n computes `e = (I + tril(system, -1))^-1 (values - reading_k s)` from the state s, reads
+    `reading_q s + scores e`, and leaves the state `keep s + writing^T e`.
 
     Args:
-        q: `(B, N, H, C, K)`; `k` alike.
-        k: Keys.
-        v: `(B, N, H, C, V)`.
-        beta: `(B, N, H, C, 1)`.
-        segments: `(B, N, C)` document numbers, counted from 0 in each chunk, or None.
+        system: `(N, B, H, C, C)`.
+        scores: `(N, B, H, C, C)`.
+        reading_k: `(N, B, H, C, K)`; `reading_q` and `writing` alike.
+        reading_q: See `reading_k`.
+        writing: See `reading_k`.
+        keep: `(N, B, H, 1, 1)`, or None for 1.
+        values: `(N, B, H, C, V)`.
         state: `(B, H, K, V)`.
 
     Returns:
-        `(o, final)`: `(B, N, H, C, V)` and `(B, H, K, V)`.
+        `(o, final)`: `(N, B, H, C, V)` and `(B, H, K, V)`.
     """
-    size = q.shape[3]
-    steps = ops.arange(size)
-    visible = steps[:, None] >= steps[None, :]
-    earlier = steps[:, None] > steps[None, :]
-    reading_k, reading_q, writing = k, q, k
-    keep = ops.ones_like(k[:, :, :1, :1, :1])  # (B, N, 1, 1, 1)
-    if segments is not None:
-        segments = segments[:, :, None]  # (B, N, 1, C)
-        same = segments[..., :, None] == segments[..., None, :]
-        visible, earlier = visible & same, earlier & same
-        last = segments[..., -1:]
-        first_document = (segments == 0)[..., None]
-        reading_k = zero_unless(first_document, k)
-        reading_q = zero_unless(first_document, q)
-        writing = zero_unless((segments == last)[..., None], k)
-        keep = ops.cast((last == 0)[..., None], k.dtype)
-    k_transposed = ops.swapaxes(k, -1, -2)
-    system = ops.where(earlier, (beta * k) @ k_transposed, ops.eye(size, dtype=k.dtype))
-    solved = ops.solve_triangular(
-        system, beta * ops.concatenate([v, reading_k], axis=-1), lower=True
+
+    @ops.custom_gradient
+    def solve(system, scores, reading_k, reading_q, writing, values, state, *keep):
+        size = system.shape[-1]
+        inverse = unit_lower_inverse(ops.reshape(system, (-1, size, size)))
+        inverse = ops.reshape(inverse, ops.shape(system))
+
+        def step(state, inverse, reading_k, writing, values, *keep):
+            errors = inverse @ (values - reading_k @ state)
+            kept = keep[0] * state if keep else state
+            return kept + _transposed(writing) @ errors, (state, errors)
+
+        final, (before, errors) = _loop(step, state, (inverse, reading_k, writing, values, *keep))
+        o = reading_q @ before + scores @ errors
+
+        def grad(*args, upstream=None):
+            d_o, d_final = _unpack(args[0] if upstream is None else upstream, o, final)
+            d_errors = _transposed(scores) @ d_o
+            d_before = _transposed(reading_q) @ d_o
+
+            def step_back(d_after, inverse, reading_k, writing, d_errors, d_before, *keep):
+                d_right = _transposed(inverse) @ (d_errors + writing @ d_after)
+                kept = keep[0] * d_after if keep else d_after
+                return kept + d_before - _transposed(reading_k) @ d_right, (d_after, d_right)
+
+            xs = (inverse, reading_k, writing, d_errors, d_before, *keep)
+            d_state, (d_after, d_right) = _loop(step_back, d_final, xs, reverse=True)
+            steps = ops.arange(size)
+            # d inverse = d_right right^T, and d system = -inverse^T d_inverse inverse^T.
+            d_system = -(d_right @ _transposed(errors))
+            gradients = (
+                zero_unless(steps[:, None] > steps[None, :], d_system),
+                d_o @ _transposed(errors),
+                -(d_right @ _transposed(before)),
+                d_o @ _transposed(before),
+                errors @ _transposed(d_after),
+                d_right,
+                d_state,
+            )
+            if not keep:
+                return gradients
+            return (*gradients, ops.sum(d_after * before, axis=(-2, -1), keepdims=True))
+
+        # Torch knows custom gradients of one result only.
+        return ops.concatenate([ops.reshape(x, (-1,)) for x in (o, final)]), grad
+
+    gates = () if keep is None else (keep,)
+    solved = solve(system, scores, reading_k, reading_q, writing, values, state, *gates)
+    return _unpack(solved, values, state)
+
+
+def _unpack(flat, first, second):
+    """Cuts a vector into one tensor shaped as `first` and one as `second`."""
+    count = ops.size(first)
+    return ops.reshape(flat[:count], ops.shape(first)), ops.reshape(flat[count:], ops.shape(second))
+
+
+def _transposed(x):
+    return ops.swapaxes(x, -1, -2)
+
+
+def _loop(step, carry, xs, reverse=False):
+    """Loops `step` over axis 0, without regard to differentiation.
+
+    `time_loop` unrolls several steps in one iteration; a chunk is work enough for its own.
+
+    Args:
+        step: `(carry, *x) -> (carry, y)`, all tensors but `y`, a tuple of tensors.
+        carry: The carry before the first step.
+        xs: Tensors of shape `(N, ...)`.
+        reverse: Whether to go from the last to the first.
+
+    Returns:
+        `(carry, ys)`: the last carry, and the tuple of every `y`, stacked in order of `xs`.
+    """
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return jax.lax.scan(lambda carry, x: step(carry, *x), carry, xs, reverse=reverse)
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        if not tf.executing_eagerly():
+            return _tf_loop(step, carry, xs, reverse)
+    emitted = []
+    for x in list(zip(*xs, strict=True))[:: -1 if reverse else 1]:
+        carry, y = step(carry, *x)
+        emitted.append(y)
+    columns = zip(*emitted[:: -1 if reverse else 1], strict=True)
+    return carry, tuple(ops.stack(column) for column in columns)
+
+
+def _tf_loop(step, carry, xs, reverse):
+    import tensorflow as tf
+
+    count = xs[0].shape[0] or tf.shape(xs[0])[0]
+    # One step beside the loop tells what it emits; its values are pruned.
+    _, emitted = step(carry, *(x[0] for x in xs))
+    arrays = [tf.TensorArray(y.dtype, count, element_shape=y.shape) for y in emitted]
+
+    def body(i, carry, arrays):
+        n = count - 1 - i if reverse else i
+        new, ys = step(carry, *(x[n] for x in xs))
+        arrays = [array.write(n, y) for array, y in zip(arrays, ys, strict=True)]
+        return i + 1, tf.ensure_shape(new, carry.shape), arrays
+
+    # XLA can only place the results of a loop whose `maximum_iterations` it knows.
+    _, carry, arrays = tf.while_loop(
+        lambda i, *_: i < count, body, (0, carry, arrays), maximum_iterations=count
     )
-    own, from_state = solved[..., : v.shape[-1]], solved[..., v.shape[-1] :]
-    writing = ops.swapaxes(writing, -1, -2)
-
-    def step(memory, x):
-        own, from_state, writing, keep = x
-        correction = own - from_state @ memory
-        return keep * memory + writing @ correction, (memory, correction)
-
-    final, (before, corrections) = scan(step, state, (own, from_state, writing, keep))
-    scores = zero_unless(visible, q @ k_transposed)
-    return scores @ corrections + reading_q @ before, final
+    return carry, tuple(array.stack() for array in arrays)

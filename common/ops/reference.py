@@ -187,3 +187,22 @@ def selective_scan(
         return h, ops.sum(h * c_t[:, None], axis=-1)
 
     return _loop(step, state, initial, mask, reset, x, delta, b, c)
+
+
+def gated_delta_rule(q, k, v, beta, log_decay, state=None, *, initial=None, mask=None, reset=None):
+    """`S_t = a_t (I - beta_t k_t k_t^T) S_{t-1} + beta_t k_t v_t^T`, `o_t = S_t^T q_t`.
+
+    The gate is `a_t = exp(log_decay_t)`.
+    """
+    batch, _, heads, keys = k.shape
+    state, initial = _start(state, initial, (batch, heads, keys, v.shape[-1]), v.dtype)
+
+    def step(memory, q_t, k_t, v_t, beta_t, log_decay_t):
+        memory = ops.exp(log_decay_t)[..., None, None] * memory
+        held = ops.sum(memory * k_t[..., None], axis=-2)
+        beta_t = beta_t[..., None, None]
+        memory = memory - beta_t * k_t[..., None] * held[..., None, :]
+        memory = memory + beta_t * k_t[..., None] * v_t[..., None, :]
+        return memory, ops.sum(memory * q_t[..., None], axis=-2)
+
+    return _loop(step, state, initial, mask, reset, q, k, v, beta, log_decay)

@@ -6,7 +6,11 @@ import keras
 from keras import ops
 
 from common.layers import MultiHead, StateSpec, check_positive
-from common.ops.delta_rule import chunkwise_delta_rule, recurrent_delta_rule
+from common.ops.delta_rule import (
+    chunkwise_delta_rule,
+    delta_rule_flops,
+    recurrent_delta_rule,
+)
 from common.ops.feature_maps import dpfp, elu_plus_one, sum_normalise
 from common.ops.linear_attention import (
     chunkwise_linear_attention,
@@ -174,17 +178,17 @@ class FastWeightAttention(MultiHead):
         """Recurrent: `2 B H T P V` to read, and for the delta rule as much to read the key.
 
         Sum rule with chunks of C (or T) steps, `V + 1` values: `2 B H T (C P + C V + 2 P V)`.
-        Delta rule: `2 B H T (2 C P + C V + 3 P V)`; the triangular systems are not counted.
+        Delta rule: `2 B H T (2 C P + 2 C V + 3 P V)` and the inverses, `delta_rule_flops`.
         """
         heads, size, values = batch_size * self.num_heads, self.feature_dim, self.value_dim
         delta = self.rule == "delta"
         if self.resolved_form == "recurrent":
             # The normaliser is carried as one more value.
             return 2 * heads * length * size * (2 * values if delta else values + 1)
+        if delta:
+            return heads * delta_rule_flops(length, size, values, self.chunk_size)
         chunk = self.chunk_size if self.resolved_form == "chunkwise" else length
         padded = -(-length // chunk) * chunk
-        if delta:
-            return 2 * heads * padded * (2 * chunk * size + chunk * values + 3 * size * values)
         values += 1
         return 2 * heads * padded * (chunk * size + chunk * values + 2 * size * values)
 
