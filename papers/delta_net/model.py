@@ -1,0 +1,100 @@
+"""The language model around DeltaNet layers."""
+
+import keras
+
+from common.models import GatedMLP, LanguageModel
+from papers.delta_net.layers import DeltaNet
+
+# The paper's models (section 4.2), with the sizes in the authors' released configurations.
+SIZES = {
+    "340M": {"vocabulary": 32000, "units": 1024, "num_layers": 24, "num_heads": 8},
+    "1.3B": {"vocabulary": 32000, "units": 2048, "num_layers": 24, "num_heads": 16},
+}
+
+
+@keras.saving.register_keras_serializable(package="papers")
+class DeltaNetLM(LanguageModel):
+    """Embedding, blocks `x + DeltaNet(norm(x))` and `x + mlp(norm(x))`, a norm, logits (figure 2).
+
+    Args:
+        vocabulary: Number of symbols.
+        units: Width D of the stream.
+        num_layers: Number of blocks.
+        num_heads: Heads of every DeltaNet.
+        mlp_units: Width inside the gated MLPs; by default 8/3 D rounded up to a multiple of 256,
+            as in the authors' code. 0 is no MLPs.
+        conv_width: Of `DeltaNet`, as are `negative_eigenvalues`, `gated`, `chunk_size` and `form`.
+        negative_eigenvalues: See `conv_width`.
+        gated: See `conv_width`.
+        chunk_size: See `conv_width`.
+        form: See `conv_width`.
+        **kwargs: Arguments of `keras.Model`.
+
+    Call arguments and results are those of `common.models.LanguageModel`.
+
+    Raises:
+        ValueError: as `DeltaNet` and `LanguageModel` do.
+    """
+
+    def __init__(
+        self,
+        vocabulary: int,
+        units: int,
+        num_layers: int,
+        num_heads: int,
+        mlp_units: int | None = None,
+        conv_width: int | None = 4,
+        negative_eigenvalues: bool = False,
+        gated: bool = False,
+        chunk_size: int = 64,
+        form: str = "auto",
+        **kwargs,
+    ):
+        hidden_units = -(-(8 * units // 3) // 256) * 256 if mlp_units is None else mlp_units
+        super().__init__(
+            vocabulary,
+            units,
+            [
+                DeltaNet(
+                    units,
+                    num_heads,
+                    conv_width,
+                    negative_eigenvalues,
+                    gated,
+                    chunk_size,
+                    epsilon=1e-6,
+                    form=form,
+                )
+                for _ in range(num_layers)
+            ],
+            [GatedMLP(hidden_units) if hidden_units else None for _ in range(num_layers)],
+            epsilon=1e-6,
+            **kwargs,
+        )
+        self.num_layers = num_layers
+        self.num_heads = num_heads
+        self.mlp_units = mlp_units
+        self.conv_width = conv_width
+        self.negative_eigenvalues = negative_eigenvalues
+        self.gated = gated
+        self.chunk_size = chunk_size
+        self.form = form
+
+    def get_config(self):
+        return {
+            **keras.Model.get_config(self),
+            "vocabulary": self.vocabulary,
+            "units": self.units,
+            "num_layers": self.num_layers,
+            "num_heads": self.num_heads,
+            "mlp_units": self.mlp_units,
+            "conv_width": self.conv_width,
+            "negative_eigenvalues": self.negative_eigenvalues,
+            "gated": self.gated,
+            "chunk_size": self.chunk_size,
+            "form": self.form,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)

@@ -1,0 +1,173 @@
+"""DeltaNet: its equations re-derived in NumPy, its models and their sizes."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from common.models import count_parameters
+from common.tasks import MQAR
+from papers.delta_net import DeltaNet, DeltaNetLM
+from papers.delta_net.experiments import negative, positive
+from papers.delta_net.model import SIZES
+
+
+def array(x):
+    return ops.convert_to_numpy(x)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def silu(x):
+    return x * sigmoid(x)
+
+
+def unit(x):
+    return x / np.sqrt((x * x).sum(-1, keepdims=True) + 1e-6)
+
+
+def convolve(x, kernel):
+    """Section 3.3's short convolution, channel by channel."""
+    return np.stack(
+        [np.convolve(x[:, d], kernel[::-1, d])[: len(x)] for d in range(x.shape[1])], axis=1
+    )
+
+
+@pytest.mark.parametrize("gated", [False, True])
+@pytest.mark.parametrize("negative_eigenvalues", [False, True])
+@pytest.mark.parametrize("conv_width", [None, 3])
+def test_layer_is_the_papers_equations(conv_width, negative_eigenvalues, gated):
+    heads, keys, values = 2, 3, 4
+    layer = DeltaNet(
+        5, heads, conv_width, negative_eigenvalues, gated, key_dim=keys, value_dim=values,
+        use_bias=True, dtype="float64",
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 9, 6))
+    layer.build(x.shape)
+    layer.set_weights([rng.standard_normal(w.shape) for w in layer.weights])
+    w = dict(zip([w.name for w in layer.weights], layer.get_weights(), strict=True))
+    want = np.zeros((2, 9, heads * values))
+    for b in range(2):
+        qkv = x[b] @ w["kernel"] + w["bias"]
+        qkv = silu(qkv if conv_width is None else convolve(qkv, w["conv_kernel"]))
+        beta = (2 if negative_eigenvalues else 1) * sigmoid(x[b] @ w["strength_kernel"])
+        for h in range(heads):
+            q = unit(qkv[:, h * keys : (h + 1) * keys]) / np.sqrt(keys)
+            k = unit(qkv[:, (heads + h) * keys : (heads + h + 1) * keys])
+            v = qkv[:, 2 * heads * keys :][:, h * values : (h + 1) * values]
+            alpha = np.ones(9)
+            if gated:
+                step = np.log1p(np.exp(x[b] @ w["decay_kernel"][:, h] + w["decay_bias"][h]))
+                alpha = np.exp(-np.exp(w["log_rate"][h]) * step)
+            memory = np.zeros((values, keys))  # the paper's S, V x K
+            for t in range(9):
+                forget = np.eye(keys) - beta[t, h] * np.outer(k[t], k[t])
+                memory = alpha[t] * memory @ forget + beta[t, h] * np.outer(v[t], k[t])
+                o = memory @ q[t]
+                o = o / np.sqrt((o * o).mean() + 1e-5) * w["norm_scale"]
+                if gated:
+                    o = o * silu(x[b, t] @ w["gate_kernel"][:, h * values : (h + 1) * values])
+                want[b, t, h * values : (h + 1) * values] = o
+    want = want @ w["output_kernel"] + w["output_bias"]
+    for form in layer.forms:
+        layer.form = form
+        np.testing.assert_allclose(array(layer(x)), want, rtol=1e-9, atol=1e-11)
+
+
+def test_eigenvalues_of_the_transition():
+    """Without input to write, the memory along the key is scaled by 1 - beta."""
+    for negative_eigenvalues, low in ((False, 0.0), (True, -1.0)):
+        layer = DeltaNet(2, 1, None, negative_eigenvalues, dtype="float64")
+        layer.build((None, None, 2))
+        kernel = np.zeros((2, 6))
+        kernel[0, 2] = 50.0  # the key is (1, 0), the value 0
+        layer.kernel.assign(kernel)
+        layer.strength_kernel.assign([[0.0], [50.0]])
+        state = {"memory": np.ones((1, 1, 2, 2))}
+        for gain, want in ((-1.0, 1.0), (1.0, low)):
+            _, new = layer.step(np.array([[1.0, gain]]), state)
+            np.testing.assert_allclose(array(new["memory"])[0, 0], [[want] * 2, [1, 1]], atol=1e-6)
+
+
+def test_one_layer_by_hand_computes_parity_only_with_negative_eigenvalues():
+    """A memory that a one flips and a zero leaves alone: its sign is the parity."""
+    bits = np.random.default_rng(0).integers(0, 2, size=(1, 200))
+    parity = bits.cumsum(1) % 2
+    for negative_eigenvalues in (False, True):
+        layer = DeltaNet(1, 1, None, negative_eigenvalues, dtype="float64")
+        layer.build((None, None, 2))
+        kernel = np.zeros((2, 3))
+        kernel[0, :2] = 50.0  # query and key are 1 at every step
+        layer.kernel.assign(kernel)
+        layer.output_kernel.assign([[1.0]])
+        layer.strength_kernel.assign([[-50.0], [100.0]])  # beta is 0 at a zero
+        x = np.stack([np.ones_like(bits), bits], -1).astype("float64")
+        got = array(layer(x, initial_state={"memory": np.ones((1, 1, 1, 1))}))[..., 0]
+        assert np.array_equal(got < -0.5, parity == 1) == negative_eigenvalues
+
+
+def test_gates_start_in_mamba_2s_ranges():
+    keras.utils.set_random_seed(0)
+    layer = DeltaNet(2, 1000, gated=True, key_dim=1, value_dim=1)
+    layer.build((None, None, 2))
+    rates, step = np.exp(array(layer.log_rate)), np.log1p(np.exp(array(layer.decay_bias)))
+    assert rates.min() >= 0 and rates.max() <= 16 and 7 < rates.mean() < 9
+    assert step.min() >= 0.99e-3 and step.max() <= 0.101
+    assert np.exp(np.log(step).mean()) == pytest.approx(1e-2, rel=0.15)  # log-uniform
+
+
+def test_parameters_of_the_papers_models():
+    # That of fla-hub/delta_net-1.3B-100B, as a conformance report of a re-implementation gives it
+    # (stored text id 71419930047).
+    assert count_parameters(lambda: DeltaNetLM(**SIZES["1.3B"])) == 1_365_677_056
+    # 340M is named without the logits' kernel.
+    count = count_parameters(lambda: DeltaNetLM(**SIZES["340M"]))
+    mixer = 4 * 1024**2 + 1024 * 8 + 3 * 4 * 1024 + 128
+    block = mixer + 3 * 1024 * 2816 + 2 * 1024
+    assert count == 24 * block + 2 * 32000 * 1024 + 1024
+    assert abs(count - 32000 * 1024 - 340e6) < 0.01 * 340e6
+
+
+@pytest.mark.parametrize("gated", [False, True])
+def test_learns_with_fit_and_survives_saving(gated, tmp_path):
+    keras.utils.set_random_seed(0)
+    batch = MQAR(vocab_size=12, length=16, num_pairs=2).batch(64, seed=0, step=0)
+    model = DeltaNetLM(12, 16, 2, 2, mlp_units=16, gated=gated, negative_eigenvalues=True)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(1e-2), loss)
+    history = model.fit(
+        batch["inputs"], batch["targets"], sample_weight=batch["weights"], epochs=40, verbose=0
+    ).history["loss"]
+    assert history[-1] < 0.3 * history[0]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(
+        loaded.predict(batch["inputs"], verbose=0), model.predict(batch["inputs"], verbose=0)
+    )
+
+
+def test_variants_differ_in_the_range_of_beta_only():
+    settings = {"units": 8, "num_layers": 2, "num_heads": 2, "mlp_units": 0}
+    first, second = (make(3, **settings, name="same") for make in (positive, negative))
+    assert not any(mixer.negative_eigenvalues for mixer in first.mixers)
+    assert all(mixer.negative_eigenvalues for mixer in second.mixers)
+    want = {**first.get_config(), "negative_eigenvalues": True}
+    assert second.get_config() == want
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"conv_width": 1}, "conv_width.*1"),
+        ({"conv_width": 0}, "conv_width.*0"),
+        ({"chunk_size": 0}, "chunk_size.*0"),
+        ({"num_heads": 3}, "units.*num_heads"),
+        ({"form": "parallel"}, "form.*parallel"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        DeltaNet(**{"units": 4, "num_heads": 2, **arguments})
