@@ -1,0 +1,157 @@
+"""Hawk, Griffin and the transformer they are compared with (sections 2 and 3)."""
+
+import keras
+
+from common.layers import SoftmaxAttention
+from common.models import GatedMLP, LanguageModel
+from papers.griffin.layers import RecurrentBlock
+
+
+def griffin_blocks(depth: int) -> str:
+    """The `blocks` of a Griffin `depth` blocks deep: two recurrent ones, then a local attention."""
+    return ("rrl" * depth)[:depth]
+
+
+def _sizes() -> dict[str, dict]:
+    sizes = {}
+    for name, units, recurrent_units, depth in (
+        ("100M", 768, 1024, 12),
+        ("200M", 1024, 1536, 12),
+        ("400M", 1536, 2048, 12),
+        ("1.3B", 2048, 2560, 24),
+        ("3B", 3072, 4096, 24),
+        ("7B", 4096, 5632, 32),
+        ("14B", 5120, 8192, 40),
+    ):
+        heads = {"num_heads": units // 128, "window": 1024}
+        size = {"units": units, "recurrent_units": recurrent_units}
+        sizes[f"griffin-{name}"] = {**size, **heads, "blocks": griffin_blocks(depth)}
+        if name != "14B":
+            sizes[f"hawk-{name}"] = {**size, "blocks": "r" * depth}
+    # The models that were published (Botev et al. 2024, table 1), with the gates' blocks as many
+    # as the heads, as in the authors' code.
+    for name, units, num_heads, depth in (("2B", 2560, 10, 26), ("9B", 4096, 16, 38)):
+        sizes[f"recurrentgemma-{name}"] = {
+            "vocabulary": 256_000,
+            "units": units,
+            "recurrent_units": units,
+            "num_blocks": num_heads,
+            "num_heads": num_heads,
+            "window": 2048,
+            "blocks": griffin_blocks(depth),
+        }
+    return sizes
+
+
+# Table 2, which leaves the vocabulary open, and RecurrentGemma.
+SIZES = _sizes()
+
+
+@keras.saving.register_keras_serializable(package="papers")
+class Griffin(LanguageModel):
+    """A language model of recurrent and attention blocks, each followed by a gated MLP.
+
+    A block is `y = x + mix(norm(x))`, then `y + mlp(norm(y))`. What mixes along time is a
+    `RecurrentBlock`, or multi-query attention with rotary positions, local or global. Hawk has
+    recurrent blocks only, Griffin recurrent and local ones, the baseline global ones only.
+
+    Args:
+        vocabulary: Number of symbols.
+        units: Width D of the stream.
+        blocks: A letter a block: `r` recurrent, `l` local attention, `g` global attention.
+        recurrent_units: Width of the RG-LRU; about `4 / 3 units` in the paper.
+        num_blocks: Blocks of the kernels of the RG-LRU's gates.
+        num_heads: Heads of the queries; keys and values have one.
+        window: Steps that local attention sees.
+        context: Steps that global attention sees, at least the length of the sequences.
+        expansion: Width of the MLP over D.
+        form: Form of the recurrent blocks.
+        **kwargs: Arguments of `keras.Model`.
+
+    Call arguments and results are those of `common.models.LanguageModel`.
+
+    Raises:
+        ValueError: if `blocks` is empty or has another letter, and as the layers do.
+    """
+
+    def __init__(
+        self,
+        vocabulary: int,
+        units: int,
+        blocks: str,
+        recurrent_units: int,
+        num_blocks: int = 16,
+        num_heads: int = 1,
+        window: int = 1024,
+        context: int = 2048,
+        expansion: int = 3,
+        form: str = "auto",
+        **kwargs,
+    ):
+        if not blocks or set(blocks) - {"r", "l", "g"}:
+            raise ValueError(f"Griffin: `blocks` must be letters 'r', 'l' and 'g'; got {blocks!r}.")
+        mixers: list = []
+        for letter in blocks:
+            if letter == "r":
+                mixers.append(RecurrentBlock(units, recurrent_units, num_blocks, form=form))
+            else:
+                reach = window if letter == "l" else context
+                mixers.append(
+                    SoftmaxAttention(units, num_heads, reach, num_kv_heads=1, rotary=True)
+                )
+        super().__init__(
+            vocabulary,
+            units,
+            mixers,
+            [GatedMLP(expansion * units, "gelu", use_bias=True) for _ in blocks],
+            tied=True,
+            epsilon=1e-6,
+            embedding_deviation=units**-0.5,
+            **kwargs,
+        )
+        self.blocks = blocks
+        self.recurrent_units = recurrent_units
+        self.num_blocks = num_blocks
+        self.num_heads = num_heads
+        self.window = window
+        self.context = context
+        self.expansion = expansion
+        self.form = form
+
+    def get_config(self):
+        return {
+            **keras.Model.get_config(self),
+            "vocabulary": self.vocabulary,
+            "units": self.units,
+            "blocks": self.blocks,
+            "recurrent_units": self.recurrent_units,
+            "num_blocks": self.num_blocks,
+            "num_heads": self.num_heads,
+            "window": self.window,
+            "context": self.context,
+            "expansion": self.expansion,
+            "form": self.form,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+# The three models of the synthetic tasks (section 6.2), `depth` blocks deep.
+
+
+def hawk(vocabulary: int, depth: int, **settings) -> Griffin:
+    """Recurrent blocks only."""
+    return Griffin(vocabulary, blocks="r" * depth, **settings)
+
+
+def griffin(vocabulary: int, depth: int, **settings) -> Griffin:
+    """Recurrent blocks, and one local attention in the middle."""
+    middle = depth // 2
+    return Griffin(vocabulary, blocks="r" * middle + "l" + "r" * (depth - middle - 1), **settings)
+
+
+def transformer(vocabulary: int, depth: int, **settings) -> Griffin:
+    """Global attention only."""
+    return Griffin(vocabulary, blocks="g" * depth, **settings)

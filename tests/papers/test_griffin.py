@@ -1,0 +1,219 @@
+"""RG-LRU and Griffin: re-derived in NumPy, their sizes, their models."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from common.models import count_parameters
+from common.tasks import InductionHeads
+from papers.griffin import SIZES, Griffin, RecurrentBlock, RGLRU
+from papers.griffin.experiments import SCANS
+from papers.griffin.layers import bounded_sqrt
+from papers.griffin.model import griffin, griffin_blocks, hawk, transformer
+from tests.helpers.gradients import gradients
+
+
+def array(x):
+    return ops.convert_to_numpy(x)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def gelu(x):
+    return x * 0.5 * (1 + np.vectorize(math.erf)(x / np.sqrt(2)))
+
+
+def with_random_weights(layer, shape, rng):
+    layer.build(shape)
+    layer.set_weights([rng.standard_normal(w.shape) for w in layer.weights])
+    return layer
+
+
+def rg_lru(x, kernel, bias, decay, starts=(0,)):
+    """Equations 1 to 6 on `(T, D)`, and a factor of 1 where a document starts."""
+    hidden, states = np.zeros(x.shape[1]), []
+    for t, x_t in enumerate(x):
+        # The dense W_a and W_x that the blocks stand for.
+        dense = np.zeros((2, len(x_t), len(x_t)))
+        width = kernel.shape[1]
+        for k, block in enumerate(kernel):
+            at = slice(k * width, (k + 1) * width)
+            dense[0, at, at], dense[1, at, at] = block[:, :width], block[:, width:]
+        r = sigmoid(x_t @ dense[0] + bias[:, :width].ravel())
+        i = sigmoid(x_t @ dense[1] + bias[:, width:].ravel())
+        a = sigmoid(-decay) ** (8 * r)
+        if t in starts:
+            hidden = i * x_t
+        else:
+            hidden = a * hidden + np.sqrt(1 - a**2) * (i * x_t)
+        states.append(hidden)
+    return np.stack(states)
+
+
+@pytest.mark.parametrize("form", RGLRU.forms)
+def test_rg_lru_is_the_papers_equations(form):
+    rng = np.random.default_rng(0)
+    layer = with_random_weights(RGLRU(6, 3, form=form, dtype="float64"), (None, None, 6), rng)
+    x = rng.standard_normal((2, 9, 6))
+    want = [rg_lru(one, *layer.get_weights()) for one in x]
+    np.testing.assert_allclose(array(layer(x)), want, rtol=1e-9)
+
+
+@pytest.mark.parametrize("form", RGLRU.forms)
+def test_the_first_valid_step_of_a_document_counts_in_full(form):
+    rng = np.random.default_rng(0)
+    layer = with_random_weights(RGLRU(6, 3, form=form, dtype="float64"), (None, None, 6), rng)
+    x = rng.standard_normal((1, 9, 6))
+    # Padding in front, and a reset on a step that is padding itself.
+    mask = np.array([[False, True, True, True, False, False, True, True, True]])
+    reset = np.array([[False, False, False, False, True, False, False, False, False]])
+    got = array(layer(x, mask=mask, reset=reset))[mask]
+    want = rg_lru(x[mask], *layer.get_weights(), starts=(0, 3))
+    np.testing.assert_allclose(got, want, rtol=1e-9)
+    # A state of zeros that a step led to is another than the one before all steps.
+    state = {"hidden": np.zeros((1, 6)), "started": np.ones((1,), "int32")}
+    assert not np.allclose(array(layer(x[:, 1:], initial_state=state))[0, 0], got[0])
+
+
+def test_initial_decay_is_uniform():
+    keras.utils.set_random_seed(0)
+    layer = RGLRU(4000, 400)
+    layer.build((None, None, 4000))
+    decay = np.exp(-8 * np.log1p(np.exp(array(layer.decay).astype("float64"))))
+    assert decay.min() >= 0.9 - 1e-6 and decay.max() <= 0.999 + 1e-6
+    quartiles = 0.9 + 0.099 * np.array([0.25, 0.5, 0.75])
+    np.testing.assert_allclose(np.quantile(decay, [0.25, 0.5, 0.75]), quartiles, atol=5e-3)
+    np.testing.assert_allclose(array(layer.gate_kernel).std(), 10**-0.5, rtol=0.03)
+
+
+def test_the_square_roots_derivative_is_bounded():
+    x = np.array([0.0, 1e-12, 2.5e-7, 1e-6, 0.25, 1.0])
+    (roots,), (slopes,) = gradients(bounded_sqrt, [x])
+    _, (upstream,) = gradients(lambda x: x, [x])
+    np.testing.assert_allclose(roots, np.sqrt(x))
+    np.testing.assert_allclose(slopes / upstream, [1000, 1000, 1000, 500, 1, 0.5])
+
+
+@pytest.mark.parametrize("form", RecurrentBlock.forms)
+def test_recurrent_block_is_the_papers(form):
+    rng = np.random.default_rng(0)
+    block = RecurrentBlock(5, 6, num_blocks=2, form=form, dtype="float64")
+    with_random_weights(block, (None, None, 4), rng)
+    x = rng.standard_normal((2, 9, 4))
+    weights = {w.path.split("/")[-1]: array(w) for w in block.weights}
+    want = []
+    for one in x:
+        u, g = np.split(one @ weights["kernel"] + weights["bias"], 2, axis=-1)
+        padded = np.concatenate([np.zeros((3, 6)), u])
+        u = sum(padded[j : j + 9] * weights["convolution_kernel"][j] for j in range(4))
+        u = u + weights["convolution_bias"]
+        h = rg_lru(u, weights["gate_kernel"], weights["gate_bias"], weights["decay"])
+        want.append((gelu(g) * h) @ weights["output_kernel"] + weights["output_bias"])
+    # Keras's gelu knows the square root of 2 in float32 only.
+    np.testing.assert_allclose(array(block(x)), want, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("name", "total", "without_embedding"),
+    [("recurrentgemma-2B", 2.68, 2.03), ("recurrentgemma-9B", 8.58, 7.53)],
+)
+def test_parameters_of_the_published_models(name, total, without_embedding):
+    """RecurrentGemma, Botev et al. (2024), table 1, in billions."""
+    size = SIZES[name]
+    parameters = count_parameters(lambda: Griffin(**size))
+    assert round(parameters / 1e9, 2) == total
+    embedding = size["vocabulary"] * size["units"]
+    assert round((parameters - embedding) / 1e9, 2) == without_embedding
+
+
+@pytest.mark.parametrize(
+    ("name", "billions"), [("griffin-7B", 7), ("hawk-7B", 7), ("griffin-14B", 14), ("hawk-3B", 3)]
+)
+def test_parameters_of_table_2(name, billions):
+    """The names of the sizes, which leave the embedding out, round them to billions."""
+    parameters = count_parameters(lambda: Griffin(vocabulary=1, **SIZES[name]))
+    assert round(parameters / 1e9) == billions
+
+
+def test_models_of_the_tasks_have_roughly_250_thousand_parameters():
+    for make in (hawk, griffin, transformer):
+        model = make(16, 5, units=64, recurrent_units=64, num_heads=4)
+        model.build((None, None))
+        assert abs(model.count_params() - 250_000) < 12_500
+        # Exactly: blocks, each with a gated MLP and two norms; the last norm; the embedding.
+        mlp = 64 * 384 + 384 + 192 * 64 + 64
+        recurrent = 64 * 128 + 128 + 5 * 64 + 2 * (16 * 4 * 4 + 64) + 64 + 64 * 64 + 64
+        attention = 64 * (64 + 2 * 16) + 64 * 64
+        mixers = sum(recurrent if letter == "r" else attention for letter in model.blocks)
+        assert model.count_params() == 5 * (mlp + 128) + mixers + 64 + 16 * 64
+
+
+def test_pattern_of_blocks():
+    assert griffin_blocks(8) == "rrlrrlrr"
+    assert griffin(16, 5, units=8, recurrent_units=8, num_blocks=2).blocks == "rrlrr"
+    assert SIZES["recurrentgemma-2B"]["blocks"].count("l") == 8
+    assert set(SIZES["hawk-7B"]["blocks"]) == {"r"}
+
+
+SMALL = {"units": 16, "recurrent_units": 16, "num_blocks": 4, "num_heads": 2}
+
+
+def test_a_model_streams():
+    keras.utils.set_random_seed(0)
+    model = Griffin(9, blocks="rlg", window=3, context=12, **SMALL)
+    inputs = np.random.default_rng(0).integers(9, size=(2, 12))
+    want = array(model(inputs))
+    state, got = model.get_initial_state(2), []
+    for t in range(12):
+        logits, state = model.step(ops.convert_to_tensor(inputs[:, t]), state)
+        got.append(array(logits))
+    np.testing.assert_allclose(np.stack(got, 1), want, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [hawk, griffin, transformer])
+def test_learns_with_fit_and_survives_saving(make, tmp_path):
+    keras.utils.set_random_seed(0)
+    batch = InductionHeads(length=6, vocab_size=5).batch(64, seed=0, step=0)
+    model = make(5, 2, window=4, context=6, **SMALL)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(1e-2), loss)
+    history = model.fit(
+        batch["inputs"], batch["targets"], sample_weight=batch["weights"], epochs=40, verbose=0
+    ).history["loss"]
+    assert history[-1] < 0.3 * history[0]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.get_config() == model.get_config()
+    np.testing.assert_array_equal(
+        loaded.predict(batch["inputs"], verbose=0), model.predict(batch["inputs"], verbose=0)
+    )
+
+
+@pytest.mark.parametrize("name", SCANS)
+def test_the_timed_scans_compute_the_same(name):
+    rng = np.random.default_rng(0)
+    a, b = rng.uniform(0, 1, (2, 13, 3)), rng.standard_normal((2, 13, 3))
+    h, want = np.zeros((2, 3)), []
+    for t in range(13):
+        h = a[:, t] * h + b[:, t]
+        want.append(h)
+    got = SCANS[name](ops.convert_to_tensor(a), ops.convert_to_tensor(b))
+    np.testing.assert_allclose(array(got), np.stack(want, 1), rtol=1e-12)
+
+
+def test_bad_arguments_are_named():
+    with pytest.raises(ValueError, match="units.*0"):
+        RGLRU(0)
+    with pytest.raises(ValueError, match="num_blocks.*16"):
+        RGLRU(10)
+    with pytest.raises(ValueError, match="inputs.*6"):
+        RGLRU(6, 2).build((None, None, 4))
+    with pytest.raises(ValueError, match="kernel_size.*0"):
+        RecurrentBlock(4, 16, kernel_size=0)
+    with pytest.raises(ValueError, match="blocks.*x"):
+        Griffin(4, 16, "rx", 16)
