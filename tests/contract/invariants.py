@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops, tree
 
 from common.layers import SequenceLayer
-from tests.contract.subjects import FLOAT32, FLOAT64, Subject, warm_state
+from tests.contract.subjects import FLOAT32, FLOAT64, Subject, jitted, warm_state
 from tests.helpers.gradients import gradients
 
 BATCH = 2
@@ -60,6 +60,7 @@ def stepwise(layer: SequenceLayer, inputs, state, marks):
     length = inputs.shape[1]
     mask, reset = marks.get("mask"), marks.get("reset")
     initial = layer.get_initial_state(inputs.shape[0])
+    step = jitted(layer.step)
     outputs = []
     for t in range(length):
         if reset is not None:
@@ -67,7 +68,7 @@ def stepwise(layer: SequenceLayer, inputs, state, marks):
         inputs_t = inputs[:, t]
         if mask is not None:
             inputs_t = ops.where(mask[:, t, None], inputs_t, ops.zeros_like(inputs_t))
-        output, new_state = layer.step(inputs_t, state)
+        output, new_state = step(inputs_t, state)
         if mask is not None:
             new_state = _choose(mask[:, t], new_state, state)
             output = ops.where(mask[:, t, None], output, ops.zeros_like(output))
@@ -189,14 +190,15 @@ def extremes_stay_finite(subject, form, scale=1e4, length=63) -> None:
 def streams_as_batch(subject, form, length=90) -> None:
     """Chunks and single steps, the state carried over, equal one call; marks cut along too."""
     layer, inputs = subject.layer(form), subject.inputs(BATCH, length)
+    call, step = jitted(functools.partial(layer, return_state=True)), jitted(layer.step)
     flags = marks(length, "marked")
-    want, want_state = layer(inputs, return_state=True, **flags)
+    want, want_state = call(inputs, **flags)
     state, outputs = layer.get_initial_state(BATCH), []
     start = 0
     for size in (1, 7, 64, 1, 2, length - 75):
         piece = slice(start, start + size)
         cut = {name: flag[:, piece] for name, flag in flags.items()}
-        output, state = layer(inputs[:, piece], initial_state=state, return_state=True, **cut)
+        output, state = call(inputs[:, piece], initial_state=state, **cut)
         outputs.append(ops.convert_to_numpy(output))
         start += size
     assert_close(np.concatenate(outputs, 1), ops.convert_to_numpy(want), 1e-9, "chunks")
@@ -204,11 +206,11 @@ def streams_as_batch(subject, form, length=90) -> None:
         assert_close(
             ops.convert_to_numpy(got), ops.convert_to_numpy(expected), 1e-9, "state after chunks"
         )
-    want = ops.convert_to_numpy(layer(inputs))
-    output, state = layer(inputs[:, :20], return_state=True)
+    want = ops.convert_to_numpy(call(inputs)[0])
+    output, state = call(inputs[:, :20])
     outputs = [output]
     for t in range(20, 30):
-        output, state = layer.step(inputs[:, t], state)
+        output, state = step(inputs[:, t], state)
         outputs.append(output[:, None])
     got = np.concatenate([ops.convert_to_numpy(x) for x in outputs], 1)
     assert_close(got, want[:, :30], 1e-9, "steps after a chunk")
@@ -219,7 +221,7 @@ def streams_as_batch(subject, form, length=90) -> None:
 
 def is_causal(subject, form, length=70) -> None:
     """Outputs up to t do not change when inputs after t do."""
-    layer, inputs = subject.layer(form), subject.inputs(BATCH, length)
+    layer, inputs = jitted(subject.layer(form)), subject.inputs(BATCH, length)
     want = ops.convert_to_numpy(layer(inputs))
     for t in (0, 31, 63, length - 2):
         changed = inputs.copy()
@@ -263,9 +265,10 @@ def resets_start_anew(subject, form, first=35, second=40) -> None:
     state = warm_state(layer, subject, BATCH)
     reset = np.zeros((BATCH, first + second), bool)
     reset[:, first] = True
-    got, got_state = layer(inputs, initial_state=state, reset=reset, return_state=True)
-    one = layer(inputs[:, :first], initial_state=state)
-    two, want_state = layer(inputs[:, first:], return_state=True)
+    call = jitted(functools.partial(layer, return_state=True))
+    got, got_state = call(inputs, initial_state=state, reset=reset)
+    one, _ = call(inputs[:, :first], initial_state=state)
+    two, want_state = call(inputs[:, first:])
     want = np.concatenate([ops.convert_to_numpy(one), ops.convert_to_numpy(two)], 1)
     assert_close(ops.convert_to_numpy(got), want, 1e-9, "packed documents")
     for a, b in zip(tree.flatten(got_state), tree.flatten(want_state), strict=True):
@@ -280,7 +283,7 @@ def keeps_precision(subject, form, policy) -> None:
     layer = subject.layer(form, policy)
     compute = keras.DTypePolicy(policy).compute_dtype
     inputs = subject.inputs(BATCH, 200, dtype=FLOAT64 if policy == FLOAT64 else FLOAT32)
-    outputs, state = layer(inputs, return_state=True)
+    outputs, state = jitted(functools.partial(layer, return_state=True))(inputs)
     assert keras.backend.standardize_dtype(outputs.dtype) == compute
     specs = tree.flatten(layer.state_spec())
     for spec, leaf in zip(specs, tree.flatten(state), strict=True):
@@ -301,7 +304,7 @@ def keeps_precision(subject, form, policy) -> None:
         assert kept < 0.5, f"{kept:.0%} of a state's values are {compute} values"
     wide = subject.layer(form, FLOAT32)
     wide.set_weights(layer.get_weights())
-    want = ops.convert_to_numpy(wide(inputs))
+    want = ops.convert_to_numpy(jitted(wide)(inputs))
     got = ops.convert_to_numpy(ops.cast(outputs, FLOAT32))
     bound = {"bfloat16": 0.1, "float16": 0.02}[compute]
     error = np.sqrt(np.mean((got - want) ** 2) / np.mean(want**2))

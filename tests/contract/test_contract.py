@@ -13,8 +13,8 @@ CASES = [
     for form in subject.forms
 ]
 POLICIES = ("float32", "mixed_bfloat16", "mixed_float16", "float64")
-# Torch has no compiler here and JAX compiles the same way in both modes.
-COMPILED = {"tensorflow": ("graph", "xla"), "jax": ("xla",), "torch": ()}[keras.backend.backend()]
+# Torch has no compiler here, and JAX is compiled in all tests.
+COMPILED = ("graph", "xla") if keras.backend.backend() == "tensorflow" else ()
 # Op-by-op differentiation of an unrolled loop is slow outside TensorFlow.
 LENGTHS = (1, 63, 64) if keras.backend.backend() == "tensorflow" else (1, 17)
 
@@ -40,7 +40,7 @@ def test_compiled_equals_eager(subject, form, mode):
 
 @each_form
 def test_float32_agrees_with_float64(subject, form):
-    mode = COMPILED[0] if COMPILED else "eager"
+    mode = COMPILED[0] if COMPILED else invariants.EAGER
     invariants.forms_agree(subject, form, LENGTHS[1], "none", mode, "float32")
 
 
