@@ -9,16 +9,21 @@ from keras import ops
 
 from common.layers import SequenceLayer, StateSpec, check_positive
 from common.ops.gated_attention import (
-    _after,
-    _apply,
-    _within_by_head,
     chunkwise_gated_attention,
+    parallel_gated_attention,
     recurrent_gated_attention,
 )
 from common.ops.max_plus import LOG_ZERO, max_plus_scan, maximum
 from common.ops.sequence import scan_marked, zero_unless, zero_where_masked
 from common.ops.short_convolution import causal_convolution, causal_convolution_step
-from papers.xlstm.cell import FORGET_GATES, log_forget_gate, mix, slstm_cell, slstm_scan
+from papers.xlstm.cell import (
+    FORGET_GATES,
+    by_blocks,
+    log_forget_gate,
+    mix,
+    slstm_cell,
+    slstm_scan,
+)
 
 # Least divisor of what is read, and what is added to a variance, both as in the authors' code.
 _DIVISOR, _VARIANCE = 1e-6, 1e-5
@@ -208,9 +213,17 @@ class MLSTM(_XLSTMLayer):
 
     def _project(self, x, activated):
         """q, k and v, `(..., H, d)`, and log f and log i, `(..., H)`, in the state's dtype."""
-        q = _by_blocks(activated, self.cast(self.query_kernel))
-        k = _by_blocks(activated, self.cast(self.key_kernel))
-        v = _by_blocks(x, self.cast(self.value_kernel))
+        x, activated = (
+            rearrange(y, "... (n b) -> ... n b", b=self.block_size) for y in (x, activated)
+        )
+        q, k, v = (
+            rearrange(by_blocks(y, self.cast(kernel)), "... n b -> ... (n b)")
+            for y, kernel in (
+                (activated, self.query_kernel),
+                (activated, self.key_kernel),
+                (x, self.value_kernel),
+            )
+        )
         gates = ops.matmul(ops.concatenate([q, k, v], axis=-1), self.cast(self.gate_kernel))
         gates = ops.cast(gates, self.state_dtype) + ops.cast(self.gate_bias, self.state_dtype)
         log_i, forget = ops.split(gates, 2, axis=-1)
@@ -404,16 +417,15 @@ class SLSTM(_XLSTMLayer):
     def _gates(self, x, activated):
         """What the inputs add to the pre-activations of i, f, z and o, `(..., H, 4 d)`."""
         kernel, half = self.cast(self.kernel), 2 * self.head_dim
+        x, activated = (
+            rearrange(y, "... (h n) -> ... h n", h=self.num_heads) for y in (x, activated)
+        )
         if self.kernel_size:
-            parts = [self._by_heads(activated, kernel[..., :half])]
-            gates = ops.concatenate([*parts, self._by_heads(x, kernel[..., half:])], axis=-1)
+            parts = [by_blocks(activated, kernel[..., :half]), by_blocks(x, kernel[..., half:])]
+            gates = ops.concatenate(parts, axis=-1)
         else:
-            gates = self._by_heads(x, kernel)
+            gates = by_blocks(x, kernel)
         return ops.cast(gates, self.state_dtype) + ops.cast(self.bias, self.state_dtype)
-
-    def _by_heads(self, x, kernel):
-        x = rearrange(x, "... (h n) -> ... h n", h=self.num_heads)
-        return ops.einsum("...hn,hne->...he", x, kernel)
 
     def recur(self, features, state):
         activated, window = features, {}
@@ -462,19 +474,6 @@ class SLSTM(_XLSTMLayer):
         }
 
 
-def parallel_gated_attention(q, k, v, log_decay, state, *, mask, reset):
-    def core(q, k, v, log_decay, state):
-        q, k, v, log_decay = (rearrange(x, "b t h d -> b h t d") for x in (q, k, v, log_decay))
-        blocks = [ops.reshape(x, (-1, *ops.shape(x)[-2:])) for x in (q, k, v, log_decay)]
-        own = ops.reshape(_within_by_head(*blocks), ops.shape(v))
-        o = own + (ops.exp(ops.cumsum(log_decay, axis=-2)) * q) @ state
-        added = ops.swapaxes(ops.exp(_after(log_decay)) * k, -1, -2) @ v
-        final = ops.exp(ops.sum(log_decay, axis=-2))[..., None] * state + added
-        return rearrange(o, "b h t d -> b t h d"), final
-
-    return _apply(core, q, k, v, log_decay, state, None, mask, reset)
-
-
 def _normalised(read, weight, m):
     """`C q / max(|n . q|, 1)` (eq. 21), from the products with C and n divided by exp(m).
 
@@ -486,12 +485,6 @@ def _normalised(read, weight, m):
     scale, least = ops.exp(low), ops.exp(low - m)
     divisor = maximum(ops.abs(weight) * scale, maximum(least, ops.full_like(least, _DIVISOR)))
     return read * scale / divisor
-
-
-def _by_blocks(x, kernel):
-    """`(..., N b)` by a block-diagonal matrix, `(N, b, b)`."""
-    x = rearrange(x, "... (n b) -> ... n b", b=kernel.shape[1])
-    return rearrange(ops.einsum("...nb,nbc->...nc", x, kernel), "... n c -> ... (n c)")
 
 
 def _normal(stddev: float):
