@@ -1,4 +1,4 @@
-"""Mamba in plain torch, mambapy: the state-space layer that min_rnn's paper compares with."""
+"""Mamba in plain torch, mambapy, with its parallel scan: beside Mamba and min_rnn."""
 
 from collections.abc import Callable
 
@@ -7,8 +7,10 @@ from benchmarks.peers.torch_builtin import module_model
 
 
 def peers(shape: Shape) -> dict[str, Callable[[], Model]]:
-    """A Mamba block of the width of the layers, beside those of min_rnn."""
-    if shape.input_dim != shape.units or not any(n.startswith("min_rnn/") for n in shape.cases):
+    """A Mamba block of the width of the layers."""
+    if shape.input_dim != shape.units or not any(
+        name.startswith(("mamba/", "min_rnn/")) for name in shape.cases
+    ):
         return {}
     from mambapy.mamba import MambaBlock, MambaConfig
 

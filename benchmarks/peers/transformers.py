@@ -1,4 +1,4 @@
-"""Mamba as Hugging Face's transformers has it in torch, beside min_rnn."""
+"""Mamba as Hugging Face's transformers has it in torch: beside Mamba and min_rnn."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,9 @@ from benchmarks.peers.torch_builtin import module_model
 
 def peers(shape: Shape) -> dict[str, Callable[[], Model]]:
     """A Mamba mixer of the width of the layers; its step-by-step path without CUDA kernels."""
-    if shape.input_dim != shape.units or not any(n.startswith("min_rnn/") for n in shape.cases):
+    if shape.input_dim != shape.units or not any(
+        name.startswith(("mamba/", "min_rnn/")) for name in shape.cases
+    ):
         return {}
     from transformers import MambaConfig
     from transformers.models.mamba.modeling_mamba import MambaMixer

@@ -242,12 +242,13 @@ def _solve(system, scores, reading_k, reading_q, writing, keep, values, state):
             xs = (inverse, reading_k, writing, d_errors, d_before, *keep)
             d_state, (d_after, d_right) = _loop(step_back, d_final, xs, reverse=True)
             steps = ops.arange(size)
-            # d inverse = d_right right^T, and d system = -inverse^T d_inverse inverse^T.
-            d_system = -(d_right @ _transposed(errors))
+            # With d inverse = d_right right^T and d system = -inverse^T d_inverse inverse^T.
+            negative = -d_right
+            d_system = negative @ _transposed(errors)
             gradients = (
                 zero_unless(steps[:, None] > steps[None, :], d_system),
                 d_o @ _transposed(errors),
-                -(d_right @ _transposed(before)),
+                negative @ _transposed(before),
                 d_o @ _transposed(before),
                 errors @ _transposed(d_after),
                 d_right,
@@ -257,7 +258,7 @@ def _solve(system, scores, reading_k, reading_q, writing, keep, values, state):
                 return gradients
             return (*gradients, ops.sum(d_after * before, axis=(-2, -1), keepdims=True))
 
-        # Torch knows custom gradients of one result only.
+        # Torch gives a gradient to one result only.
         return ops.concatenate([ops.reshape(x, (-1,)) for x in (o, final)]), grad
 
     gates = () if keep is None else (keep,)

@@ -15,9 +15,10 @@ gates and values are their own (Mamba-2's groups, Dao 2024, section 7.2).
 
 from typing import Any
 
+import keras
 import numpy as np
 from einops import rearrange
-from keras import ops
+from keras import ops, tree
 
 from common.ops.linear_scan import linear_scan
 from common.ops.sequence import (
@@ -276,17 +277,22 @@ def _attend_by_key(q, k, v, log_decay, state):
     return rearrange(scores @ v + reading @ before, "b n h c v -> b n c h v"), final
 
 
-@ops.custom_gradient
 def _over_and_under(q, k, sums):
     """`exp(sums) q` and `exp(-sums) k`, whose product has the gates between two steps."""
-    gates = ops.exp(sums)
-    over, under = gates * q, k / gates
 
-    def grad(*args, upstream=None):
-        d_over, d_under = args if upstream is None else upstream
-        return d_over * gates, d_under / gates, d_over * over - d_under * under
+    def scale(q, k, sums):
+        gates = ops.exp(sums)
+        over, under = gates * q, k / gates
 
-    return (over, under), grad
+        def grad(*upstream):
+            d_over, d_under = tree.flatten(upstream)
+            return d_over * gates, d_under / gates, d_over * over - d_under * under
+
+        return (over, under), grad
+
+    if keras.backend.backend() == "torch":  # where a gradient of one's own has one output
+        return scale(q, k, sums)[0]
+    return ops.custom_gradient(scale)(q, k, sums)
 
 
 def _scores_by_halves(q, k, log_decay):

@@ -138,7 +138,7 @@ def _decay(power, negative: bool):
     return 2 * power - 1 if negative else power
 
 
-# Products of matrices, because XLA's sums over a computed array are slow and would compute it again.
+# Products of matrices: XLA sums slowly over a computed array, and would compute it again.
 
 
 def _read_channels(h, c):
@@ -186,11 +186,11 @@ def _differentiable_scan(negative: bool, keep=None):
         def block(h, inputs):
             u, delta, b, c, *marks = inputs
             start, ys = h, []
-            for p, u, b, c, kept in zip(
+            for p, u_k, b_k, c_k, kept in zip(
                 powers(delta, a), *map(steps, (u, b, c)), kepts(marks), strict=True
             ):
-                h = _decay(p, negative) * enter(h, put_back, kept) + u[:, None] * b[..., None]
-                ys.append(_read_channels(h, c))
+                h = _decay(p, negative) * enter(h, put_back, kept) + u_k[:, None] * b_k[..., None]
+                ys.append(_read_channels(h, c_k))
             return h, (ops.stack(ys, axis=1), start)
 
         final, (y, starts) = scan(block, state, (u, delta, b, c, *marks))

@@ -21,6 +21,11 @@ def slstm(vocabulary: int, num_blocks: int = 2, **settings) -> XLSTM:
     return XLSTM(vocabulary, blocks="s" * num_blocks, slstm_kernel_size=0, **settings)
 
 
+def xlstm11(vocabulary: int, **settings) -> XLSTM:
+    """An xLSTM[1:1] of two blocks."""
+    return XLSTM(vocabulary, blocks="ms", **settings)
+
+
 def parameters(run: Run, *, size: str) -> dict[str, float]:
     """Parameters of a language model of tables 3 and 7, in millions."""
     return {"millions": count_parameters(lambda: XLSTM(**SIZES[size])) / 1e6}

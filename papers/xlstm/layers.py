@@ -300,9 +300,10 @@ class MLSTM(_XLSTMLayer):
     def flops(self, batch_size: int, length: int) -> int:
         """`2 B T D (2 D_in + 3 block_size + 6 H + units)`, and those of the mixing.
 
-        Recurrent: `2 B H T d (d + 1)` to read; n is read as one more value. Chunkwise and
-        parallel, with chunks of C (or T) steps, padded to whole chunks:
-        `2 B H T (C d + C (d + 1) + 2 d (d + 1))`.
+        Recurrent: `2 B H T d (d + 1)` to read; n is read as one more value. Parallel, one chunk of
+        C = T steps, and chunkwise, padded to whole chunks:
+        `2 B H T (C d + C (d + 1) + 2 d (d + 1))`. Chunkwise, the gates between the steps of a chunk
+        are products too: `2 B H T (C^2 + 2 C)`.
         """
         heads, size = self.num_heads, self.head_dim
         widths = 2 * self.kernel.shape[0] + 3 * self.block_size + 6 * heads + self.units
@@ -312,6 +313,8 @@ class MLSTM(_XLSTMLayer):
         chunk = self.chunk_size if self.resolved_form == "chunkwise" else length
         padded = -(-length // chunk) * chunk
         mixing = chunk * size + chunk * (size + 1) + 2 * size * (size + 1)
+        if self.resolved_form == "chunkwise":
+            mixing += chunk * chunk + 2 * chunk
         return flops + 2 * batch_size * heads * padded * mixing
 
     def get_config(self):

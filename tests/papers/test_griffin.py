@@ -9,7 +9,7 @@ from keras import ops
 
 from common.models import count_parameters
 from common.tasks import InductionHeads
-from papers.griffin import SIZES, Griffin, RecurrentBlock, RGLRU
+from papers.griffin import RGLRU, SIZES, Griffin, RecurrentBlock
 from papers.griffin.experiments import SCANS
 from papers.griffin.layers import bounded_sqrt
 from papers.griffin.model import griffin, griffin_blocks, hawk, transformer
@@ -47,10 +47,8 @@ def rg_lru(x, kernel, bias, decay, starts=(0,)):
         r = sigmoid(x_t @ dense[0] + bias[:, :width].ravel())
         i = sigmoid(x_t @ dense[1] + bias[:, width:].ravel())
         a = sigmoid(-decay) ** (8 * r)
-        if t in starts:
-            hidden = i * x_t
-        else:
-            hidden = a * hidden + np.sqrt(1 - a**2) * (i * x_t)
+        old, factor = (0.0, 1.0) if t in starts else (a * hidden, np.sqrt(1 - a**2))
+        hidden = old + factor * (i * x_t)
         states.append(hidden)
     return np.stack(states)
 

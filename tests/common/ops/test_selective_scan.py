@@ -85,9 +85,7 @@ def test_steps_are_the_scan(negative):
         np.testing.assert_allclose(
             ops.convert_to_numpy(got), ops.convert_to_numpy(y[:, t]), atol=1e-12
         )
-    np.testing.assert_allclose(
-        ops.convert_to_numpy(state), ops.convert_to_numpy(final), atol=1e-12
-    )
+    np.testing.assert_allclose(ops.convert_to_numpy(state), ops.convert_to_numpy(final), atol=1e-12)
 
 
 def test_extreme_steps_are_exact():

@@ -1,0 +1,74 @@
+"""The GLA transformer (Yang et al., 2023, section 4.4)."""
+
+from typing import Any
+
+import keras
+
+from common.models import GatedMLP, LanguageModel
+from papers.gla.layers import GatedLinearAttention
+
+# The language models of section 5, with the Mistral tokeniser's vocabulary and the sizes of the
+# authors' code. They have the parameters that the paper names where embedding and logits share one
+# kernel.
+SIZES: dict[str, dict[str, Any]] = {
+    "340M": {"vocabulary": 32000, "units": 1024, "num_layers": 24, "tied": True},
+    "1.3B": {"vocabulary": 32000, "units": 2048, "num_layers": 24, "tied": True},
+}
+
+
+@keras.saving.register_keras_serializable(package="papers")
+class GLA(LanguageModel):
+    """Embedding, blocks `x + gla(norm(x))` and `x + mlp(norm(x))`, a norm, logits.
+
+    Args:
+        vocabulary: Number of symbols.
+        units: Width D of the stream.
+        num_layers: Number of blocks.
+        num_heads: Heads of every `GatedLinearAttention`.
+        mlp_units: Width inside the SwiGLU networks; by default 8/3 D rounded up to a multiple of
+            256, as in the authors' code. 0 is no networks.
+        tied: Whether the logits' kernel is the embedding's.
+        form: Form of the attention layers.
+        **kwargs: Arguments of `common.models.LanguageModel`.
+
+    Call arguments and results are those of `common.models.LanguageModel`.
+
+    Raises:
+        ValueError: as `GatedLinearAttention` and `LanguageModel` do.
+    """
+
+    def __init__(
+        self,
+        vocabulary: int,
+        units: int,
+        num_layers: int,
+        num_heads: int = 4,
+        mlp_units: int | None = None,
+        tied: bool = False,
+        form: str = "auto",
+        **kwargs,
+    ):
+        hidden_units = -(-(8 * units // 3) // 256) * 256 if mlp_units is None else mlp_units
+        super().__init__(
+            vocabulary,
+            units,
+            [GatedLinearAttention(units, num_heads, form=form) for _ in range(num_layers)],
+            [GatedMLP(hidden_units) if hidden_units else None for _ in range(num_layers)],
+            tied=tied,
+            **kwargs,
+        )
+        self.config = {
+            "num_layers": num_layers,
+            "num_heads": num_heads,
+            "mlp_units": mlp_units,
+            "form": form,
+        }
+
+    def get_config(self):
+        config = {**super().get_config(), **self.config}
+        del config["mixers"], config["networks"]
+        return config
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)

@@ -1,0 +1,7 @@
+"""Mamba (Gu and Dao, 2023): a state-space layer whose coefficients depend on the input."""
+
+from common.reproduce.lazy import lazy_exports
+
+__all__ = ["Mamba", "MambaLM"]
+
+__getattr__ = lazy_exports(__name__, Mamba="layers", MambaLM="model")

@@ -1,0 +1,156 @@
+"""The paper's speed claims: the scan against other scans, generation against a transformer."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from common.layers import SoftmaxAttention
+from common.models import MLP, LanguageModel
+from common.ops.selective_scan import fused_selective_scan, recurrent_selective_scan
+from common.reproduce import Run
+from common.reproduce.timing import compiled, measure
+from papers.mamba.model import MambaLM
+
+
+def associative_selective_scan(x, delta, b, c, a):
+    """The selective scan by the backend-neutral parallel scan, decays and states all held.
+
+    `h = a h + b` for all steps at once, by `keras.ops.associative_scan` on arrays `(B, T, D, N)`:
+    the standard implementation that the paper's kernel is compared with.
+    """
+    decays = ops.exp(delta[..., None] * a)
+    inputs = (delta * x)[..., None] * b[:, :, None]
+
+    def combine(first, second):
+        return first[0] * second[0], second[0] * first[1] + second[1]
+
+    _, h = ops.associative_scan(combine, (decays, inputs), axis=1)
+    return ops.matmul(h, c[..., None])[..., 0], h[:, -1]
+
+
+SCANS = {"associative": associative_selective_scan, "loop": recurrent_selective_scan}
+
+
+def scan_speed(
+    run: Run,
+    *,
+    baseline: str,
+    lengths: list[int],
+    batch_size: int,
+    channels: int,
+    state_dim: int,
+    samples: int,
+    compilers: list[bool],
+) -> dict[str, float]:
+    """Time of a standard scan over the fused scan's, forward and backward (figure 8, left).
+
+    Each takes the faster of the compilers (`jit_compile` false or true) that it runs under.
+    """
+    ratios = []
+    for length in lengths:
+        inputs = _scan_inputs(run.seed, batch_size, length, channels, state_dim)
+        seconds = {
+            name: _fastest(scan, inputs, compilers, samples)
+            for name, scan in (("baseline", SCANS[baseline]), ("fused", fused_selective_scan))
+        }
+        ratios.append(seconds["baseline"] / seconds["fused"])
+        run.log(
+            step=length,
+            ratio=ratios[-1],
+            **{f"{name}_milliseconds": 1e3 * value for name, value in seconds.items()},
+        )
+    return {"ratio": ratios[-1], "first_ratio": ratios[0]}
+
+
+def _scan_inputs(seed: int, batch_size: int, length: int, channels: int, state_dim: int):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((batch_size, length, channels))
+    delta = np.exp(rng.uniform(np.log(1e-3), np.log(1e-1), x.shape))
+    b, c = rng.standard_normal((2, batch_size, length, state_dim))
+    a = -np.tile(np.arange(1.0, state_dim + 1), (channels, 1))
+    return [ops.convert_to_tensor(value.astype("float32")) for value in (x, delta, b, c, a)]
+
+
+def _fastest(scan, inputs, compilers: list[bool], samples: int) -> float:
+    functions = {}
+    for jit_compile in compilers:
+        function = _forward_and_backward(scan, jit_compile)
+        try:
+            function(*inputs)
+        except Exception:  # TensorFlow's XLA has no gradient for every program
+            if jit_compile is compilers[-1] and not functions:
+                raise
+            continue
+        functions[str(jit_compile)] = lambda function=function: function(*inputs)
+    return min(timing.median for timing in measure(functions, samples=samples).values())
+
+
+def _forward_and_backward(scan, jit_compile: bool):
+    """The gradients of a scan's inputs under a fixed upstream gradient."""
+
+    def loss(*inputs):
+        return ops.sum(scan(*inputs)[0])
+
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        def gradients(*inputs):
+            with tf.GradientTape() as tape:
+                tape.watch(inputs)
+                value = loss(*inputs)
+            return tape.gradient(value, inputs)
+
+        return compiled(gradients, jit_compile=jit_compile)
+    if backend == "jax":
+        import jax
+
+        return jax.jit(jax.grad(loss, argnums=tuple(range(5))))
+
+    def gradients(*inputs):
+        inputs = [x.detach().requires_grad_() for x in inputs]
+        loss(*inputs).backward()
+        return [x.grad for x in inputs]
+
+    return gradients
+
+
+def transformer(vocabulary: int, units: int, num_layers: int, num_heads: int, window: int):
+    """A transformer of blocks as large as two Mamba blocks: attention and a network of 4 D."""
+    mixers = [SoftmaxAttention(units, num_heads, window, rotary=True) for _ in range(num_layers)]
+    networks = [MLP(4 * units) for _ in range(num_layers)]
+    return LanguageModel(vocabulary, units, mixers, networks, norm="layer", tied=True)
+
+
+def generation(
+    run: Run,
+    *,
+    model: str,
+    prompt: int,
+    generated: int,
+    vocabulary: int,
+    units: int,
+    num_layers: int,
+    batch_size: int,
+    samples: int,
+) -> dict[str, float]:
+    """Tokens a second when generating after a prompt (figure 8, right).
+
+    A step's time does not depend on how many tokens came before: Mamba's state is constant, and
+    the transformer attends to a cache of `prompt + generated` keys, allocated as a whole.
+    """
+    if model == "mamba":
+        net = MambaLM(vocabulary, units, 2 * num_layers)
+    else:
+        net = transformer(vocabulary, units, num_layers, units // 64, prompt + generated)
+    net.build((None, None))
+    state = net.get_initial_state(batch_size)
+    symbols = ops.zeros((batch_size,), "int32")
+    step = compiled(net.step)
+    _, state = step(symbols, state)
+    timing = measure({"step": lambda: step(symbols, state)}, samples=samples)["step"]
+    run.log(milliseconds=1e3 * timing.median, parameters=net.count_params())
+    return {
+        "tokens_per_second": batch_size / timing.median,
+        "milliseconds": 1e3 * timing.median,
+    }

@@ -1,0 +1,172 @@
+"""The paper's language model, and the attention that its induction heads compete with."""
+
+import keras
+from keras import ops
+
+from common.layers import SoftmaxAttention
+from common.models import LanguageModel
+from papers.mamba.layers import Mamba
+
+# The models trained on the Pile (section 4.2.2), with the GPT-NeoX vocabulary filled up to a
+# multiple of 8.
+VOCABULARY = 50280
+SIZES = {
+    "130M": {"units": 768, "num_layers": 24},
+    "370M": {"units": 1024, "num_layers": 48},
+    "790M": {"units": 1536, "num_layers": 48},
+    "1.4B": {"units": 2048, "num_layers": 48},
+    "2.8B": {"units": 2560, "num_layers": 64},
+}
+
+
+@keras.saving.register_keras_serializable(package="papers")
+class MambaLM(LanguageModel):
+    """Embedding, blocks `x + mamba(norm(x))`, a norm, logits (section 3.4).
+
+    `MambaLM(VOCABULARY, **SIZES["130M"])` is the smallest of the paper's language models.
+
+    Args:
+        vocabulary: Number of symbols.
+        units: Width D of the stream.
+        num_layers: Number of blocks.
+        state_dim: As for `Mamba`.
+        conv_width: As for `Mamba`.
+        expansion: As for `Mamba`.
+        tied: Whether the logits' kernel is the embedding's, as in the authors' code.
+        form: Form of the Mamba layers.
+        **kwargs: Arguments of `keras.Model`.
+
+    Raises:
+        ValueError: if a size is not positive.
+    """
+
+    def __init__(
+        self,
+        vocabulary: int,
+        units: int,
+        num_layers: int,
+        state_dim: int = 16,
+        conv_width: int = 4,
+        expansion: int = 2,
+        tied: bool = True,
+        form: str = "auto",
+        **kwargs,
+    ):
+        mixers = [
+            Mamba(units, state_dim, conv_width, expansion, depth=num_layers, form=form)
+            for _ in range(num_layers)
+        ]
+        super().__init__(vocabulary, units, mixers, tied=tied, **kwargs)
+        self.sizes = {
+            "num_layers": num_layers,
+            "state_dim": state_dim,
+            "conv_width": conv_width,
+            "expansion": expansion,
+        }
+        self.form = form
+
+    def get_config(self):
+        return {
+            **keras.Model.get_config(self),
+            "vocabulary": self.vocabulary,
+            "units": self.units,
+            **self.sizes,
+            "tied": self.tied,
+            "form": self.form,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="papers")
+class Sinusoids(keras.layers.Layer):
+    """Sines and cosines of positions: integers `(...)` to `(..., units)` (Vaswani et al., 2017).
+
+    Args:
+        units: Width, even.
+        **kwargs: Arguments of `keras.layers.Layer`.
+    """
+
+    def __init__(self, units: int, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+
+    def call(self, inputs):
+        rates = 1e4 ** (-ops.arange(0, self.units, 2, dtype="float32") / self.units)
+        angles = ops.cast(inputs, "float32")[..., None] * rates
+        sinusoids = ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
+        return ops.cast(sinusoids, self.compute_dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+POSITIONS = ("absolute", "rotary")
+
+
+@keras.saving.register_keras_serializable(package="papers")
+class AttentionLM(LanguageModel):
+    """Embedding, blocks `x + attention(norm(x))`, a norm, logits: MHA-Abs and MHA-RoPE of Table 11.
+
+    With biases and layer norms and without networks the paper's setting, D = 128 and 2 layers,
+    has the 137K parameters that the table gives.
+
+    Args:
+        vocabulary: Number of symbols.
+        units: Width D of the stream, even.
+        num_layers: Number of blocks.
+        num_heads: Heads of the attentions.
+        window: Steps that an attention sees.
+        positions: `"absolute"`, sinusoids added to the embedding, or `"rotary"`.
+        **kwargs: Arguments of `keras.Model`.
+
+    Raises:
+        ValueError: if `positions` is unknown or a size is not positive.
+    """
+
+    def __init__(
+        self,
+        vocabulary: int,
+        units: int,
+        num_layers: int,
+        num_heads: int,
+        window: int,
+        positions: str = "absolute",
+        **kwargs,
+    ):
+        if positions not in POSITIONS:
+            raise ValueError(
+                f"AttentionLM: `positions` must be one of {POSITIONS}; got {positions!r}."
+            )
+        rotary = positions == "rotary"
+        mixers = [
+            SoftmaxAttention(units, num_heads, window, rotary=rotary, use_bias=True)
+            for _ in range(num_layers)
+        ]
+        # As large as the sinusoids.
+        super().__init__(
+            vocabulary, units, mixers, norm="layer", embedding_deviation=0.5**0.5, **kwargs
+        )
+        self.config = {
+            "num_layers": num_layers,
+            "num_heads": num_heads,
+            "window": window,
+            "positions": positions,
+        }
+        if not rotary:
+            self.positions = Sinusoids(units)
+            self.max_positions = 2**31 - 1  # sinusoids need no table
+
+    def get_config(self):
+        return {
+            **keras.Model.get_config(self),
+            "vocabulary": self.vocabulary,
+            "units": self.units,
+            **self.config,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)

@@ -1,0 +1,74 @@
+"""The Mamba-2 language model (Dao and Gu, 2024)."""
+
+from typing import Any
+
+import keras
+
+from common.models import LanguageModel
+from papers.mamba2.layers import Mamba2
+
+# The models of table 1, with the sizes of the authors' released configurations: heads of 64,
+# states of 128, and the GPT-NeoX vocabulary filled up to a multiple of 16.
+_SHARED = {"vocabulary": 50288, "state_dim": 128, "head_dim": 64}
+SIZES: dict[str, dict[str, Any]] = {
+    "130M": {**_SHARED, "units": 768, "num_layers": 24},
+    "370M": {**_SHARED, "units": 1024, "num_layers": 48},
+    "780M": {**_SHARED, "units": 1536, "num_layers": 48},
+    "1.3B": {**_SHARED, "units": 2048, "num_layers": 48},
+    "2.7B": {**_SHARED, "units": 2560, "num_layers": 64},
+}
+
+
+@keras.saving.register_keras_serializable(package="papers")
+class Mamba2LM(LanguageModel):
+    """Embedding, blocks `x + mamba2(norm(x))`, a norm, logits.
+
+    Args:
+        vocabulary: Number of symbols.
+        units: Width D of the stream.
+        num_layers: Number of blocks.
+        state_dim: As for `Mamba2`, and so are `head_dim`, `conv_width` and `expansion`.
+        head_dim: See `state_dim`.
+        conv_width: See `state_dim`.
+        expansion: See `state_dim`.
+        tied: Whether the logits' kernel is the embedding's, as in the authors' code.
+        form: Form of the Mamba-2 layers.
+        **kwargs: Arguments of `common.models.LanguageModel`.
+
+    Call arguments and results are those of `common.models.LanguageModel`.
+
+    Raises:
+        ValueError: as `Mamba2` and `LanguageModel` do.
+    """
+
+    def __init__(
+        self,
+        vocabulary: int,
+        units: int,
+        num_layers: int,
+        state_dim: int = 128,
+        head_dim: int = 64,
+        conv_width: int = 4,
+        expansion: int = 2,
+        tied: bool = True,
+        form: str = "auto",
+        **kwargs,
+    ):
+        sizes = {
+            "state_dim": state_dim,
+            "head_dim": head_dim,
+            "conv_width": conv_width,
+            "expansion": expansion,
+        }
+        mixers = [Mamba2(units, **sizes, depth=num_layers, form=form) for _ in range(num_layers)]
+        super().__init__(vocabulary, units, mixers, tied=tied, **kwargs)
+        self.config = {**sizes, "num_layers": num_layers, "form": form}
+
+    def get_config(self):
+        config = {**super().get_config(), **self.config}
+        del config["mixers"], config["networks"]
+        return config
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)

@@ -1,0 +1,80 @@
+"""The retentive network (Sun et al., 2023, section 2.3)."""
+
+from typing import Any
+
+import keras
+
+from common.models import MLP, LanguageModel
+from papers.retnet.layers import Retention
+
+# The language models of table 2, with heads of 256 keys. The paper does not say how large its
+# vocabulary is; this is GPT-2's, rounded up to a multiple of 64.
+SIZES: dict[str, dict[str, Any]] = {
+    "1.3B": {"vocabulary": 50304, "units": 2048, "num_layers": 24, "num_heads": 8},
+    "2.7B": {"vocabulary": 50304, "units": 2560, "num_layers": 32, "num_heads": 10},
+    "6.7B": {"vocabulary": 50304, "units": 4096, "num_layers": 32, "num_heads": 16},
+}
+
+
+@keras.saving.register_keras_serializable(package="papers")
+class RetNet(LanguageModel):
+    """Embedding, blocks `x + retention(norm(x))` and `x + mlp(norm(x))`, a norm, logits (eq. 9).
+
+    The networks are `W_2 gelu(W_1 x)` of width 2 D inside, so that a block has 12 D^2 parameters,
+    as many as a transformer's (section 3.1). The norms are layer norms.
+
+    Args:
+        vocabulary: Number of symbols.
+        units: Width D of the stream.
+        num_layers: Number of blocks.
+        num_heads: Heads of every `Retention`.
+        mlp_units: Width inside the networks, 2 D by default; 0 is no networks.
+        tied: Whether the logits' kernel is the embedding's.
+        form: Form of the retention layers.
+        **kwargs: Arguments of `common.models.LanguageModel`.
+
+    Call arguments and results are those of `common.models.LanguageModel`.
+
+    Raises:
+        ValueError: as `Retention` and `LanguageModel` do.
+    """
+
+    def __init__(
+        self,
+        vocabulary: int,
+        units: int,
+        num_layers: int,
+        num_heads: int,
+        mlp_units: int | None = None,
+        tied: bool = True,
+        form: str = "auto",
+        **kwargs,
+    ):
+        hidden_units = 2 * units if mlp_units is None else mlp_units
+        kwargs.setdefault("norm", "layer")
+        super().__init__(
+            vocabulary,
+            units,
+            [Retention(units, num_heads, form=form) for _ in range(num_layers)],
+            [
+                MLP(hidden_units, "gelu", use_bias=False) if hidden_units else None
+                for _ in range(num_layers)
+            ],
+            tied=tied,
+            **kwargs,
+        )
+        self.config = {
+            "num_layers": num_layers,
+            "num_heads": num_heads,
+            "mlp_units": mlp_units,
+            "form": form,
+        }
+
+    def get_config(self):
+        config = {**super().get_config(), **self.config}
+        del config["mixers"], config["networks"]
+        return config
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)

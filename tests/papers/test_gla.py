@@ -1,0 +1,126 @@
+"""Gated linear attention: re-derived in NumPy, its gates, its model, its sizes."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from common.models import count_parameters
+from common.tasks import MQAR
+from papers.gla import GLA, GatedLinearAttention
+from papers.gla.model import SIZES
+
+
+def array(x):
+    return ops.convert_to_numpy(x)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def drawn(layer, x, seed=0):
+    """The layer built for `x` with random weights, and these by name."""
+    layer.build(x.shape)
+    rng = np.random.default_rng(seed)
+    for weight in layer.weights:
+        weight.assign(0.7 * rng.standard_normal(weight.shape))
+    return layer, {weight.name: array(weight) for weight in layer.weights}
+
+
+@pytest.mark.parametrize("form", GatedLinearAttention.forms)
+def test_layer_is_the_papers_equations(form):
+    x = np.random.default_rng(1).standard_normal((2, 9, 5))
+    layer = GatedLinearAttention(8, num_heads=2, gate_rank=3, form=form, dtype="float64")
+    layer, w = drawn(layer, x)
+    keys, values = 2, 4
+    got, state = layer(x, return_state=True)
+    q, k, v = np.split(x @ w["kernel"], (2 * keys, 4 * keys), axis=-1)
+    alpha = sigmoid(x @ w["decay_in_kernel"] @ w["decay_kernel"] + w["decay_bias"]) ** (1 / 16)
+    r = x @ w["gate_kernel"]
+    r = r * sigmoid(r)
+    want, memories = np.zeros((2, 9, 8)), np.zeros((2, 2, keys, values))
+    for b in range(2):
+        for h in range(2):
+            of_keys, of_values = (
+                slice(h * keys, (h + 1) * keys),
+                slice(h * values, (h + 1) * values),
+            )
+            S = np.zeros((keys, values))
+            for t in range(9):
+                S = np.diag(alpha[b, t, of_keys]) @ S + np.outer(
+                    k[b, t, of_keys], v[b, t, of_values]
+                )
+                o = q[b, t, of_keys] @ S / keys**0.5
+                o = o / np.sqrt(np.mean(o**2) + 1e-5) * w["norm_scale"]
+                want[b, t, of_values] = r[b, t, of_values] * o
+            memories[b, h] = S
+    np.testing.assert_allclose(array(got), want @ w["output_kernel"], rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(array(state["memory"]), memories, rtol=1e-9)
+
+
+def test_the_temperature_keeps_the_gates_close_to_one():
+    inputs = keras.random.normal((2, 7, 16), seed=0)
+    gates = []
+    for temperature in (16.0, 1.0):
+        keras.utils.set_random_seed(0)
+        layer = GatedLinearAttention(16, 2, temperature=temperature)
+        layer.build(inputs.shape)
+        gates.append(np.exp(array(layer.features(inputs)["log_decay"])))
+    assert gates[0].shape == (2, 7, 2, 4)
+    np.testing.assert_allclose(gates[0], gates[1] ** (1 / 16), rtol=1e-5)
+    assert 0.8 < gates[0].min() < gates[0].max() < 1 and gates[1].min() < 0.3
+
+
+@pytest.mark.parametrize(("size", "published"), [("340M", 340e6), ("1.3B", 1.3e9)])
+def test_parameters_are_the_published_number(size, published):
+    """The paper's table 2 names the sizes: "340M Params", "1.3B Params"."""
+    units, layers = SIZES[size]["units"], SIZES[size]["num_layers"]
+    head = units // 4
+    attention = 4 * units**2 + 16 * (units + units // 2) + units // 2 + head
+    network = 3 * units * (-(-8 * units // 3 // 256) * 256)
+    blocks = layers * (attention + network + 2 * units) + units
+    counted = count_parameters(lambda: GLA(**SIZES[size]))
+    assert counted == blocks + 32000 * units
+    assert abs(counted / published - 1) < 0.01
+
+
+def test_learns_with_fit_and_survives_saving(tmp_path):
+    keras.utils.set_random_seed(0)
+    batch = MQAR(vocab_size=16, length=16, num_pairs=2).batch(64, seed=0, step=0)
+    model = GLA(16, 16, 2, num_heads=2, mlp_units=0)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(1e-2), loss)
+    history = model.fit(
+        batch["inputs"], batch["targets"], sample_weight=batch["weights"], epochs=40, verbose=0
+    ).history["loss"]
+    assert history[-1] < 0.3 * history[0]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(
+        loaded.predict(batch["inputs"], verbose=0), model.predict(batch["inputs"], verbose=0)
+    )
+    assert loaded.get_config() == model.get_config()
+
+
+def test_the_model_streams():
+    model = GLA(11, 8, 2, num_heads=2)
+    symbols = np.random.default_rng(0).integers(11, size=(2, 6))
+    want = array(model(symbols))
+    state = model.get_initial_state(2)
+    for t in range(6):
+        logits, state = model.step(ops.convert_to_tensor(symbols[:, t]), state)
+        np.testing.assert_allclose(array(logits), want[:, t], atol=1e-5)
+
+
+def test_bad_arguments_are_named():
+    with pytest.raises(ValueError, match="units.*8.*12"):
+        GatedLinearAttention(12, num_heads=4)
+    with pytest.raises(ValueError, match="gate_rank.*0"):
+        GatedLinearAttention(8, gate_rank=0)
+    with pytest.raises(ValueError, match="chunk_size.*48"):
+        GatedLinearAttention(8, chunk_size=48)
+    with pytest.raises(ValueError, match="temperature.*0"):
+        GatedLinearAttention(8, temperature=0)
+    with pytest.raises(ValueError, match="form.*parallel"):
+        GatedLinearAttention(8, form="parallel")

@@ -1,0 +1,180 @@
+"""Mamba: re-derived in NumPy, its initial values, its models and their published sizes."""
+
+import csv
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import papers.mamba
+from common.models import count_parameters
+from common.tasks import InductionHeads
+from papers.mamba import Mamba, MambaLM
+from papers.mamba.experiments import associative_selective_scan, generation, scan_speed
+from papers.mamba.model import SIZES, VOCABULARY, AttentionLM
+
+REPORTED = Path(papers.mamba.__file__).parent / "reported.csv"
+
+
+def reported(name: str) -> float:
+    with REPORTED.open(encoding="utf-8") as file:
+        return float(next(row["value"] for row in csv.DictReader(file) if row["id"] == name))
+
+
+def array(x):
+    return ops.convert_to_numpy(x)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+@pytest.mark.parametrize("negative", [False, True])
+def test_the_layer_is_the_papers_equations(negative):
+    layer = Mamba(
+        6, state_dim=3, conv_width=3, dt_rank=2, negative_eigenvalues=negative, dtype="float64"
+    )
+    rng = np.random.default_rng(0)
+    u = rng.standard_normal((2, 9, 5))
+    layer.build(u.shape)
+    layer.set_weights([rng.standard_normal(w.shape) for w in layer.weights])
+    weights = {w.name: array(w) for w in layer.weights}
+    x, z = np.split(u @ weights["kernel"], 2, axis=-1)
+    padded = np.concatenate([np.zeros((2, 2, 12)), x], axis=1)
+    h, want = np.zeros((2, 12, 3)), []
+    a = -np.exp(weights["a_log"])
+    for t in range(9):
+        s = (padded[:, t : t + 3] * weights["conv_kernel"]).sum(1) + weights["conv_bias"]
+        s = s * sigmoid(s)
+        low, b, c = np.split(s @ weights["x_kernel"], [2, 5], axis=-1)
+        delta = np.log1p(np.exp(low @ weights["dt_kernel"] + weights["dt_bias"]))
+        decay = np.exp(delta[..., None] * a)
+        decay = 2 * decay - 1 if negative else decay
+        h = decay * h + (delta * s)[..., None] * b[:, None]
+        y = (h * c[:, None]).sum(-1) + weights["skip"] * s
+        want.append((y * z[:, t] * sigmoid(z[:, t])) @ weights["output_kernel"])
+    np.testing.assert_allclose(array(layer(u)), np.stack(want, 1), rtol=1e-9, atol=1e-12)
+
+
+def test_weights_begin_as_the_papers():
+    keras.utils.set_random_seed(0)
+    layer = Mamba(256, depth=4)
+    layer.build((None, None, 256))
+    assert layer.rank == 16 and layer.x_kernel.shape == (512, 48)
+    np.testing.assert_allclose(
+        array(layer.a_log), np.tile(np.log(np.arange(1, 17)), (512, 1)), atol=1e-6
+    )
+    np.testing.assert_array_equal(array(layer.skip), 1)
+    # Step sizes log-uniform in [0.001, 0.1].
+    delta = np.log10(np.log1p(np.exp(array(layer.dt_bias).astype("float64"))))
+    assert -3 <= delta.min() < -2.95 and -1.05 < delta.max() <= -1
+    np.testing.assert_allclose(delta.mean(), -2, atol=0.1)
+    for weight, bound in ((layer.dt_kernel, 16**-0.5), (layer.output_kernel, 512**-0.5 / 2)):
+        assert 0.95 * bound < np.abs(array(weight)).max() <= bound
+
+
+def test_a_and_d_are_float32_and_do_not_decay():
+    layer = Mamba(8, dtype="mixed_bfloat16")
+    layer.build((None, None, 8))
+    assert layer.a_log.dtype == layer.skip.dtype == "float32"
+    optimizer = keras.optimizers.AdamW(0.0, weight_decay=0.5)
+    optimizer.exclude_from_weight_decay(var_names=Mamba.no_decay)
+    before = [array(w) for w in layer.trainable_variables]
+    optimizer.apply([ops.zeros(w.shape) for w in before], layer.trainable_variables)
+    kept = [w for w in layer.trainable_variables if not optimizer._use_weight_decay(w)]
+    assert {w.name for w in kept} == {"a_log", "skip"}
+
+
+def test_negative_eigenvalues_track_parity():
+    """A state of one number that flips its sign at every 1 (Grazzi et al., 2024, section 4)."""
+    bits = np.random.default_rng(0).integers(0, 2, (1, 50))
+    from common.ops.selective_scan import fused_selective_scan
+
+    delta = np.where(bits == 1, 1e3, 0.0)[..., None].astype("float32")
+    zeros = np.zeros((1, 50, 1), "float32")
+    arguments = [ops.convert_to_tensor(v) for v in (zeros, delta, zeros, zeros + 1, [[-1.0]])]
+    arguments[-1] = ops.cast(arguments[-1], "float32")
+    y, _ = fused_selective_scan(*arguments, ops.ones((1, 1, 1)), negative=True)
+    np.testing.assert_array_equal(array(y)[0, :, 0], 1 - 2 * (np.cumsum(bits) % 2))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_sizes_are_those_of_the_published_weights(size):
+    count = count_parameters(lambda: MambaLM(VOCABULARY, **SIZES[size]))
+    assert count == reported(f"parameters-{size}")
+
+
+@pytest.mark.parametrize(("row", "positions"), [("mha-abs", "absolute"), ("mha-rope", "rotary")])
+def test_attention_has_the_parameters_of_table_11(row, positions):
+    count = count_parameters(lambda: AttentionLM(16, 128, 2, 8, 256, positions))
+    assert round(count / 1000) == reported(f"induction-parameters-{row}")
+
+
+def models():
+    return {
+        "mamba": MambaLM(8, 16, 2, state_dim=4, tied=False),
+        "absolute": AttentionLM(8, 16, 2, 2, 12, "absolute"),
+        "rotary": AttentionLM(8, 16, 2, 2, 12, "rotary"),
+    }
+
+
+@pytest.mark.parametrize("name", ["mamba", "absolute", "rotary"])
+def test_learns_with_fit_and_survives_saving(name, tmp_path):
+    keras.utils.set_random_seed(0)
+    batch = InductionHeads(length=4, vocab_size=8).batch(64, seed=0, step=0)
+    model = models()[name]
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(1e-2), loss)
+    history = model.fit(
+        batch["inputs"], batch["targets"], sample_weight=batch["weights"], epochs=60, verbose=0
+    ).history["loss"]
+    assert history[-1] < 0.3 * history[0]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(
+        loaded.predict(batch["inputs"], verbose=0), model.predict(batch["inputs"], verbose=0)
+    )
+
+
+@pytest.mark.parametrize("name", ["mamba", "absolute", "rotary"])
+def test_steps_are_the_call(name):
+    keras.utils.set_random_seed(0)
+    model = models()[name]
+    model.build((None, None))
+    inputs = np.random.default_rng(0).integers(0, 8, (2, 12), dtype="int32")
+    want = array(model(inputs))
+    first, state = model(inputs[:, :5], return_state=True)
+    got = [array(first)]
+    for t in range(5, 12):
+        logits, state = model.step(ops.convert_to_tensor(inputs[:, t]), state)
+        got.append(array(logits)[:, None])
+    np.testing.assert_allclose(np.concatenate(got, 1), want, atol=1e-5)
+
+
+def test_the_standard_scan_is_the_same_function():
+    from common.ops.selective_scan import fused_selective_scan
+
+    rng = np.random.default_rng(0)
+    x, delta = rng.standard_normal((2, 1, 20, 3))
+    b, c = rng.standard_normal((2, 1, 20, 4))
+    arguments = [x, np.abs(delta), b, c, -rng.random((3, 4))]
+    arguments = [ops.convert_to_tensor(value) for value in arguments]
+    for got, want in zip(
+        associative_selective_scan(*arguments), fused_selective_scan(*arguments), strict=True
+    ):
+        np.testing.assert_allclose(array(got), array(want), atol=1e-12)
+
+
+def test_bad_arguments_are_named():
+    with pytest.raises(ValueError, match="units.*0"):
+        Mamba(0)
+    with pytest.raises(ValueError, match="dt_rank.*0"):
+        Mamba(4, dt_rank=0)
+    with pytest.raises(ValueError, match="conv_width.*1"):
+        Mamba(4, conv_width=1)
+    with pytest.raises(ValueError, match="num_layers|mixers"):
+        MambaLM(4, 8, 0)
+    with pytest.raises(ValueError, match="positions.*learned"):
+        AttentionLM(4, 8, 1, 1, 4, positions="learned")

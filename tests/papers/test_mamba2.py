@@ -1,0 +1,147 @@
+"""Mamba-2: re-derived in NumPy, state space duality, its initial values, its model, its sizes."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from common.models import count_parameters
+from common.tasks import MQAR
+from papers.mamba2 import Mamba2, Mamba2LM
+from papers.mamba2.model import SIZES
+
+SMALL = {"state_dim": 3, "head_dim": 2, "dtype": "float64"}
+
+
+def array(x):
+    return ops.convert_to_numpy(x)
+
+
+def silu(x):
+    return x / (1 + np.exp(-x))
+
+
+def drawn(layer, x, seed=0):
+    """The layer built for `x` with random weights, and these by name."""
+    layer.build(x.shape)
+    rng = np.random.default_rng(seed)
+    for weight in layer.weights:
+        weight.assign(0.7 * rng.standard_normal(weight.shape))
+    return layer, {weight.name: array(weight) for weight in layer.weights}
+
+
+def projections(x, w, layer):
+    """z, x, B, C and Delta, convolved by hand."""
+    inner, size = layer.inner_units, layer.num_groups * layer.state_dim
+    z, xbc, dt = np.split(x @ w["kernel"], (inner, 2 * inner + 2 * size), axis=-1)
+    padded = np.concatenate([np.zeros((3, xbc.shape[-1])), xbc])
+    convolved = sum(padded[j : j + len(xbc)] * w["conv_kernel"][j] for j in range(4))
+    X, B, C = np.split(silu(convolved + w["conv_bias"]), (inner, inner + size), axis=-1)
+    delta = np.log1p(np.exp(dt + w["dt_bias"]))
+    shape = (len(x), layer.num_groups, layer.state_dim)
+    return z, X.reshape(len(x), -1, layer.head_dim), B.reshape(shape), C.reshape(shape), delta
+
+
+def finish(y, z, w):
+    gated = y.reshape(len(y), -1) * silu(z)
+    gated = gated / np.sqrt((gated**2).mean(-1, keepdims=True) + 1e-5)
+    return gated * w["norm_scale"] @ w["output_kernel"]
+
+
+@pytest.mark.parametrize("num_groups", [1, 2])
+@pytest.mark.parametrize("form", Mamba2.forms)
+def test_layer_is_the_papers_recurrence(form, num_groups):
+    x = np.random.default_rng(1).standard_normal((1, 9, 5))
+    layer, w = drawn(Mamba2(4, num_groups=num_groups, form=form, **SMALL), x)
+    assert layer.num_heads == 4
+    z, X, B, C, delta = projections(x[0], w, layer)
+    y = np.zeros_like(X)
+    for h in range(4):
+        group = h * num_groups // 4
+        H = np.zeros((3, 2))
+        for t in range(9):
+            a = np.exp(-delta[t, h] * np.exp(w["a_log"][h]))
+            H = a * H + delta[t, h] * np.outer(B[t, group], X[t, h])
+            y[t, h] = H.T @ C[t, group] + w["skip"][h] * X[t, h]
+    got, state = layer(x, return_state=True)
+    np.testing.assert_allclose(array(got)[0], finish(y, z, w), rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(array(state["ssm"])[0, -1], H, rtol=1e-9)
+
+
+def test_layer_is_the_dual_masked_attention():
+    """`Y = (L * C B^T) X` with the semiseparable mask L of the decays (section 5)."""
+    x = np.random.default_rng(2).standard_normal((1, 12, 5))
+    layer, w = drawn(Mamba2(4, **SMALL), x)
+    z, X, B, C, delta = projections(x[0], w, layer)
+    y = np.zeros_like(X)
+    for h in range(4):
+        a = np.exp(-delta[:, h] * np.exp(w["a_log"][h]))
+        L = np.array(
+            [[np.prod(a[s + 1 : t + 1]) if s <= t else 0 for s in range(12)] for t in range(12)]
+        )
+        y[:, h] = (L * (C[:, 0] @ B[:, 0].T)) @ (delta[:, h, None] * X[:, h])
+        y[:, h] += w["skip"][h] * X[:, h]
+    np.testing.assert_allclose(array(layer(x))[0], finish(y, z, w), rtol=1e-9, atol=1e-11)
+
+
+def test_initial_decays_and_step_sizes():
+    keras.utils.set_random_seed(0)
+    layer = Mamba2(512, head_dim=1)
+    layer.build((None, None, 8))
+    decay, delta = np.exp(array(layer.a_log)), np.log1p(np.exp(array(layer.dt_bias)))
+    assert 1 <= decay.min() < 1.2 and 15.8 < decay.max() <= 16
+    assert abs(decay.mean() - 8.5) < 0.5
+    assert delta.min() > 0.999e-3 and delta.max() <= 0.1001
+    assert abs(np.median(delta) - 1e-2) < 1e-3
+    assert np.all(array(layer.skip) == 1)
+
+
+@pytest.mark.parametrize(("size", "published"), [("130M", 128_989_632), ("2.7B", 2_702_599_680)])
+def test_parameters_are_those_of_the_released_models(size, published):
+    """Counted from the shapes of the released checkpoints' configurations."""
+    units, layers = SIZES[size]["units"], SIZES[size]["num_layers"]
+    inner, heads, conv = 2 * units, 2 * units // 64, 2 * units + 256
+    block = units * (inner + conv + heads) + 5 * conv + 3 * heads + inner + inner * units + units
+    assert layers * block + units + 50288 * units == published
+    assert count_parameters(lambda: Mamba2LM(**SIZES[size])) == published
+
+
+def test_learns_with_fit_and_survives_saving(tmp_path):
+    keras.utils.set_random_seed(0)
+    batch = MQAR(vocab_size=16, length=16, num_pairs=2).batch(64, seed=0, step=0)
+    model = Mamba2LM(16, 16, 2, state_dim=8, head_dim=8)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(1e-2), loss)
+    history = model.fit(
+        batch["inputs"], batch["targets"], sample_weight=batch["weights"], epochs=40, verbose=0
+    ).history["loss"]
+    assert history[-1] < 0.3 * history[0]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(
+        loaded.predict(batch["inputs"], verbose=0), model.predict(batch["inputs"], verbose=0)
+    )
+    assert loaded.get_config() == model.get_config()
+
+
+def test_the_model_streams():
+    model = Mamba2LM(11, 8, 2, state_dim=4, head_dim=4)
+    symbols = np.random.default_rng(0).integers(11, size=(2, 6))
+    want = array(model(symbols))
+    state = model.get_initial_state(2)
+    for t in range(6):
+        logits, state = model.step(ops.convert_to_tensor(symbols[:, t]), state)
+        np.testing.assert_allclose(array(logits), want[:, t], atol=1e-5)
+
+
+def test_bad_arguments_are_named():
+    with pytest.raises(ValueError, match="head_dim.*5"):
+        Mamba2(8, head_dim=5)
+    with pytest.raises(ValueError, match="num_groups.*3"):
+        Mamba2(8, head_dim=4, num_groups=3)
+    with pytest.raises(ValueError, match="conv_width.*1"):
+        Mamba2(8, head_dim=4, conv_width=1)
+    with pytest.raises(ValueError, match="chunk_size.*48"):
+        Mamba2(8, head_dim=4, chunk_size=48)
+    with pytest.raises(ValueError, match="state_dim.*0"):
+        Mamba2(8, state_dim=0, head_dim=4)
