@@ -1,8 +1,8 @@
 """Mamba: what it declares."""
 
 from common.reproduce.spec import (
-    LayerCase,
     Experiment,
+    LayerCase,
     Paper,
     Preset,
 )
