@@ -47,6 +47,7 @@ def _min_rnn(cell: str) -> Baseline:
 
 
 _UNCACHED = "SLOW: softmax without a cache of keys and values, the whole prefix again each step"
+_A100 = "A100-80GB"
 _LINEAR_CPU = "CPU, not named, batch 1"
 _LINEAR_GPU = "GPU, the largest batch that fits"
 _LMU = Baseline(
@@ -84,6 +85,40 @@ BASELINES: dict[tuple[str, str], Baseline] = {
     ("linear_transformer", "mnist-stateful-softmax-speedup"): Baseline(_UNCACHED, "–", _LINEAR_GPU),
     ("linear_transformer", "scaling"): Baseline("–", "–", "GTX 1080 Ti, 11 GB"),
     ("lmu", "mackey-glass"): _LMU,
+    ("mamba", "speed-scan"): Baseline(
+        "SLOW: a scan in PyTorch that writes every state to memory",
+        "keras.ops.associative_scan, compiled",
+        _A100,
+        "mamba/mamba",
+        "mambapy Mamba",
+    ),
+    ("mamba", "speed-generation"): Baseline(
+        "a transformer of Hugging Face with a cache", "ours with a cache, compiled", _A100
+    ),
+    ("mamba", "memory"): Baseline("a transformer with FlashAttention-2", "–", _A100),
+    ("mamba2", "speed-scan"): Baseline(
+        "Mamba's fused CUDA scan",
+        "our fused scan, compiled",
+        "A100",
+        "mamba2/mamba2",
+        "transformers Mamba-2",
+    ),
+    ("mamba2", "speed-attention"): Baseline("FlashAttention-2", "–", "A100"),
+    ("griffin", "speed-native"): Baseline(
+        "JAX's native scan", "keras.ops.scan, compiled", "TPU-v3", "griffin/block", "mambapy Mamba"
+    ),
+    ("griffin", "speed-associative"): Baseline(
+        "JAX's native scan", "keras.ops.scan, compiled", "TPU-v3"
+    ),
+    ("delta_net", "speed"): Baseline("their own recurrent kernel", "our recurrent form", "GPU"),
+    ("retnet", "decoding"): Baseline(
+        "a transformer with a cache", "our attention with a cache", "A100-80GB"
+    ),
+    ("xlstm", "speed-slstm"): Baseline("their mLSTM in CUDA", "our mLSTM, chunkwise", "GPU"),
+    **{
+        (paper, "speed-chunkwise"): Baseline("–", "our recurrent form", "–")
+        for paper in ("gla", "mamba2", "retnet", "xlstm")
+    },
 }
 _UNKNOWN = Baseline("–", "–", "not stated")
 

@@ -1,25 +1,37 @@
 """flash-linear-attention's Triton kernels, beside the layers with a matrix memory; on a GPU."""
 
 from collections.abc import Callable
+from functools import partial
 
 from benchmarks.models import Model, Shape
 from benchmarks.peers.torch_builtin import module_model
 
-_MATRIX_MEMORIES = ("fast_weights/", "linear_transformer/")
+# Beginning of a case's name, and the classes of `fla.layers` to set beside it.
+_CLASSES = {
+    "fast_weights/": ("DeltaNet", "LinearAttention"),
+    "linear_transformer/": ("DeltaNet", "LinearAttention"),
+    "delta_net/": ("DeltaNet",),
+    "gla/": ("GatedLinearAttention",),
+    "retnet/": ("MultiScaleRetention",),
+}
 
 
 def peers(shape: Shape) -> dict[str, Callable[[], Model]]:
-    """DeltaNet and linear attention of the same widths and heads."""
-    if shape.input_dim != shape.units or not any(
-        n.startswith(_MATRIX_MEMORIES) for n in shape.cases
-    ):
+    """Layers of the same widths and heads."""
+    names = {
+        cls
+        for start, classes in _CLASSES.items()
+        if any(case.startswith(start) for case in shape.cases)
+        for cls in classes
+    }
+    if shape.input_dim != shape.units or not names:
         return {}
     if shape.torch_device != "cuda":
         raise RuntimeError("its kernels need a GPU")
-    from fla.layers import DeltaNet, LinearAttention
+    import fla.layers
 
-    def make(cls) -> Model:
-        module = cls(hidden_size=shape.units, num_heads=shape.heads)
+    def make(name: str) -> Model:
+        module = getattr(fla.layers, name)(hidden_size=shape.units, num_heads=shape.heads)
 
         def call(x):
             y = module(x)
@@ -27,7 +39,4 @@ def peers(shape: Shape) -> dict[str, Callable[[], Model]]:
 
         return module_model(module, call, shape)
 
-    return {
-        "fla DeltaNet": lambda: make(DeltaNet),
-        "fla LinearAttention": lambda: make(LinearAttention),
-    }
+    return {f"fla {name}": partial(make, name) for name in sorted(names)}

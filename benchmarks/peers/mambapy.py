@@ -1,4 +1,4 @@
-"""Mamba in plain torch, mambapy, with its parallel scan: beside Mamba and min_rnn."""
+"""Mamba in plain torch, mambapy, with its parallel scan: beside the diagonal scans."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from benchmarks.peers.torch_builtin import module_model
 def peers(shape: Shape) -> dict[str, Callable[[], Model]]:
     """A Mamba block of the width of the layers."""
     if shape.input_dim != shape.units or not any(
-        name.startswith(("mamba/", "min_rnn/")) for name in shape.cases
+        name.startswith(("mamba/", "griffin/", "min_rnn/")) for name in shape.cases
     ):
         return {}
     from mambapy.mamba import MambaBlock, MambaConfig

@@ -128,6 +128,55 @@ def compiled(function: Callable, jit_compile: bool = True) -> Callable:
     return function
 
 
+def compiled_gradient(loss: Callable, jit_compile: bool = True) -> Callable:
+    """The gradient of a scalar function of tensors, in all of them, compiled as `compiled` does."""
+    backend = keras.backend.backend()
+    gradient: Callable
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        def gradient(*inputs):
+            with tf.GradientTape() as tape:
+                tape.watch(inputs)
+                value = loss(*inputs)
+            return tape.gradient(value, inputs)
+
+    elif backend == "jax":
+        import jax
+
+        def gradient(*inputs):
+            return jax.grad(loss, argnums=tuple(range(len(inputs))))(*inputs)
+
+    else:
+
+        def gradient(*inputs):
+            watched = [x.detach().requires_grad_() for x in inputs]
+            loss(*watched).backward()
+            return [x.grad for x in watched]
+
+    return compiled(gradient, jit_compile)
+
+
+def measure_fastest(
+    make: Mapping[str, Callable[[bool], Callable[[], object]]], samples: int
+) -> dict[str, float]:
+    """Median seconds of functions, each under the compiler that suits it best.
+
+    Args:
+        make: Name to what makes a function without arguments, given whether to compile with XLA.
+            Only TensorFlow has the choice; elsewhere it is true.
+        samples: Samples of each.
+
+    Returns:
+        Name to seconds.
+    """
+    modes = (False, True) if keras.backend.backend() == "tensorflow" else (True,)
+    functions = {(name, jit): one(jit) for name, one in make.items() for jit in modes}
+    named = {f"{name} {jit}": function for (name, jit), function in functions.items()}
+    timings = measure(named, samples=samples)
+    return {name: min(timings[f"{name} {jit}"].median for jit in modes) for name in make}
+
+
 def exponent(lengths, seconds) -> float:
     """Slope of log time against log length, by least squares: 1 is linear, 2 quadratic."""
     import numpy as np

@@ -1,12 +1,14 @@
 """The language model around DeltaNet layers."""
 
+from typing import Any
+
 import keras
 
 from common.models import GatedMLP, LanguageModel
 from papers.delta_net.layers import DeltaNet
 
 # The paper's models (section 4.2), with the sizes in the authors' released configurations.
-SIZES = {
+SIZES: dict[str, dict[str, Any]] = {
     "340M": {"vocabulary": 32000, "units": 1024, "num_layers": 24, "num_heads": 8},
     "1.3B": {"vocabulary": 32000, "units": 2048, "num_layers": 24, "num_heads": 16},
 }

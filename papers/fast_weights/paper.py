@@ -82,12 +82,6 @@ def _setting2() -> Experiment:
     )
 
 
-_LONG = (
-    "A seed of so many pairs takes ten minutes and more on one core, and these runs came last: "
-    "`python -m papers.fast_weights --experiment setting1`, or `setting2`."
-)
-
-
 def _capacity_claims() -> tuple[Claim, ...]:
     claims = []
     for name, size in _PHI.items():
@@ -103,7 +97,6 @@ def _capacity_claims() -> tuple[Claim, ...]:
                 accept=at_most(0.002),
                 reason="Solved: training stops at 0.001 or after 11 evaluations without a new "
                 "best, which leaves single seeds a little above; below 0.002 is the issue's bound.",
-                explanation=_LONG,
             )
         )
         beyond = [s for s in _SIZES if s >= 1.2 * size]
@@ -116,7 +109,6 @@ def _capacity_claims() -> tuple[Claim, ...]:
                 accept=within_absolute(0.02),
                 reason="Beyond capacity: the logs, one seed each, lie within 0.02 of "
                 "(1 - P / S) / 2.",
-                explanation=_LONG,
             )
             for s in beyond[:: max(1, len(beyond) - 1)]
         ]
@@ -128,7 +120,6 @@ def _capacity_claims() -> tuple[Claim, ...]:
             aggregate="median",
             accept=at_most(0.002),
             reason="Softmax attention solves all sizes to 340 in the logs.",
-            explanation=_LONG,
         )
     )
     return tuple(claims)
@@ -144,7 +135,6 @@ def _update_claims() -> tuple[Claim, ...]:
             accept=within_absolute(0.03),
             reason="The sum rule can't forget; one seed in the logs, whose neighbouring sizes "
             "differ by up to 0.03.",
-            explanation=_LONG,
         )
         for size in (20, 60, 100, 200)
     ]
@@ -157,7 +147,6 @@ def _update_claims() -> tuple[Claim, ...]:
             accept=at_most(0.01),
             reason="Solved. The logs, one seed each, scatter from 0.0001 to 0.0063 for S to 100, "
             "by early stopping.",
-            explanation=_LONG,
         )
         for size in (20, 60, 100)
     ]
@@ -169,7 +158,6 @@ def _update_claims() -> tuple[Claim, ...]:
             aggregate="median",
             accept=within_absolute(0.03),
             reason="Beyond the capacity of 128 features; one seed in the logs.",
-            explanation=_LONG,
         )
     )
     return tuple(claims)

@@ -1,12 +1,11 @@
 """Speed of the scans. The training experiments run `common.trials.labelling`."""
 
-import keras
 import numpy as np
 from keras import ops
 
 from common.ops.linear_scan import linear_scan
 from common.reproduce import Run
-from common.reproduce.timing import compiled, exponent, measure
+from common.reproduce.timing import compiled, compiled_gradient, exponent, measure
 
 
 def native_scan(a, b):
@@ -78,20 +77,7 @@ def speed(
 
 def _timed(scan, a, b, backward: bool):
     """A function without arguments: the scan, or its gradients, compiled."""
-    if not backward:
-        function = compiled(scan, jit_compile=False)
-    elif keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        def gradients(a, b):
-            with tf.GradientTape() as tape:
-                tape.watch((a, b))
-                value = ops.mean(ops.square(scan(a, b)))
-            return tape.gradient(value, (a, b))
-
-        function = compiled(gradients, jit_compile=False)
-    else:
-        import jax
-
-        function = jax.jit(jax.grad(lambda a, b: ops.mean(ops.square(scan(a, b))), argnums=(0, 1)))
+    function = compiled(scan, jit_compile=False)
+    if backward:
+        function = compiled_gradient(lambda a, b: ops.mean(ops.square(scan(a, b))), False)
     return lambda: function(a, b)

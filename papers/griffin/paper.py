@@ -8,7 +8,10 @@ from common.reproduce.spec import (
     Preset,
     Quantity,
     at_least,
+    at_most,
 )
+
+_PENDING = "The run is not recorded yet; the README has the command."
 
 _SMOKE = "Shows that the code runs."
 _LABELLING = "common.trials.labelling:labelling"
@@ -259,8 +262,88 @@ PAPER = Paper(
                 quantity=Quantity(family, "accuracy"),
                 accept=at_least(0.99),
                 reason="Solved perfectly at the training length, but for one error in a hundred.",
+                explanation=_PENDING,
             )
             for family in _FAMILIES
+        ),
+        Claim(
+            id="extrapolation-hawk",
+            experiment="induction_heads",
+            quantity=Quantity("hawk", "accuracy_x64"),
+            accept=at_least(0.95),
+            reason="Perfectly, the paper says, from a figure: one error in twenty.",
+            explanation=_PENDING,
+        ),
+        Claim(
+            id="extrapolation-griffin",
+            experiment="induction_heads",
+            quantity=Quantity("griffin", "accuracy_x16"),
+            accept=at_least(0.8),
+            reason="Very well, the paper says, short of Hawk's perfectly; no number is given.",
+            explanation=_PENDING,
+        ),
+        Claim(
+            id="extrapolation-transformer",
+            experiment="induction_heads",
+            quantity=Quantity("transformer", "accuracy_x16"),
+            accept=at_most(0.5),
+            reason="It does not extrapolate; guessing is right one time in 16.",
+            explanation=_PENDING,
+        ),
+        *(
+            Claim(
+                id=f"copying-{family}",
+                experiment="selective_copying",
+                quantity=Quantity(family, "accuracy"),
+                accept=at_least(0.98),
+                reason="All three solve it; training stops at 99 % on other examples.",
+                explanation=_PENDING,
+            )
+            for family in _FAMILIES
+        ),
+        Claim(
+            id="copying-hawk-slower",
+            experiment="selective_copying",
+            quantity=Quantity("hawk", "updates"),
+            relative_to=Quantity("transformer", "updates"),
+            aggregate="median",
+            accept=at_least(1.5),
+            reason="Significantly slower, without a number: half as many updates more.",
+            explanation=_PENDING,
+        ),
+        Claim(
+            id="copying-griffin-as-fast",
+            experiment="selective_copying",
+            quantity=Quantity("griffin", "updates"),
+            relative_to=Quantity("transformer", "updates"),
+            aggregate="median",
+            accept=at_most(1.5),
+            reason="About as fast, without a number: not half as many updates more.",
+            explanation=_PENDING,
+        ),
+        Claim(
+            id="speed-native",
+            experiment="speed",
+            quantity=Quantity("training", "native_ratio"),
+            accept=at_least(2.5),
+            reason="Almost 3 on a TPU-v3.",
+            explanation=_PENDING,
+        ),
+        Claim(
+            id="speed-associative",
+            experiment="speed",
+            quantity=Quantity("training", "associative_native_ratio"),
+            accept=at_least(),
+            reason="The paper says which is slower, without a number.",
+            explanation=_PENDING,
+        ),
+        Claim(
+            id="speed-linear",
+            experiment="speed",
+            quantity=Quantity("training", "exponent"),
+            accept=at_most(1.1),
+            reason="One pass over the sequence: linear, and 10 % for the caches.",
+            explanation=_PENDING,
         ),
     ),
     default_experiment="induction_heads",

@@ -218,7 +218,8 @@ class S4D(_StateSpaceLayer):
         return ops.cast(inputs, self.state_dtype)
 
     def recur(self, features, state):
-        y, memory = diagonal_lti_step(features, *self.system(), state["memory"])
+        log_pole, weight = self.system()
+        y, memory = diagonal_lti_step(features, log_pole, weight, state["memory"])
         return y + self._wide(self.skip) * features, {"memory": memory}
 
     def recurrent(self, features, state, initial, mask, reset):
@@ -334,7 +335,9 @@ class H3(_StateSpaceLayer):
         # As a sequence of one step.
         q, k, v = (x[:, None] for x in (features["q"], k, features["v"]))
         products = self._products(k, v)
-        y, memory = diagonal_lti_step(products[:, 0], *self.system(), self._fold(state["memory"]))
+        log_pole, weight = self.system()
+        folded = self._fold(state["memory"])
+        y, memory = diagonal_lti_step(products[:, 0], log_pole, weight, folded)
         emitted = self._attend(q, y[:, None], products)
         return emitted[:, 0], {"shift": shift, "memory": self._unfold(memory)}
 
@@ -343,10 +346,10 @@ class H3(_StateSpaceLayer):
         return self._mix(*runs, features, state["shift"], state["memory"], mask, reset)
 
     def parallel(self, features, state, initial, mask, reset):
-        runs = parallel_causal_convolution, parallel_diagonal_lti
         # From the beginning there is nothing to read: zeros.
-        starts = (None, None) if state is initial else (state["shift"], state["memory"])
-        return self._mix(*runs, features, *starts, mask, reset)
+        keys, memory = (None, None) if state is initial else (state["shift"], state["memory"])
+        shift, run = parallel_causal_convolution, parallel_diagonal_lti
+        return self._mix(shift, run, features, keys, memory, mask, reset)
 
     def _mix(self, shift, run, features, keys, memory, mask, reset):
         k, keys = shift(features["k"], self._shift_kernel(), keys, mask=mask, reset=reset)

@@ -85,6 +85,7 @@ class H3Model(LanguageModel):
         narrow = DEVIATION / math.sqrt(2 * self.num_layers)
         deviations = [(self.positions.embeddings, DEVIATION)] if self.max_positions else []
         for mixer, network in zip(self.mixers, self.networks, strict=True):
+            assert network is not None
             deviations += [(mixer.kernel, DEVIATION), (network.expand.kernel, DEVIATION)]
             deviations += [(network.contract.kernel, narrow)]
             if isinstance(mixer, H3):

@@ -175,7 +175,6 @@ def _capacity_claims() -> tuple[Claim, ...]:
             quantity=Quantity(f"T={window}", f"{bound}est_mse"),
             accept=within_relative(0.25),
             reason="Read by eye off a logarithmic axis, and other noise than the authors'.",
-            explanation="Not among the sizes that the cpu preset runs: `--preset paper`.",
         )
         for window in _WINDOWS
         for bound in ("low", "high")
@@ -190,8 +189,6 @@ def _lstm_capacity_claims() -> tuple[Claim, ...]:
             quantity=Quantity(f"T={window}", f"{bound}est_mse"),
             accept=within_relative(0.5),
             reason="Read by eye off a logarithmic axis; one training run.",
-            explanation="The trained baseline, not the paper's layer; its runs were left for "
-            "last: `python -m papers.lmu --experiment lstm-capacity`.",
         )
         for window in (25, 100)
         for bound in ("low", "high")

@@ -1,15 +1,28 @@
 """The paper's speed claims: the scan against other scans, generation against a transformer."""
 
-import keras
+from collections.abc import Callable
+
 import numpy as np
 from keras import ops
 
 from common.layers import SoftmaxAttention
-from common.models import MLP, LanguageModel
+from common.models import MLP, LanguageModel, count_parameters
 from common.ops.selective_scan import fused_selective_scan, recurrent_selective_scan
 from common.reproduce import Run
-from common.reproduce.timing import compiled, measure
-from papers.mamba.model import MambaLM
+from common.reproduce.timing import compiled, compiled_gradient, measure
+from papers.h3 import S4D
+from papers.mamba.model import SIZES, VOCABULARY, MambaLM
+
+
+def parameters(run: Run, *, size: str) -> dict[str, float]:
+    """Parameters of a language model of the paper."""
+    return {"parameters": count_parameters(lambda: MambaLM(VOCABULARY, **SIZES[size]))}
+
+
+def s4(vocabulary: int, units: int, num_layers: int) -> LanguageModel:
+    """S4 without a gate (Table 1): S4D in place of Mamba, which selects nothing."""
+    mixers = [S4D(units, state_dim=64) for _ in range(num_layers)]
+    return LanguageModel(vocabulary, units, mixers, tied=True)
 
 
 def associative_selective_scan(x, delta, b, c, a):
@@ -72,9 +85,9 @@ def _scan_inputs(seed: int, batch_size: int, length: int, channels: int, state_d
 
 
 def _fastest(scan, inputs, compilers: list[bool], samples: int) -> float:
-    functions = {}
+    functions: dict[str, Callable] = {}
     for jit_compile in compilers:
-        function = _forward_and_backward(scan, jit_compile)
+        function = compiled_gradient(lambda *inputs: ops.sum(scan(*inputs)[0]), jit_compile)
         try:
             function(*inputs)
         except Exception:  # TensorFlow's XLA has no gradient for every program
@@ -83,36 +96,6 @@ def _fastest(scan, inputs, compilers: list[bool], samples: int) -> float:
             continue
         functions[str(jit_compile)] = lambda function=function: function(*inputs)
     return min(timing.median for timing in measure(functions, samples=samples).values())
-
-
-def _forward_and_backward(scan, jit_compile: bool):
-    """The gradients of a scan's inputs under a fixed upstream gradient."""
-
-    def loss(*inputs):
-        return ops.sum(scan(*inputs)[0])
-
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        def gradients(*inputs):
-            with tf.GradientTape() as tape:
-                tape.watch(inputs)
-                value = loss(*inputs)
-            return tape.gradient(value, inputs)
-
-        return compiled(gradients, jit_compile=jit_compile)
-    if backend == "jax":
-        import jax
-
-        return jax.jit(jax.grad(loss, argnums=tuple(range(5))))
-
-    def gradients(*inputs):
-        inputs = [x.detach().requires_grad_() for x in inputs]
-        loss(*inputs).backward()
-        return [x.grad for x in inputs]
-
-    return gradients
 
 
 def transformer(vocabulary: int, units: int, num_layers: int, num_heads: int, window: int):

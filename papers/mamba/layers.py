@@ -1,6 +1,7 @@
 """Mamba's block: a convolution, a selective state-space model, a gate (Gu and Dao, 2023)."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -71,7 +72,7 @@ class Mamba(SequenceLayer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        rank = math.ceil(units / 16) if dt_rank == "auto" else dt_rank
+        rank: Any = math.ceil(units / 16) if dt_rank == "auto" else dt_rank
         check_positive(
             self,
             units=units,
@@ -91,7 +92,7 @@ class Mamba(SequenceLayer):
         self.negative_eigenvalues = negative_eigenvalues
         self.depth = depth
         self.inner_units = expansion * units
-        self.rank = rank
+        self.rank: int = rank
 
     @property
     def output_dim(self) -> int:
@@ -132,9 +133,9 @@ class Mamba(SequenceLayer):
     def recur(self, features, state):
         x, conv = causal_convolution_step(features["x"], self.cast(self.conv_kernel), state["conv"])
         x, selected = self._select(x)
-        y, ssm = selective_scan_step(
-            ops.cast(x, self.state_dtype), *selected, state["ssm"], self.negative_eigenvalues
-        )
+        delta, b, c, a = selected
+        wide = ops.cast(x, self.state_dtype)
+        y, ssm = selective_scan_step(wide, delta, b, c, a, state["ssm"], self.negative_eigenvalues)
         return self._gate(y, x, features["z"]), {"conv": conv, "ssm": ssm}
 
     def recurrent(self, features, state, initial, mask, reset):

@@ -1,5 +1,7 @@
 """The paper's language model, and the attention that its induction heads compete with."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -10,7 +12,7 @@ from papers.mamba.layers import Mamba
 # The models trained on the Pile (section 4.2.2), with the GPT-NeoX vocabulary filled up to a
 # multiple of 8.
 VOCABULARY = 50280
-SIZES = {
+SIZES: dict[str, dict[str, Any]] = {
     "130M": {"units": 768, "num_layers": 24},
     "370M": {"units": 1024, "num_layers": 48},
     "790M": {"units": 1536, "num_layers": 48},

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-import keras
 import numpy as np
 from keras import ops
 
@@ -10,7 +9,7 @@ from common.models import count_parameters
 from common.ops.gated_attention import chunkwise_gated_attention
 from common.ops.selective_scan import fused_selective_scan
 from common.reproduce import Run
-from common.reproduce.timing import compiled, measure
+from common.reproduce.timing import compiled_gradient, measure_fastest
 from papers.mamba2.model import SIZES, Mamba2LM
 
 
@@ -43,20 +42,11 @@ def scan_speed(
     ratios: list[float] = []
     milliseconds: dict[str, float] = {}
     forms = {"scan": _scan(head_dim), "duality": _duality(head_dim, chunk_size)}
-    # Only TensorFlow has two compilers.
-    modes = (False, True) if keras.backend.backend() == "tensorflow" else (True,)
     for length in lengths:
         inputs = draw(run.seed, batch_size, length, num_heads, head_dim, state_dim)
-        functions = {
-            f"{name} {jit}": _forward_and_backward(form, inputs, jit)
-            for name, form in forms.items()
-            for jit in modes
-        }
-        timings = measure(functions, samples=samples)
-        milliseconds = {
-            f"{name}_milliseconds": 1e3 * min(timings[f"{name} {jit}"].median for jit in modes)
-            for name in forms
-        }
+        make = {name: _forward_and_backward(form, inputs) for name, form in forms.items()}
+        seconds = measure_fastest(make, samples)
+        milliseconds = {f"{name}_milliseconds": 1e3 * seconds[name] for name in forms}
         ratios.append(milliseconds["scan_milliseconds"] / milliseconds["duality_milliseconds"])
         run.log(step=length, ratio=ratios[-1], **milliseconds)
     return {"ratio": ratios[-1], "first_ratio": ratios[0], **milliseconds}
@@ -98,33 +88,16 @@ def _scan(head_dim: int) -> Callable:
     return form
 
 
-def _forward_and_backward(form: Callable, inputs: list[np.ndarray], jit: bool) -> Callable:
-    """A function without arguments: the gradients in x, Delta, A, B and C."""
+def _forward_and_backward(form: Callable, inputs: list[np.ndarray]):
+    """What makes the gradients in x, Delta, A, B and C, for `measure_fastest`."""
 
-    def loss(*inputs):
-        return ops.sum(form(*inputs[:5]) * inputs[5])
+    def loss(*tensors):
+        return ops.sum(form(*tensors[:5]) * tensors[5])
 
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        def gradients(*inputs):
-            with tf.GradientTape() as tape:
-                tape.watch(inputs[:5])
-                value = loss(*inputs)
-            return tape.gradient(value, inputs[:5])
-
-    elif backend == "jax":
-        import jax
-
-        gradients = jax.grad(loss, argnums=(0, 1, 2, 3, 4))
-    else:
-
-        def gradients(*inputs):
-            watched = [x.detach().requires_grad_() for x in inputs[:5]]
-            loss(*watched, inputs[5]).backward()
-            return [x.grad for x in watched]
-
-    function = compiled(gradients, jit_compile=jit)
     tensors = [ops.convert_to_tensor(x) for x in inputs]
-    return lambda: function(*tensors)
+
+    def make(jit_compile: bool):
+        gradient = compiled_gradient(loss, jit_compile)
+        return lambda: gradient(*tensors)
+
+    return make

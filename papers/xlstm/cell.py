@@ -86,7 +86,8 @@ def slstm_scan(gates, hidden, cell, normaliser, stabiliser, kernel, forget_gate:
 
         def step(state, gates):
             gates = gates + mix(state[0], kernel)
-            state, activated = _cell(gates, *state[1:], forget_gate)
+            _, cell, normaliser, stabiliser = state
+            state, activated = _cell(gates, cell, normaliser, stabiliser, forget_gate)
             forget = ops.split(gates, 4, axis=-1)[1]
             return state, (*state, *activated, forget)
 

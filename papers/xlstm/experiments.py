@@ -1,12 +1,10 @@
 """Parameters and speed; the other experiments are `common.trials.labelling`."""
 
-import keras
-import numpy as np
-from keras import ops
-
+from common.layers import SequenceLayer
 from common.models import count_parameters
 from common.reproduce import Run
-from common.reproduce.timing import compiled, measure
+from common.reproduce.timing import measure_fastest
+from common.trials.form_speed import forward_and_backward
 from papers.xlstm.layers import MLSTM, SLSTM
 from papers.xlstm.model import SIZES, XLSTM
 
@@ -49,14 +47,12 @@ def speed(
     ratios: dict[str, float] = {}
     for length in lengths:
         shape = (batch_size, length, units)
-        inputs = np.random.default_rng(run.seed).standard_normal(shape).astype("float32")
-        layers = {form: MLSTM(units, num_heads, form=form) for form in MLSTM.forms}
+        layers: dict[str, SequenceLayer] = {
+            form: MLSTM(units, num_heads, form=form) for form in MLSTM.forms
+        }
         layers["slstm"] = SLSTM(units, num_heads)
-        timings = measure(
-            {name: _forward_and_backward(layer, inputs) for name, layer in layers.items()},
-            samples=samples,
-        )
-        seconds = {name: timing.median for name, timing in timings.items()}
+        make = {name: forward_and_backward(one, shape, run.seed) for name, one in layers.items()}
+        seconds = measure_fastest(make, samples)
         ratios = {
             "chunkwise_ratio": seconds["recurrent"] / seconds["chunkwise"],
             "parallel_ratio": seconds["recurrent"] / seconds["parallel"],
@@ -65,29 +61,3 @@ def speed(
         milliseconds = {f"{name}_milliseconds": 1e3 * s for name, s in seconds.items()}
         run.log(step=length, **ratios, **milliseconds)
     return ratios
-
-
-def _forward_and_backward(layer, inputs):
-    """A function without arguments: gradients of the layer's weights on TensorFlow or JAX."""
-    layer.build(inputs.shape)
-    inputs = ops.convert_to_tensor(inputs)
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        def gradients(inputs):
-            with tf.GradientTape() as tape:
-                value = ops.mean(ops.square(layer(inputs)))
-            return tape.gradient(value, layer.trainable_variables)
-
-        function = compiled(gradients, jit_compile=False)
-    else:
-        import jax
-
-        def value(weights, inputs):
-            outputs, _ = layer.stateless_call(weights, [], inputs)
-            return ops.mean(ops.square(outputs))
-
-        weights = [variable.value for variable in layer.trainable_variables]
-        gradient = jax.jit(jax.grad(value))
-        return lambda: gradient(weights, inputs)
-    return lambda: function(inputs)

@@ -195,9 +195,9 @@ class MLSTM(_XLSTMLayer):
         self.query_kernel = self.add_weight(shape, _normal(small), name="query_kernel")
         self.key_kernel = self.add_weight(shape, _normal(small), name="key_kernel")
         self.value_kernel = self.add_weight(shape, _normal(small), name="value_kernel")
-        shape = (3 * inner, 2 * self.num_heads)
-        self.gate_kernel = self.add_weight(shape, "zeros", name="gate_kernel")
-        self.gate_bias = self.add_weight(shape[1:], self._initial_gate_bias, name="gate_bias")
+        gates = 2 * self.num_heads
+        self.gate_kernel = self.add_weight((3 * inner, gates), "zeros", name="gate_kernel")
+        self.gate_bias = self.add_weight((gates,), self._initial_gate_bias, name="gate_bias")
         self.norm_scale = self.add_weight((inner,), "ones", name="norm_scale")
         self.skip_scale = self.add_weight((inner,), "ones", name="skip_scale")
         scale = _normal(2 / self.num_blocks / self.units**0.5)
@@ -439,8 +439,9 @@ class SLSTM(_XLSTMLayer):
         return cells["hidden"], cells | window
 
     def _advance(self, gates, cells, kernel):
-        hidden, *others = (cells[name] for name in _STATES)
-        states = slstm_cell(gates + mix(hidden, kernel), *others, self.forget_gate)
+        hidden, cell, normaliser, stabiliser = (cells[name] for name in _STATES)
+        gates = gates + mix(hidden, kernel)
+        states = slstm_cell(gates, cell, normaliser, stabiliser, self.forget_gate)
         return dict(zip(_STATES, states, strict=True))
 
     def recurrent(self, features, state, initial, mask, reset):
@@ -450,7 +451,10 @@ class SLSTM(_XLSTMLayer):
         gates, kernel = self._gates(features, activated), self.cast(self.recurrent_kernel)
         cells, initial = ({name: x[name] for name in _STATES} for x in (state, initial))
         if mask is None and reset is None:
-            states = slstm_scan(gates, *cells.values(), kernel, self.forget_gate)
+            hidden, cell, normaliser, stabiliser = cells.values()
+            states = slstm_scan(
+                gates, hidden, cell, normaliser, stabiliser, kernel, self.forget_gate
+            )
             cells = {name: x[:, -1] for name, x in zip(_STATES, states, strict=True)}
             return states[0], cells | window
 

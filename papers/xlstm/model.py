@@ -1,5 +1,7 @@
 """The xLSTM: residual blocks, each around an mLSTM or an sLSTM."""
 
+from typing import Any
+
 import keras
 
 from common.models import GatedMLP, LanguageModel
@@ -74,7 +76,11 @@ class XLSTM(LanguageModel):
     ):
         if not blocks or set(blocks) - {"m", "s"}:
             raise ValueError(f"XLSTM: `blocks` must be letters 'm' and 's'; got {blocks!r}.")
-        shared = {"units": units, "num_heads": num_heads, "forget_gate": forget_gate}
+        shared: dict[str, Any] = {
+            "units": units,
+            "num_heads": num_heads,
+            "forget_gate": forget_gate,
+        }
         recurrent_initializer = keras.initializers.get(recurrent_initializer)
         mixers: list = []
         for i, letter in enumerate(blocks):

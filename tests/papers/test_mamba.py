@@ -10,6 +10,7 @@ from keras import ops
 
 import papers.mamba
 from common.models import count_parameters
+from common.reproduce.run import Run
 from common.tasks import InductionHeads
 from papers.mamba import Mamba, MambaLM
 from papers.mamba.experiments import associative_selective_scan, generation, scan_speed
@@ -165,6 +166,25 @@ def test_the_standard_scan_is_the_same_function():
         associative_selective_scan(*arguments), fused_selective_scan(*arguments), strict=True
     ):
         np.testing.assert_allclose(array(got), array(want), atol=1e-12)
+
+
+def test_speeds_are_ratios_of_times(tmp_path):
+    run = Run(variant="v", preset="cpu", seed=0, dir=tmp_path)
+    sizes = {"batch_size": 1, "samples": 3}
+    result = scan_speed(
+        run,
+        baseline="loop",
+        lengths=[4, 8],
+        channels=2,
+        state_dim=2,
+        compilers=[False],
+        **sizes,
+    )
+    assert result["ratio"] > 0 and result["first_ratio"] > 0
+    model = {"vocabulary": 8, "units": 64, "num_layers": 1}
+    for name in ("mamba", "transformer"):
+        result = generation(run, model=name, prompt=4, generated=2, **model, **sizes)
+        assert result["tokens_per_second"] == pytest.approx(1e3 / result["milliseconds"])
 
 
 def test_bad_arguments_are_named():

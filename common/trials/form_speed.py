@@ -1,0 +1,82 @@
+"""Times the forms of a layer against its recurrent form, forward and backward."""
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from common.layers import SequenceLayer
+from common.reproduce.run import Run
+from common.reproduce.timing import compiled_gradient, measure_fastest
+
+
+def form_speed(
+    run: Run,
+    *,
+    layer: str,
+    layer_settings: Mapping[str, Any],
+    forms: Sequence[str],
+    lengths: Sequence[int],
+    batch_size: int,
+    samples: int,
+) -> dict[str, float]:
+    """Forward and backward time of the recurrent form of a layer over those of its other forms.
+
+    On TensorFlow each form is compiled with and without XLA, and the faster one counts.
+
+    Args:
+        run: The run.
+        layer: `"package.module:Class"` of a `SequenceLayer` with `units` as wide as its inputs.
+        layer_settings: Its arguments, `units` among them.
+        forms: Forms to time, `"recurrent"` among them.
+        lengths: Lengths of the sequences, ascending.
+        batch_size: Sequences.
+        samples: Samples of each.
+
+    Returns:
+        For each other form `<form>_speedup`, the ratio at the longest length; `first_speedup`, of
+        the first of `forms` at the shortest length; and `<form>_milliseconds` at the longest.
+    """
+    module, name = layer.split(":")
+    cls = getattr(importlib.import_module(module), name)
+    others = [form for form in forms if form != "recurrent"]
+    speedups: list[dict[str, float]] = []
+    milliseconds: dict[str, float] = {}
+    for length in lengths:
+        shape = (batch_size, length, layer_settings["units"])
+        layers = {form: cls(**layer_settings, form=form) for form in forms}
+        make = {name: forward_and_backward(one, shape, run.seed) for name, one in layers.items()}
+        seconds = measure_fastest(make, samples)
+        milliseconds = {f"{form}_milliseconds": 1e3 * seconds[form] for form in forms}
+        speedups.append({form: seconds["recurrent"] / seconds[form] for form in others})
+        ratios = {f"{form}_speedup": value for form, value in speedups[-1].items()}
+        run.log(step=length, **ratios, **milliseconds)
+    return {
+        **{f"{form}_speedup": value for form, value in speedups[-1].items()},
+        "first_speedup": speedups[0][others[0]],
+        **milliseconds,
+    }
+
+
+def forward_and_backward(
+    layer: SequenceLayer, shape: tuple[int, int, int], seed: int
+) -> Callable[[bool], Callable[[], object]]:
+    """What makes the gradients of a layer in its inputs and weights, for `measure_fastest`."""
+    rng = np.random.default_rng(seed)
+    inputs, upstream = (
+        ops.convert_to_tensor(x) for x in rng.standard_normal((2, *shape)).astype("float32")
+    )
+    layer.build(shape)
+    weights = [variable.value for variable in layer.trainable_variables]
+
+    def loss(inputs, upstream, *weights):
+        outputs, _ = layer.stateless_call(list(weights), [], inputs)
+        return ops.sum(outputs * upstream)
+
+    def make(jit_compile: bool):
+        gradient = compiled_gradient(loss, jit_compile)
+        return lambda: gradient(inputs, upstream, *weights)
+
+    return make
