@@ -68,7 +68,12 @@ SPEED = Experiment(
         ),
     },
     seeds=(0,),
-    metrics=("chunkwise_speedup", "first_speedup", "chunkwise_milliseconds"),
+    metrics=(
+        "chunkwise_speedup",
+        "first_speedup",
+        "chunkwise_milliseconds",
+        "recurrent_milliseconds",
+    ),
 )
 
 PARAMETERS = Experiment(

@@ -46,13 +46,13 @@ def _accuracy(length: int) -> str:
     return "accuracy" if length == 256 else f"accuracy_{length}"
 
 
-def _induction(length: int, longest: int, **settings) -> dict[str, Any]:
+def _induction(length: int, **settings) -> dict[str, Any]:
     """Settings of induction heads for training sequences of `length` steps."""
     return {
         "task": "InductionHeads",
         "task_settings": {"length": length},
-        "tests": {str(n): {"length": n} for n in _LENGTHS if n <= longest and n != length},
-        "stream": min(256, length),
+        "tests": {str(n): {"length": n} for n in _LENGTHS if n != 256},
+        "stream": 256,
         "percent": True,
         **settings,
     }
@@ -67,13 +67,12 @@ INDUCTION_HEADS = Experiment(
         "smoke": Preset(
             settings=_induction(
                 32,
-                64,
                 batch_size=8,
                 steps=5,
                 learning_rates=[1e-3],
                 eval_every=5,
                 eval_size=16,
-                test_size=16,
+                test_size=4,
             ),
             minutes=0.3,
             scale="reduced",
@@ -83,7 +82,6 @@ INDUCTION_HEADS = Experiment(
         "cpu": Preset(
             settings=_induction(
                 256,
-                _LONGEST,
                 batch_size=8,
                 steps=16_000,
                 learning_rates=[1e-3],
@@ -99,7 +97,6 @@ INDUCTION_HEADS = Experiment(
         "paper": Preset(
             settings=_induction(
                 256,
-                _LONGEST,
                 batch_size=8,
                 steps=204_800,
                 learning_rates=[1e-3, 2e-4],

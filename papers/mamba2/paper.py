@@ -134,6 +134,8 @@ FORM_SPEED = Experiment(
         "parallel_speedup",
         "first_speedup",
         "chunkwise_milliseconds",
+        "parallel_milliseconds",
+        "recurrent_milliseconds",
     ),
 )
 

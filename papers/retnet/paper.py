@@ -136,6 +136,8 @@ SPEED = Experiment(
         "parallel_speedup",
         "first_speedup",
         "chunkwise_milliseconds",
+        "parallel_milliseconds",
+        "recurrent_milliseconds",
     ),
 )
 
