@@ -29,8 +29,17 @@ from common.reproduce.files import write_json
 from common.reproduce.report import make_console
 from common.reproduce.timing import call_seconds, sample
 
-Section = Literal["scan", "attention", "gated", "delta", "lti", "decode", "scaling"]
-SECTIONS: tuple[Section, ...] = ("scan", "attention", "gated", "delta", "lti", "decode", "scaling")
+Section = Literal["scan", "log_scan", "attention", "gated", "delta", "lti", "decode", "scaling"]
+SECTIONS: tuple[Section, ...] = (
+    "scan",
+    "log_scan",
+    "attention",
+    "gated",
+    "delta",
+    "lti",
+    "decode",
+    "scaling",
+)
 
 
 @dataclass(frozen=True)
@@ -212,13 +221,18 @@ def torch_attention(length: int) -> list[Competitor]:
 def scan_section() -> list[Competitor]:
     length = 4096
     args = scan_inputs(length)
-    log_args = [np.log(args[0]), draw(*args[1].shape)]
     return [
         # XLA cannot compile it: the shapes of its branches do not agree.
         forward_backward("keras.ops.associative_scan", associative_scan, args, length, jit=False),
         *both_modes("linear_scan", first(linear_scan.linear_scan), args, length),
-        *both_modes("log_linear_scan", first(linear_scan.log_linear_scan), log_args, length),
     ]
+
+
+def log_scan_section() -> list[Competitor]:
+    length = 4096
+    a, b = scan_inputs(length)
+    args = [np.log(a), draw(*b.shape)]
+    return both_modes("log_linear_scan", first(linear_scan.log_linear_scan), args, length)
 
 
 def attention_section() -> list[Competitor]:
@@ -368,6 +382,7 @@ def main(options: Options) -> None:
     console = make_console()
     sections: dict[str, Callable[[], list[Competitor]]] = {
         "scan": scan_section,
+        "log_scan": log_scan_section,
         "attention": attention_section,
         "gated": gated_section,
         "delta": delta_section,

@@ -1,5 +1,6 @@
 """`time_loop`: a fast loop over time for ops that write their own gradient."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -55,9 +56,19 @@ def _unrolled(step, carry, xs, reverse):
     for column in reversed(columns) if reverse else columns:
         carry, y = step(carry, *column)
         ys.append(y)
-    return carry, tree.map_structure(
-        lambda *y: ops.stack(y, axis=1), *(ys[::-1] if reverse else ys)
-    )
+    return carry, tree.map_structure(lambda *y: _stack(y), *(ys[::-1] if reverse else ys))
+
+
+def _stack(ys):
+    """`ops.stack(ys, axis=1)`, through a concatenation of the last axis.
+
+    XLA copies such a concatenation piece by piece. One along axis 1 it fuses into the loop's
+    write, element by element, with every earlier step computed again for each element.
+    """
+    shape = ops.shape(ys[0])
+    size = math.prod(ys[0].shape[1:])
+    joined = ops.concatenate([ops.reshape(y, (shape[0], size)) for y in ys], axis=1)
+    return ops.reshape(joined, (shape[0], len(ys), *ys[0].shape[1:]))
 
 
 def _jax_loop(step, carry, xs, reverse):
@@ -82,11 +93,8 @@ def _tf_loop(step, carry, xs, padding, reverse):
     count = ops.shape(blocks[0])[1]
     # One step beside the loop tells what it emits; its values are pruned.
     _, example = step(carry, *(x[:, 0] for x in xs))
-    flat_carry = tree.flatten(carry)
-    arrays = [
-        tf.TensorArray(y.dtype, count, element_shape=[y.shape[0], UNROLL, *y.shape[1:]])
-        for y in tree.flatten(example)
-    ]
+    flat_carry, flat_example = tree.flatten(carry), tree.flatten(example)
+    results = (_Placed if _compiles_with_xla() else _Collected)(flat_example, xs, count)
 
     def body(i, flat_carry, arrays):
         n = count - 1 - i if reverse else i
@@ -98,17 +106,65 @@ def _tf_loop(step, carry, xs, padding, reverse):
             tf.ensure_shape(value, old.shape)
             for value, old in zip(tree.flatten(new), flat_carry, strict=True)
         ]
-        arrays = [a.write(n, y) for a, y in zip(arrays, tree.flatten(ys), strict=True)]
-        return i + 1, new, arrays
+        return i + 1, new, results.write(arrays, n, tree.flatten(ys))
 
     # XLA can only place the results of a loop whose `maximum_iterations` it knows.
     _, flat_carry, arrays = tf.while_loop(
-        lambda i, *_: i < count, body, (0, flat_carry, arrays), maximum_iterations=count
+        lambda i, *_: i < count, body, (0, flat_carry, results.start), maximum_iterations=count
     )
-
-    def in_order(array):
-        stacked = array.stack()  # (N, B, C, ...)
-        return from_chunks(tf.transpose(stacked, (1, 0, *range(2, stacked.shape.rank))), length)
-
-    ys = [in_order(array) for array in arrays]
+    ys = results.read(arrays, length)
     return tree.pack_sequence_as(carry, flat_carry), tree.pack_sequence_as(example, ys)
+
+
+def _compiles_with_xla() -> bool:
+    """Whether the graph that is being traced is compiled with XLA as a whole."""
+    import tensorflow as tf
+    from tensorflow.python.ops import control_flow_util
+
+    graph = tf.compat.v1.get_default_graph()
+    return bool(control_flow_util.GraphOrParentsInXlaContext(graph))
+
+
+class _Collected:
+    """Results of blocks in `TensorArray`s, block by block, and in order of time at the end."""
+
+    def __init__(self, example, xs, count):
+        import tensorflow as tf
+
+        self.start = [
+            tf.TensorArray(y.dtype, count, element_shape=[y.shape[0], UNROLL, *y.shape[1:]])
+            for y in example
+        ]
+
+    def write(self, arrays, n, ys):
+        return [array.write(n, y) for array, y in zip(arrays, ys, strict=True)]
+
+    def read(self, arrays, length):
+        return [from_chunks(ops.swapaxes(array.stack(), 0, 1), length) for array in arrays]
+
+
+class _Placed:
+    """Results of blocks at their places in arrays over all time, which XLA updates in place.
+
+    Outside XLA every update would copy the array.
+    """
+
+    def __init__(self, example, xs, count):
+        # Zeros that XLA does not know as such: of equal arrays it makes one and then a copy for
+        # each loop. All of it is overwritten, so a NaN does no harm.
+        zero = sum(0 * ops.cast(ops.ravel(x)[0], example[0].dtype) for x in xs)
+        self.start = [
+            ops.broadcast_to(
+                ops.cast(zero, y.dtype), (ops.shape(y)[0], count * UNROLL, *y.shape[1:])
+            )
+            for y in example
+        ]
+
+    def write(self, arrays, n, ys):
+        return [
+            ops.slice_update(array, (0, n * UNROLL, *(0 for _ in array.shape[2:])), y)
+            for array, y in zip(arrays, ys, strict=True)
+        ]
+
+    def read(self, arrays, length):
+        return [array[:, :length] for array in arrays]
