@@ -120,7 +120,7 @@ class H3Model(LanguageModel):
         new_state = {}
         if self.max_positions:
             length = ops.shape(inputs)[1]
-            position = state.get("position", 0)
+            position = state["position"] if state else ops.zeros((), "int32")
             hidden = hidden + self.positions(position + ops.arange(length))
             new_state["position"] = position + length
         hidden = self.embedding_drop(hidden, training=training)

@@ -227,8 +227,9 @@ PAPER = Paper(
                 id=f"parameters-{size}",
                 experiment="parameters",
                 quantity=Quantity(size, "millions"),
-                accept=within_relative(0.02),
-                reason="The paper names its models by the rounded number.",
+                accept=within_relative(0.03),
+                reason="Named by two digits, and the paper does not give its vocabulary, which is "
+                "a twentieth of the parameters.",
                 explanation=_PENDING,
             )
             for size in _SIZES

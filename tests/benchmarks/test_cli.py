@@ -26,7 +26,7 @@ def run(capsys, *arguments):
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        (("--papers", "lmuu"), "--papers is lmuu, expected some of fast_weights"),
+        (("--papers", "lmuu"), "--papers is lmuu, expected some of delta_net"),
         (("--layers", "lmu"), "--layers is lmu, expected some of"),
         (("--length", "256", "0"), "--length is 0, expected integers >= 1"),
         (("--batch", "0"), "--batch is 0, expected an integer >= 1"),

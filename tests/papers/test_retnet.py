@@ -108,7 +108,8 @@ def test_parameters_are_the_published_number(size, published):
     blocks = layers * (12 * units**2 + 4 * units) + 2 * units
     counted = count_parameters(lambda: RetNet(**SIZES[size]))
     assert counted == blocks + SIZES[size]["vocabulary"] * units
-    assert abs(counted / published - 1) < 0.02
+    # Named by two digits, and the vocabulary is not the paper's.
+    assert abs(counted / published - 1) < 0.03
 
 
 def test_learns_with_fit_and_survives_saving(tmp_path):

@@ -96,6 +96,8 @@ def test_parameters_are_counted_without_allocating():
     norms = 3 * 10**6
     lstm, network = 8 * 10**12 + 4 * 10**6, 2 * 10**12 + 2 * 10**6
     assert count_parameters(giant) == 10**12 + norms + lstm + network
+    # Nor are they when Keras allocates what a scope has left for later.
+    assert keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).count_params() == 8
 
 
 def test_bad_arguments_are_named():
