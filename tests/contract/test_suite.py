@@ -123,7 +123,7 @@ def test_the_right_layer_passes(form, check):
         (WrongCarry, "parallel", "stream", "chunks"),
         (WrongGradient, "parallel", "forms", "gradient in inputs: relative error"),
         (Bfloat16State, "recurrent", "precision", "bfloat16 values"),
-        (LeaksPadding, "recurrent", "padding", "left: outputs"),
+        (LeaksPadding, "recurrent", "padding", "padding at 0: outputs"),
         (ForgetsResets, "recurrent", "resets", "packed documents"),
         (ForgetsResets, "recurrent", "marks", "outputs"),
     ],
