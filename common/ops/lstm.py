@@ -9,6 +9,9 @@ from keras import ops
 from common.ops.sequence import accumulation_dtype
 from common.ops.time_loop import time_loop
 
+# A step is bound by its product: longer blocks take longer to compile, and no less to run.
+_UNROLL = 4
+
 
 def lstm_cell(gates, cell):
     """One LSTM step from its pre-activations (Hochreiter 1997; forget gate: Gers 2000).
@@ -52,16 +55,15 @@ def lstm_scan(gates, hidden, cell, kernel):
         def step(state, gates):
             hidden, cell = state
             gates = gates + ops.matmul(ops.cast(hidden, gates.dtype), kernel)
-            i, f, o, g = _activated(ops.cast(gates, dtype))
-            cell = f * cell + i * g
-            hidden = o * ops.tanh(cell)
-            return (hidden, cell), (i, f, o, g, cell, hidden)
+            hidden, cell = state = lstm_cell(gates, cell)
+            return state, (gates, cell, hidden)
 
-        _, (i, f, o, g, cells, hiddens) = time_loop(step, (hidden, cell), (gates,), (0,))
+        _, (sums, cells, hiddens) = time_loop(step, (hidden, cell), (gates,), (0,), unroll=_UNROLL)
 
         def grad(*args, upstream=None):
             upstream = args[0] if upstream is None else upstream
             d_hiddens, d_cells = ops.split(upstream, 2, axis=-1)
+            i, f, o, g = _activated(ops.cast(sums, dtype))
             squashed = ops.tanh(cells)
             # What dL/dc and dL/dh are multiplied by, for all steps at once.
             by_cell = ops.concatenate(
@@ -91,6 +93,7 @@ def lstm_scan(gates, hidden, cell, kernel):
                 # With f = 1 a padded step hands dL/dc on.
                 padding=(0, 0, 0, 0, 0, 1),
                 reverse=True,
+                unroll=_UNROLL,
             )
             before = ops.cast(_before(hiddens, hidden), gates.dtype)
             d_kernel = ops.matmul(

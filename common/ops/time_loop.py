@@ -22,6 +22,7 @@ def time_loop(
     xs: tuple,
     padding: tuple[float, ...],
     reverse: bool = False,
+    unroll: int = UNROLL,
 ) -> tuple[Nest, Nest]:
     """Loops `step` over axis 1, without regard to differentiation.
 
@@ -35,18 +36,19 @@ def time_loop(
         padding: For each of `xs`, the value with which a step leaves the carry as it is; T is
             padded to a whole number of blocks.
         reverse: Whether to go from the last step to the first.
+        unroll: Steps of a block, which one iteration runs. Products gain nothing from large ones.
 
     Returns:
         `(carry, ys)`: the last carry, and every `y`, stacked to `(B, T, ...)` in order of time.
     """
     backend = keras.backend.backend()
     if backend == "jax":
-        return _jax_loop(step, carry, xs, reverse)
+        return _jax_loop(step, carry, xs, reverse, unroll)
     if backend == "tensorflow":
         import tensorflow as tf
 
         if not tf.executing_eagerly():
-            return _tf_loop(step, carry, xs, padding, reverse)
+            return _tf_loop(step, carry, xs, padding, reverse, unroll)
     return _unrolled(step, carry, xs, reverse)
 
 
@@ -71,7 +73,7 @@ def _stack(ys):
     return ops.reshape(joined, (shape[0], len(ys), *ys[0].shape[1:]))
 
 
-def _jax_loop(step, carry, xs, reverse):
+def _jax_loop(step, carry, xs, reverse, unroll):
     import jax
     import jax.numpy as jnp
 
@@ -80,21 +82,21 @@ def _jax_loop(step, carry, xs, reverse):
         carry,
         tuple(jnp.swapaxes(x, 0, 1) for x in xs),
         reverse=reverse,
-        unroll=UNROLL,
+        unroll=unroll,
     )
     return carry, tree.map_structure(lambda y: jnp.swapaxes(y, 0, 1), ys)
 
 
-def _tf_loop(step, carry, xs, padding, reverse):
+def _tf_loop(step, carry, xs, padding, reverse, unroll):
     import tensorflow as tf
 
     length = ops.shape(xs[0])[1]
-    blocks = [to_chunks(pad_time(x, UNROLL, p), UNROLL) for x, p in zip(xs, padding, strict=True)]
+    blocks = [to_chunks(pad_time(x, unroll, p), unroll) for x, p in zip(xs, padding, strict=True)]
     count = ops.shape(blocks[0])[1]
     # One step beside the loop tells what it emits; its values are pruned.
     _, example = step(carry, *(x[:, 0] for x in xs))
     flat_carry, flat_example = tree.flatten(carry), tree.flatten(example)
-    results = (_Placed if _compiles_with_xla() else _Collected)(flat_example, xs, count)
+    results = (_Placed if _compiles_with_xla() else _Collected)(flat_example, xs, count, unroll)
 
     def body(i, flat_carry, arrays):
         n = count - 1 - i if reverse else i
@@ -128,11 +130,11 @@ def _compiles_with_xla() -> bool:
 class _Collected:
     """Results of blocks in `TensorArray`s, block by block, and in order of time at the end."""
 
-    def __init__(self, example, xs, count):
+    def __init__(self, example, xs, count, unroll):
         import tensorflow as tf
 
         self.start = [
-            tf.TensorArray(y.dtype, count, element_shape=[y.shape[0], UNROLL, *y.shape[1:]])
+            tf.TensorArray(y.dtype, count, element_shape=[y.shape[0], unroll, *y.shape[1:]])
             for y in example
         ]
 
@@ -149,20 +151,21 @@ class _Placed:
     Outside XLA every update would copy the array.
     """
 
-    def __init__(self, example, xs, count):
+    def __init__(self, example, xs, count, unroll):
+        self.unroll = unroll
         # Zeros that XLA does not know as such: of equal arrays it makes one and then a copy for
         # each loop. All of it is overwritten, so a NaN does no harm.
         zero = sum(0 * ops.cast(ops.ravel(x)[0], example[0].dtype) for x in xs)
         self.start = [
             ops.broadcast_to(
-                ops.cast(zero, y.dtype), (ops.shape(y)[0], count * UNROLL, *y.shape[1:])
+                ops.cast(zero, y.dtype), (ops.shape(y)[0], count * unroll, *y.shape[1:])
             )
             for y in example
         ]
 
     def write(self, arrays, n, ys):
         return [
-            ops.slice_update(array, (0, n * UNROLL, *(0 for _ in array.shape[2:])), y)
+            ops.slice_update(array, (0, n * self.unroll, *(0 for _ in array.shape[2:])), y)
             for array, y in zip(arrays, ys, strict=True)
         ]
 
