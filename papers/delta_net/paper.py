@@ -334,7 +334,6 @@ PAPER = Paper(
             quantity=Quantity("1.3B", "parameters"),
             accept=within_relative(1e-9),
             reason="A number of weights: it is the same or not.",
-            explanation=_PENDING,
         ),
     ),
     default_experiment="parity",

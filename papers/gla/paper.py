@@ -149,7 +149,6 @@ PAPER = Paper(
                 quantity=Quantity(size, "millions"),
                 accept=within_relative(0.02),
                 reason="The paper names its models by the rounded number.",
-                explanation=_PENDING,
             )
             for size in ("340M", "1.3B")
         ),

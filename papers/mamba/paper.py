@@ -394,7 +394,6 @@ PAPER = Paper(
                 quantity=Quantity(size, "parameters"),
                 accept=within_relative(1e-9),
                 reason="A number of weights: it is the same or not.",
-                explanation=_PENDING,
             )
             for size in _PUBLISHED
         ),

@@ -227,7 +227,6 @@ PAPER = Paper(
                 quantity=Quantity(size, "millions"),
                 accept=within_relative(0.04),
                 reason="The models are called by a rounded number.",
-                explanation=_PENDING,
             )
             for size in _PUBLISHED
         ),

@@ -230,7 +230,6 @@ PAPER = Paper(
                 accept=within_relative(0.03),
                 reason="Named by two digits, and the paper does not give its vocabulary, which is "
                 "a twentieth of the parameters.",
-                explanation=_PENDING,
             )
             for size in _SIZES
         ),

@@ -334,7 +334,6 @@ PAPER = Paper(
                 quantity=Quantity(variant, "millions"),
                 accept=within_absolute(0.1),
                 reason="The paper prints one decimal.",
-                explanation=_PENDING,
             )
             for variant in PARAMETERS.variants
         ),
