@@ -52,9 +52,9 @@ def mqar(length: int, num_pairs: int, variants: Mapping[str, Settings], minutes:
                     **_TRAINING,
                     "task_settings": {**size, "vocab_size": 256},
                     "batch_size": 64,
-                    "steps": 2000,
+                    "steps": 6000,
                     "warmup": 0.1,
-                    "learning_rates": [2.15e-3, 1e-2],
+                    "learning_rates": [1e-2, 2.15e-3],
                     "eval_every": 250,
                     "eval_size": 1024,
                     "test_size": 3000,
@@ -63,7 +63,7 @@ def mqar(length: int, num_pairs: int, variants: Mapping[str, Settings], minutes:
                 },
                 minutes=minutes,
                 scale="reduced",
-                reduces="A vocabulary of 256 for 8,192, batch 64 for 512, 2,000 updates for 12,500 "
+                reduces="A vocabulary of 256 for 8,192, batch 64 for 512, 6,000 updates for 12,500 "
                 "(on fresh examples), two learning rates for four.",
             ),
             "paper": Preset(

@@ -138,17 +138,17 @@ MQAR = Experiment(
                 "task_settings": {"vocab_size": 256, "length": 64, "num_pairs": 4},
                 "model_settings": _WIDTH,
                 "batch_size": 64,
-                "steps": 1500,
-                "learning_rates": [2.15e-3],
+                "steps": 6000,
+                "learning_rates": [1e-2, 2.15e-3],
                 "eval_every": 250,
                 "eval_size": 1024,
                 "test_size": 2048,
                 "stop_accuracy": 0.999,
             },
-            minutes=3,
+            minutes=8,
             scale="reduced",
-            reduces="A vocabulary of 256 for 8,192, batch 64 for 512, 1,500 updates for 12,500, "
-            "one learning rate for four.",
+            reduces="A vocabulary of 256 for 8,192, batch 64 for 512, 6,000 updates for 12,500, "
+            "two learning rates for four.",
         ),
         "paper": Preset(
             settings={
