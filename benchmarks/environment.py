@@ -12,6 +12,8 @@ from benchmarks.options import Options
 from benchmarks.rows import Roofline
 from common.reproduce.provenance import command, commit, hardware, now, versions
 
+# Bytes above which glibc maps an allocation anew, page by page, each time.
+_MALLOC = "MALLOC_MMAP_THRESHOLD_"
 _PEERS = ("keras-lmu", "mambapy", "transformers", "flash-linear-attention", "triton")
 
 
@@ -31,7 +33,7 @@ def environment(options: Options, device: str, roofline: Roofline, load: float) 
         "roofline": asdict(roofline),
         "variables": {
             name: os.environ[name]
-            for name in ("KERAS_BACKEND", "XLA_FLAGS", "TF_XLA_FLAGS", "OMP_NUM_THREADS")
+            for name in ("KERAS_BACKEND", "XLA_FLAGS", "TF_XLA_FLAGS", "OMP_NUM_THREADS", _MALLOC)
             if name in os.environ
         },
         "samples": options.sample_count,

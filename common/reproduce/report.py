@@ -71,12 +71,12 @@ def explanation(verdict: Verdict) -> str:
     return verdict.claim.explanation if verdict.word in (NOT_REPRODUCED, NOT_RUN) else ""
 
 
-def explanations(verdicts: Sequence[Verdict]) -> dict[str, list[str]]:
-    """Each explanation with the claims it is of."""
-    found: dict[str, list[str]] = {}
+def explanations(verdicts: Sequence[Verdict]) -> dict[tuple[str, str], list[str]]:
+    """Each paper's explanations, `(paper, text)`, with the claims they are of."""
+    found: dict[tuple[str, str], list[str]] = {}
     for verdict in verdicts:
         if text := explanation(verdict):
-            found.setdefault(text, []).append(verdict.claim.id)
+            found.setdefault((verdict.paper, text), []).append(verdict.claim.id)
     return found
 
 
@@ -111,8 +111,9 @@ def print_table(console: Console, verdicts: Sequence[Verdict], papers: bool = Fa
         cells = ((verdict.paper,) if papers else ()) + _cells(verdict)
         table.add_row(*cells, style=styles.get(verdict.word, ""))
     console.print(table)
-    for text, claims in explanations(verdicts).items():
-        console.print(f"{', '.join(claims)}: {text}")
+    for (paper, text), claims in explanations(verdicts).items():
+        of = f"{paper}: " if papers else ""
+        console.print(f"{of}{', '.join(claims)}: {text}")
 
 
 def to_csv(verdicts: Sequence[Verdict]) -> str:
@@ -151,8 +152,9 @@ def to_markdown(verdicts: Sequence[Verdict], papers: bool = False) -> str:
         paper = (f"[{verdict.paper}](papers/{verdict.paper}/README.md)",) if papers else ()
         lines.append(_line(paper + _cells(verdict)))
     lines.append("")
-    for text, claims in explanations(verdicts).items():
-        lines.append(f"- {', '.join(f'`{claim}`' for claim in claims)}: {text}")
+    for (name, text), claims in explanations(verdicts).items():
+        of = f"{name}: " if papers else ""
+        lines.append(f"- {of}{', '.join(f'`{claim}`' for claim in claims)}: {text}")
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -78,6 +78,8 @@ def test_what_is_not_reproduced_is_explained():
     good, bad = {("a", "mse"): {0: 1.0}}, {("a", "mse"): {0: 9.0}}
     rows = [verdict(values, accept=at_most(3.0), explanation="Hot.") for values in (good, bad, {})]
     assert report.to_markdown(rows).splitlines()[-2:] == ["", "- `one`, `one`: Hot."]
+    of_all = report.to_markdown(rows, papers=True)
+    assert of_all.splitlines()[-1] == f"- {rows[1].paper}: `one`, `one`: Hot."
     explained = [row["explanation"] for row in csv.DictReader(io.StringIO(report.to_csv(rows)))]
     assert explained == ["", "Hot.", "Hot."]
     assert "Hot." not in report.to_markdown(rows[:1])
