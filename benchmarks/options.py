@@ -42,8 +42,8 @@ class Options:
     samples: int | None = None
     """Samples of each number, at least 10 ms long: by default 30, with --quick 5."""
     seconds: float | None = None
-    """A number that was sampled for so long needs 5 samples only, with --quick 3: by default 20,
-    with --quick 0.5."""
+    """A number that was sampled for so long needs 5 samples only, with --quick 3, and 2 after ten
+    times as long: by default 20, with --quick 0.5."""
     quick: bool = False
     """Few samples, modes and compilers: minutes for a paper or two."""
     output: Path | None = None

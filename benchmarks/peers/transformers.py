@@ -1,4 +1,4 @@
-"""Mamba and Mamba-2 as Hugging Face's transformers has them in torch, beside ours and min_rnn."""
+"""Mamba and Mamba-2 as Hugging Face's transformers has them in torch, beside ours."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ def peers(shape: Shape) -> dict[str, Callable[[], Model]]:
     if shape.input_dim != shape.units:
         return {}
     made: dict[str, Callable[[], Model]] = {}
-    if any(name.startswith(("mamba/", "min_rnn/")) for name in shape.cases):
+    if any(name.startswith("mamba/") for name in shape.cases):
         from transformers import MambaConfig
         from transformers.models.mamba.modeling_mamba import MambaMixer
 

@@ -79,7 +79,7 @@ def sample(
         sample_seconds: Least length of a sample; shorter calls are repeated within one.
         most_seconds: A function that was sampled for so long is not sampled again, once it has
             `least_samples`.
-        least_samples: See `most_seconds`.
+        least_samples: See `most_seconds`; two suffice after ten times as long.
 
     Returns:
         Name to `Timing`.
@@ -94,7 +94,8 @@ def sample(
     for _ in range(samples):
         for name, function in functions.items():
             spent = repeats[name] * sum(seconds[name])
-            if spent > most_seconds and len(seconds[name]) >= least_samples:
+            enough = least_samples if spent < 10 * most_seconds else 2
+            if spent > most_seconds and len(seconds[name]) >= enough:
                 continue
             seconds[name].append(call_seconds(function, repeats[name]) / repeats[name])
     return {name: _timing(values, first[name]) for name, values in seconds.items()}
