@@ -25,6 +25,8 @@ class Model:
         step: `(B, D)` and a state to `(B, units)` and a state, or None.
         initial_state: batch size to a state, where there is a `step`.
         state_bytes: of one sequence, where there is a `step`.
+        keras_loop: whether it is a loop of Keras's. TensorFlow's XLA differentiates one in time
+            and memory quadratic in T, so it is compiled without XLA.
     """
 
     call: Callable[[Any], Any]
@@ -36,6 +38,7 @@ class Model:
     step: Callable[[Any, Any], Any] | None = None
     initial_state: Callable[[int], Any] | None = None
     state_bytes: int | None = None
+    keras_loop: bool = False
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,8 @@ NOTES = (
     "memory, which does not show TensorFlow XLA's; GPU: the allocator's counter; JAX: the plan of "
     "the compiler). compile s: the first call. "
     "step: one step of decoding, in the column forward ms. Peers' numbers are taken once a shape "
-    "and stand beside each layer of it.",
+    "and stand beside each layer of it. Keras's LSTM and GRU, and keras-lmu's LMU, are never "
+    "compiled with TensorFlow's XLA, where their gradient takes time and memory quadratic in T.",
 )
 
 

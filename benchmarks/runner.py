@@ -133,7 +133,10 @@ class Runner:
     def _compilers(self, model: Model) -> tuple[str, ...]:
         if model.framework == "torch":
             return ("eager",)
-        return self.options.timed_compilers(self.backend)
+        compilers = self.options.timed_compilers(self.backend)
+        if model.keras_loop and self.backend == "tensorflow":
+            return tuple(dict.fromkeys("graph" if c == "xla" else c for c in compilers))
+        return compilers
 
     def _reference(self, contest: Contest, layer: str) -> list:
         from benchmarks.models import layer_model

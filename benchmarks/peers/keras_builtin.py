@@ -1,6 +1,7 @@
 """Keras's own layers: LSTM, GRU, multi-head and grouped-query attention."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -15,7 +16,8 @@ def peers(shape: Shape) -> dict[str, Callable[[], Model]]:
 
     def recurrent(cls: Any, gates: int) -> Model:
         layer = cls(n, return_sequences=True, dtype=_policy(shape))
-        return _model(layer, layer, shape, lambda b, t: 2 * b * t * gates * n * (d + n))
+        model = _model(layer, layer, shape, lambda b, t: 2 * b * t * gates * n * (d + n))
+        return replace(model, keras_loop=True)
 
     def attention(cls: Any, groups: int, **arguments: int) -> Model:
         layer = cls(**arguments, dtype=_policy(shape))

@@ -36,6 +36,7 @@ def peers(shape: Shape) -> dict[str, Callable[[], Model]]:
             units=config["units"],
             framework="keras",
             parameters=layer.count_params(),
+            keras_loop=True,
         )
 
     return {"keras-lmu LMU": make}
