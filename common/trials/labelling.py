@@ -37,6 +37,7 @@ def labelling(
     clip: float | None = 1.0,
     stop_accuracy: float = 1.0,
     stop_after: int = 2,
+    keep: str = "best",
     tests: Mapping[str, Mapping[str, Any]] | None = None,
     test_size: int = 256,
     test_model: Mapping[str, Any] | None = None,
@@ -47,9 +48,8 @@ def labelling(
     """Trains a language model on the steps of a task that count; tests it, elsewhere too.
 
     Batches are drawn anew at every step (a `FiniteTask` goes through its examples). For each
-    learning rate a model is trained from the same seed, and its weights with the best validation
-    accuracy are kept; the best of all on validation data is tested. The sweep ends early with a
-    learning rate that has reached `stop_accuracy`.
+    learning rate a model is trained from the same seed; the best of all on validation data is
+    tested. The sweep ends early with a learning rate that has reached `stop_accuracy`.
 
     Args:
         run: The run.
@@ -70,6 +70,8 @@ def labelling(
         clip: Norm that the whole gradient is clipped to.
         stop_accuracy: Training stops after `stop_after` evaluations in a row that reach it.
         stop_after: See `stop_accuracy`.
+        keep: `"best"` tests the weights with the best validation accuracy, of equal ones the
+            first; `"last"` those at the end, which may have learned more than validation shows.
         tests: Name to settings of the task that differ from those of training.
         test_size: Examples of each test.
         test_model: Settings of the model that differ in tests, such as the window of an
@@ -82,8 +84,10 @@ def labelling(
 
     Returns:
         `accuracy` on fresh examples like those of training, `accuracy_<name>` for each test, the
-        best `learning_rate`, and `updates`, the step of the kept weights.
+        best `learning_rate`, and `updates`, the step of the tested weights.
     """
+    if keep not in ("best", "last"):
+        raise ValueError(f"keep is {keep!r}, expected 'best' or 'last'.")
     source = getattr(common.tasks, task)(**task_settings)
     make = _factory(model, source.vocab_size)
     validation = source.batch(eval_size, EVALUATION_SEED, 0, split="validation")
@@ -117,7 +121,7 @@ def labelling(
             steps=steps,
             evaluate=evaluate,
             eval_every=eval_every,
-            best=("max", "accuracy"),
+            best=("max", "accuracy") if keep == "best" else None,
             stop=lambda history: _reached(history, stop_accuracy, stop_after),
             name="train" if len(learning_rates) == 1 else f"train-{learning_rate:g}",
         )

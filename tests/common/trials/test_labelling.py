@@ -82,6 +82,17 @@ def test_training_stops_when_it_is_done(tmp_path):
     assert len(run.history) == 2
 
 
+def test_of_equal_weights_the_first_or_the_last_are_tested(tmp_path):
+    unchanging = {"learning_rates": [1e-30], "stop_accuracy": 1.0}
+    assert trial(tmp_path / "a", **unchanging)[1]["updates"] == 20
+    assert trial(tmp_path / "b", keep="last", **unchanging)[1]["updates"] == 60
+
+
+def test_an_unknown_choice_of_weights_is_named(tmp_path):
+    with pytest.raises(ValueError, match="keep.*worst"):
+        trial(tmp_path, keep="worst")
+
+
 def test_an_unknown_schedule_is_named(tmp_path):
     with pytest.raises(ValueError, match="schedule.*step"):
         trial(tmp_path, schedule="step")
