@@ -91,6 +91,11 @@ def _tf_loop(step, carry, xs, padding, reverse, unroll):
     import tensorflow as tf
 
     length = ops.shape(xs[0])[1]
+    if isinstance(length, int) and length > 0:
+        # Blocks no longer than they must be: the chunkwise forms loop over few steps, but large.
+        unroll = math.ceil(length / math.ceil(length / unroll))
+        if length == unroll:
+            return _unrolled(step, carry, xs, reverse)
     blocks = [to_chunks(pad_time(x, unroll, p), unroll) for x, p in zip(xs, padding, strict=True)]
     count = ops.shape(blocks[0])[1]
     # One step beside the loop tells what it emits; its values are pruned.
