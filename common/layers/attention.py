@@ -190,7 +190,9 @@ class SoftmaxAttention(MultiHead):
 
     def parallel(self, features, state, initial, mask, reset):
         q, k = features["q"], features["k"]
-        cache = {name: state[name] for name in ("keys", "values", "length")}
+        cache = None
+        if state is not initial:  # else the cache is known to be empty, with nothing to attend to
+            cache = {name: state[name] for name in ("keys", "values", "length")}
         new = {}
         if self.rotary:
             positions, new["position"] = count_steps(
@@ -205,8 +207,8 @@ class SoftmaxAttention(MultiHead):
     def mixing_flops(self, batch_size: int, length: int) -> int:
         """`2 B H T L (K + V)` for L keys a query.
 
-        L is the window in the recurrent form; in the parallel form the cache's and the sequence's
-        steps, or two windows where the sequence, padded to whole windows, is longer than one.
+        L is the window in the recurrent form; in the parallel form, from an empty cache, the
+        sequence's steps, or two windows where it, padded to whole windows, is longer than one.
         """
         keys = self.window
         if self.resolved_form == "parallel":
@@ -214,7 +216,7 @@ class SoftmaxAttention(MultiHead):
                 length = -(-length // self.window) * self.window
                 keys *= 2
             else:
-                keys += length
+                keys = length
         heads = batch_size * self.num_heads * (self.key_dim + self.value_dim)
         return 2 * heads * length * keys
 

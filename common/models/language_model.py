@@ -139,20 +139,20 @@ class LanguageModel(keras.Model):
         if isinstance(inputs, dict):
             inputs, at = inputs["inputs"], inputs["at"]
             mask = mask["inputs"] if isinstance(mask, dict) else mask  # as Keras hands it on
-        state = initial_state
-        if state is None:
-            state = self.get_initial_state(ops.shape(inputs)[0])
+        # Mixers that know that they start anew can spare what an earlier state would take.
+        state = {} if initial_state is None else initial_state
         hidden = self.embedding(inputs)
         new_state = {}
         if self.max_positions:
             length = ops.shape(inputs)[1]
-            hidden = hidden + self.positions(state["position"] + ops.arange(length))
-            new_state["position"] = state["position"] + length
+            position = state.get("position", ops.zeros((), "int32"))
+            hidden = hidden + self.positions(position + ops.arange(length))
+            new_state["position"] = position + length
         hidden = self.drop(hidden, training=training)
         for i, mixer in enumerate(self.mixers):
             mixed, new_state[f"block_{i}"] = mixer(
                 self.mixer_norms[i](hidden),
-                initial_state=state[f"block_{i}"],
+                initial_state=state.get(f"block_{i}"),
                 mask=mask,
                 reset=reset,
                 training=training,
