@@ -11,8 +11,6 @@ from common.reproduce.spec import (
     at_most,
 )
 
-_PENDING = "The run is not recorded yet; the README has the command."
-
 _SMOKE = "Shows that the code runs."
 _LABELLING = "common.trials.labelling:labelling"
 _FAMILIES = ("hawk", "griffin", "transformer")
@@ -303,7 +301,6 @@ PAPER = Paper(
                 quantity=Quantity(family, "accuracy"),
                 accept=at_least(0.98),
                 reason="All three solve it; training stops at 99 % on other examples.",
-                explanation=_PENDING,
             )
             for family in _FAMILIES
         ),
@@ -315,7 +312,9 @@ PAPER = Paper(
             aggregate="median",
             accept=at_least(1.5),
             reason="Significantly slower, without a number: half as many updates more.",
-            explanation=_PENDING,
+            explanation="Slower, but less: 2,300, 2,700 and 3,000 updates against the "
+            "transformer's 2,000, 1,200 and 2,100, on 8 tokens in 32 with 3 blocks for 16 in 1,024 "
+            "with 5.",
         ),
         Claim(
             id="copying-griffin-as-fast",
@@ -325,7 +324,8 @@ PAPER = Paper(
             aggregate="median",
             accept=at_most(1.5),
             reason="About as fast, without a number: not half as many updates more.",
-            explanation=_PENDING,
+            explanation="3,800, 3,700 and 4,500 updates, the slowest of the three here: with 3 "
+            "blocks for 5, one of Griffin's attends, to half of the sequence.",
         ),
         Claim(
             id="speed-native",
