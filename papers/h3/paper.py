@@ -60,7 +60,7 @@ INDUCTION_HEAD = _experiment(
     "Recalling the token that followed the special one, 30 tokens of 20",
     {"task": "SafariInductionHead", "task_settings": {}, "schedule": "cosine"},
     epochs=400,
-    minutes=10,
+    minutes=25,
 )
 
 ASSOCIATIVE_RECALL = _experiment(
@@ -68,7 +68,7 @@ ASSOCIATIVE_RECALL = _experiment(
     "Recalling the value that followed a key, 10 pairs of 4 keys and 4 values",
     {"task": "SafariAssociativeRecall", "task_settings": {}, "schedule": "linear"},
     epochs=200,
-    minutes=5,
+    minutes=12,
 )
 
 

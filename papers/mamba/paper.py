@@ -382,9 +382,6 @@ PAPER = Paper(
             quantity=Quantity("associative", "ratio"),
             accept=at_least(),
             reason="The lower end of the range that the paper gives.",
-            explanation="5.7 times as fast as keras.ops.associative_scan on a CPU, which has no "
-            "fast memory to keep the states in. A plain loop, compiled with XLA and a gradient "
-            "of its own, takes a quarter of the fused scan's time here, and keeps every state.",
         ),
         Claim(
             id="speed-generation-least",
