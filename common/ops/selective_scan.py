@@ -65,7 +65,7 @@ def recurrent_selective_scan(
 def fused_selective_scan(
     x, delta, b, c, a, state=None, *, initial=None, mask=None, reset=None, negative=False
 ):
-    """The selective scan in blocks of steps, with a gradient of its own.
+    """The selective scan in blocks of steps, of which the states at the borders are kept.
 
     Arguments and results are those of `recurrent_selective_scan`.
     """
@@ -80,9 +80,10 @@ def fused_selective_scan(
             xs, marks = inputs
             return scan_marked(_step(a, negative), h, xs, initial, None, *marks)
 
-        # TensorFlow's `scan` computes every step, here a block, again for the gradient.
-        again = block if keras.backend.backend() == "tensorflow" else keras.remat(block)
-        final, y = scan(again, state, (blocks, marks))
+        # TensorFlow's `scan` itself computes every step, here a block, again for the gradient.
+        if keras.backend.backend() != "tensorflow":
+            block = keras.remat(block)
+        final, y = scan(block, state, (blocks, marks))
         return from_chunks(y, length), final
 
     return _apply(core, x, delta, b, c, a, state, initial, mask, reset)

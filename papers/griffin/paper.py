@@ -260,9 +260,8 @@ PAPER = Paper(
                 quantity=Quantity(family, "accuracy"),
                 accept=at_least(0.99),
                 reason="Solved perfectly at the training length, but for one error in a hundred.",
-                explanation="0.98, 1.00 and 0.77: two of three seeds were still learning when the "
-                "4,000 updates of the preset, which the other two families need no more than, "
-                "were over. The paper's are 100,000.",
+                explanation="The transformer's seeds have 0.98, 1.00 and 0.77 after 4,000 updates, "
+                "with which all of Hawk's and Griffin's have 1.00; the paper has 100,000.",
             )
             for family in _FAMILIES
         ),
@@ -274,9 +273,8 @@ PAPER = Paper(
             reason="Perfectly, the paper says, from a figure: one error in twenty.",
             explanation="At 1, 2, 4, 8 and 64 times the length of training Hawk's best seed has "
             "1.00, 1.00, 0.98, 0.70 and 0.41, the others lose it sooner (1.00, 0.82, 0.31, 0.16 "
-            "and 0.13; 1.00, 0.96, 0.41, 0.15 and 0.08). 4,000 updates on sequences of 64 are "
-            "enough to solve the task at their length, not to learn to forget nothing: the paper "
-            "trains for 100,000 on 256.",
+            "and 0.13; 1.00, 0.96, 0.41, 0.15 and 0.08). The likely cause, not tested, is the "
+            "training: 4,000 updates on sequences of 64, where the paper has 100,000 on 256.",
         ),
         Claim(
             id="extrapolation-griffin",
@@ -284,8 +282,8 @@ PAPER = Paper(
             quantity=Quantity("griffin", "accuracy_x16"),
             accept=at_least(0.8),
             reason="Very well, the paper says, short of Hawk's perfectly; no number is given.",
-            explanation="0.17, 0.48 and 0.27 at 16 times the length, for the reason that Hawk "
-            "has: beyond the window of its attention, Griffin remembers as Hawk does.",
+            explanation="0.17, 0.48 and 0.27 at 16 times the length, after the same short "
+            "training as Hawk's; beyond its window Griffin too has nothing but the recurrence.",
         ),
         Claim(
             id="extrapolation-transformer",
