@@ -36,7 +36,8 @@ def time_loop(
         padding: For each of `xs`, the value with which a step leaves the carry as it is; T is
             padded to a whole number of blocks.
         reverse: Whether to go from the last step to the first.
-        unroll: Steps of a block at most, which one iteration runs. Products gain nothing from large ones.
+        unroll: Steps of a block at most, which one iteration runs. Products gain nothing from
+            large ones.
 
     Returns:
         `(carry, ys)`: the last carry, and every `y`, stacked to `(B, T, ...)` in order of time.
