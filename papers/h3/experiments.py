@@ -83,7 +83,9 @@ def synthetic(
     model.compile(
         optimizer,
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        jit_compile=keras.backend.backend() != "torch",
+        # Under XLA the random numbers of the dropout take two thirds of a step on a CPU: XLA fuses
+        # the scrambling of the seed into every element.
+        jit_compile=keras.backend.backend() == "jax",
     )
 
     def batches(step):
