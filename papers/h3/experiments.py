@@ -83,7 +83,7 @@ def synthetic(
     model.compile(
         optimizer,
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        # Under XLA the random numbers of the dropout take two thirds of a step on a CPU: XLA fuses
+        # Under XLA the random numbers of the dropout take more than half of a step on a CPU: XLA fuses
         # the scrambling of the seed into every element.
         jit_compile=keras.backend.backend() == "jax",
     )
