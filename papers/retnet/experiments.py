@@ -21,9 +21,9 @@ def parameters(run: Run, *, size: str) -> dict[str, float]:
 def attention(
     vocabulary: int, units: int, num_layers: int, num_heads: int, window: int
 ) -> LanguageModel:
-    """Softmax attention with rotary positions in place of retention, without networks."""
-    mixers = [SoftmaxAttention(units, num_heads, window, rotary=True) for _ in range(num_layers)]
-    return LanguageModel(vocabulary, units, mixers, norm="layer", tied=True)
+    """Softmax attention in place of retention, with learned positions, as Zoology has it."""
+    mixers = [SoftmaxAttention(units, num_heads, window) for _ in range(num_layers)]
+    return LanguageModel(vocabulary, units, mixers, max_positions=window, norm="layer", tied=True)
 
 
 def decoding(
