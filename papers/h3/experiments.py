@@ -83,8 +83,8 @@ def synthetic(
     model.compile(
         optimizer,
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        # Under XLA the random numbers of the dropout take more than half of a step on a CPU: XLA fuses
-        # the scrambling of the seed into every element.
+        # Under XLA the random numbers of the dropout take more than half of a step on a CPU: it
+        # fuses the scrambling of the seed into every element.
         jit_compile=keras.backend.backend() == "jax",
     )
 

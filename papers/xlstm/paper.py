@@ -14,8 +14,6 @@ from common.reproduce.spec import (
     within_absolute,
 )
 
-_PENDING = "The run is not recorded yet; the README has the command."
-
 _SHOWS = "Shows that the code runs."
 # Appendix B.1; what does not decay is the authors' code's choice.
 _TRAINING = {
@@ -238,7 +236,7 @@ SPEED = Experiment(
 _STATE = "Solved or not: scaled accuracy is 1 or near 0."
 
 
-def _solved(name: str, experiment: str) -> Claim:
+def _solved(name: str, experiment: str, explanation: str = "") -> Claim:
     return Claim(
         id=name,
         experiment=experiment,
@@ -246,7 +244,7 @@ def _solved(name: str, experiment: str) -> Claim:
         aggregate="median",
         accept=at_least(0.95),
         reason=f"{_STATE} The paper's is of the better seeds; of ours the middle one counts.",
-        explanation=_PENDING,
+        explanation=explanation,
     )
 
 
@@ -259,7 +257,6 @@ def _failed(name: str, experiment: str) -> Claim:
         accept=at_most(0.1),
         reason=f"{_STATE} The re-test has 0.087 where the paper has 0.04; none of the seeds may "
         "do better than a tenth.",
-        explanation=_PENDING,
     )
 
 
@@ -314,7 +311,13 @@ PAPER = Paper(
     claims=(
         _solved("parity-slstm", "parity"),
         _failed("parity-mlstm", "parity"),
-        _solved("modular-arithmetic-slstm", "modular_arithmetic"),
+        _solved(
+            "modular-arithmetic-slstm",
+            "modular_arithmetic",
+            explanation="After 4,000 updates of batch 64 for 100,000 of 256 the sLSTM has learned "
+            "a part, 0.44 to 0.53 on lengths up to 40 (the mLSTM 0.19 to 0.22), and nothing that "
+            "carries to 40 to 256. Grazzi et al., who re-tested it, have 0.79.",
+        ),
         _failed("modular-arithmetic-mlstm", "modular_arithmetic"),
         *(
             Claim(
@@ -323,7 +326,6 @@ PAPER = Paper(
                 quantity=Quantity(variant, "accuracy"),
                 accept=at_least(0.99),
                 reason="The paper has it solved at every width, without a number.",
-                explanation=_PENDING,
             )
             for variant in MQAR.variants
         ),
