@@ -1,6 +1,6 @@
 """Layers that more than one paper needs, and the base of them all."""
 
-from common.layers.attention import MultiHead, SoftmaxAttention
+from common.layers.attention import MultiHead, SoftmaxAttention, glorot
 from common.layers.lstm import LSTM
 from common.layers.sequence_layer import SequenceLayer, check_positive
 from common.layers.state import StateSpec
@@ -12,4 +12,5 @@ __all__ = [
     "SoftmaxAttention",
     "StateSpec",
     "check_positive",
+    "glorot",
 ]

@@ -29,6 +29,10 @@ class MultiHead(SequenceLayer):
             where it has to.
     """
 
+    # Gains of Glorot's initial values of the projections into the heads and out of them.
+    kernel_gain = 1.0
+    output_gain = 1.0
+
     def __init__(
         self,
         units: int,
@@ -66,16 +70,18 @@ class MultiHead(SequenceLayer):
         width = sum(self._split_sizes)
         self.kernel = self.add_weight((input_shape[-1], width), self._initial_kernel, name="kernel")
         self.output_kernel = self.add_weight(
-            (self.num_heads * self.value_dim, self.units), "glorot_uniform", name="output_kernel"
+            (self.num_heads * self.value_dim, self.units),
+            glorot(self.output_gain),
+            name="output_kernel",
         )
         if self.use_bias:
             self.bias = self.add_weight((width,), "zeros", name="bias")
             self.output_bias = self.add_weight((self.units,), "zeros", name="output_bias")
 
     def _initial_kernel(self, shape, dtype=None):
-        # Glorot's bounds are those of each projection, not of the three side by side.
-        glorot = keras.initializers.GlorotUniform()
-        parts = [glorot((shape[0], size), dtype) for size in self._split_sizes]
+        # Glorot's bounds are those of each projection, not of the three side by side; and each has
+        # an initializer of its own, which would draw the same values for the same shape again.
+        parts = [glorot(self.kernel_gain)((shape[0], size), dtype) for size in self._split_sizes]
         return ops.concatenate(parts, axis=-1)
 
     def features(self, inputs, training=None):
@@ -113,6 +119,11 @@ class MultiHead(SequenceLayer):
             "value_dim": self.value_dim,
             "use_bias": self.use_bias,
         }
+
+
+def glorot(gain: float) -> keras.initializers.Initializer:
+    """Glorot's uniform initial values times `gain`."""
+    return keras.initializers.VarianceScaling(gain**2, "fan_avg", "uniform")
 
 
 @keras.saving.register_keras_serializable(package="papers")

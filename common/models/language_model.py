@@ -93,10 +93,9 @@ class LanguageModel(keras.Model):
         self.dropout = dropout
         self.epsilon = epsilon
         self.embedding_deviation = embedding_deviation
-        normal = keras.initializers.RandomNormal(0, embedding_deviation)
-        self.embedding = layers.Embedding(vocabulary, units, embeddings_initializer=normal)
+        self.embedding = self._make_embedding(vocabulary)
         if max_positions:
-            self.positions = layers.Embedding(max_positions, units, embeddings_initializer=normal)
+            self.positions = self._make_embedding(max_positions)
         self.mixer_norms = [NORMS[norm](epsilon=epsilon) for _ in mixers]
         self.network_norms = [None if n is None else NORMS[norm](epsilon=epsilon) for n in networks]
         self.last_norm = NORMS[norm](epsilon=epsilon)
@@ -104,6 +103,11 @@ class LanguageModel(keras.Model):
         if not tied:
             # Logits and their loss stay float32 under mixed policies.
             self.head = layers.Dense(vocabulary, use_bias=False, dtype="float32")
+
+    def _make_embedding(self, size: int) -> layers.Embedding:
+        # An initializer shared by two would give both the same values.
+        normal = keras.initializers.RandomNormal(0, self.embedding_deviation)
+        return layers.Embedding(size, self.units, embeddings_initializer=normal)
 
     def build(self, input_shape):
         hidden = (None, None, self.units)

@@ -68,11 +68,12 @@ class KeyValueMemory(keras.Model):
         width = num_keys + self.embedding_dim
         # The authors scale the weights by the key size, not by the fan-in; softmax has Glorot.
         bound = key_dim**-0.5
-        kernel = "glorot_uniform" if rule == "softmax" else _uniform(bound)
-        self.key = layers.Dense(key_dim, kernel_initializer=kernel, bias_initializer=_fan(width))
-        self.query = layers.Dense(
-            key_dim, kernel_initializer=kernel, bias_initializer=_fan(self.embedding_dim)
-        )
+
+        def project(inputs: int) -> layers.Dense:
+            kernel = "glorot_uniform" if rule == "softmax" else _uniform(bound)
+            return layers.Dense(key_dim, kernel_initializer=kernel, bias_initializer=_fan(inputs))
+
+        self.key, self.query = project(width), project(self.embedding_dim)
         if rule == "delta":
             self.strength = layers.Dense(
                 1, kernel_initializer=_fan(width), bias_initializer=_fan(width)

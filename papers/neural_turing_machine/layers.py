@@ -104,10 +104,10 @@ class NTM(SequenceLayer):
         inputs, c, width = input_shape[-1], self.controller_units, self.memory_width
         carried = c + self.read_heads * width
         # Glorot's limit over all that the controller receives: inputs, reads and hidden state.
-        controller = _uniform(6 / (inputs + carried + 4 * c))
-        self.kernel = self.add_weight((inputs, 4 * c), controller, name="kernel")
+        received = 6 / (inputs + carried + 4 * c)
+        self.kernel = self.add_weight((inputs, 4 * c), _uniform(received), name="kernel")
         self.recurrent_kernel = self.add_weight(
-            (carried, 4 * c), controller, name="recurrent_kernel"
+            (carried, 4 * c), _uniform(received), name="recurrent_kernel"
         )
         self.bias = self.add_weight((4 * c,), self._initial_bias, name="bias")
         heads = sum(self._head_sizes())

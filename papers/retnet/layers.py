@@ -7,7 +7,7 @@ import keras
 from einops import rearrange
 from keras import ops
 
-from common.layers import MultiHead, StateSpec, check_positive
+from common.layers import MultiHead, StateSpec, check_positive, glorot
 from common.ops.gated_attention import (
     chunkwise_gated_attention,
     gated_attention_flops,
@@ -60,6 +60,7 @@ class Retention(MultiHead):
     """
 
     forms = ("chunkwise", "parallel", "recurrent")
+    kernel_gain = GAIN
 
     def __init__(
         self,
@@ -91,11 +92,8 @@ class Retention(MultiHead):
     def build(self, input_shape):
         super().build(input_shape)
         self.gate_kernel = self.add_weight(
-            (input_shape[-1], self._split_sizes[2]), _glorot(GAIN), name="gate_kernel"
+            (input_shape[-1], self._split_sizes[2]), glorot(GAIN), name="gate_kernel"
         )
-
-    def _initial_kernel(self, shape, dtype=None):
-        return GAIN * super()._initial_kernel(shape, dtype)
 
     @property
     def log_gammas(self) -> list[float]:
@@ -193,7 +191,3 @@ class Retention(MultiHead):
 def _parted(memory) -> dict:
     """The memory and the column of the normaliser."""
     return {"memory": memory[..., :-1], "normaliser": memory[..., -1]}
-
-
-def _glorot(gain: float):
-    return keras.initializers.VarianceScaling(gain**2, "fan_avg", "uniform")

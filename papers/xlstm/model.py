@@ -92,7 +92,8 @@ class XLSTM(LanguageModel):
                     **shared,
                     kernel_size=slstm_kernel_size,
                     depth=i / max(1, len(blocks) - 1),
-                    recurrent_initializer=recurrent_initializer,
+                    # The same object would draw the same values in every block.
+                    recurrent_initializer=recurrent_initializer.clone(),
                 )
             )
         # 1.3 units, up to the next multiple of 64, as in the authors' code: of the sizes in the

@@ -6,6 +6,7 @@ import pytest
 from keras import ops, tree
 
 from tests.contract.subjects import all_subjects
+from tests.helpers.weights import assert_drawn_apart
 
 SUBJECTS = [pytest.param(s, id=s.name) for s in all_subjects()]
 for_each = pytest.mark.parametrize("subject", SUBJECTS)
@@ -30,6 +31,19 @@ def test_explicit_build_equals_lazy_build(subject):
     assert [w.name for w in lazy.weights] == [w.name for w in explicit.weights]
     for a, b in zip(lazy.get_weights(), explicit.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@for_each
+def test_no_two_weights_start_with_the_same_draw(subject):
+    """An initializer that is called twice gives the same values twice."""
+
+    def initial(seed):
+        keras.utils.set_random_seed(seed)
+        layer = subject.make()
+        layer.build((None, None, subject.input_dim))
+        return layer
+
+    assert_drawn_apart(initial)
 
 
 @for_each

@@ -8,6 +8,7 @@ from keras import ops
 from common.tasks import KeyValueRetrieval
 from papers.fast_weights import FastWeightAttention, KeyValueMemory
 from papers.fast_weights.experiments import HalfSquaredError, retrieval_loss
+from tests.helpers.weights import assert_drawn_apart
 
 
 def array(x):
@@ -87,7 +88,7 @@ def test_model_reads_what_the_layer_s_rule_writes():
 def test_learns_with_fit_and_survives_saving(rule, tmp_path):
     keras.utils.set_random_seed(0)
     task = KeyValueRetrieval(4)
-    model = KeyValueMemory(4, rule, key_dim=8)
+    model = KeyValueMemory(4, rule, key_dim=32)
     model.compile(keras.optimizers.Adam(1e-2), HalfSquaredError())
     batch = task.batch(64, seed=0, step=0)
     inputs = {"inputs": batch["inputs"], "query": batch["query"]}
@@ -99,6 +100,17 @@ def test_learns_with_fit_and_survives_saving(rule, tmp_path):
     np.testing.assert_array_equal(
         loaded.predict(inputs, verbose=0), model.predict(inputs, verbose=0)
     )
+
+
+@pytest.mark.parametrize("rule", ["sum", "softmax"])
+def test_projections_start_apart(rule):
+    def initial(seed):
+        keras.utils.set_random_seed(seed)
+        model = KeyValueMemory(20, rule)
+        model.build(None)
+        return model
+
+    assert_drawn_apart(initial)
 
 
 def test_loss_is_half_the_squared_distance():
