@@ -18,7 +18,7 @@ def parameters(run: Run, *, size: str) -> dict[str, float]:
     return {"millions": count_parameters(lambda: RetNet(**SIZES[size])) / 1e6}
 
 
-class _Attention(LanguageModel):
+class ZoologyAttention(LanguageModel):
     """Softmax attention with learned positions, as Zoology has it."""
 
     def build(self, input_shape):
@@ -36,7 +36,9 @@ def attention(
 ) -> LanguageModel:
     """Softmax attention in place of retention, of which it is the upper bound in recall."""
     mixers = [SoftmaxAttention(units, num_heads, window) for _ in range(num_layers)]
-    return _Attention(vocabulary, units, mixers, max_positions=window, norm="layer", tied=True)
+    return ZoologyAttention(
+        vocabulary, units, mixers, max_positions=window, norm="layer", tied=True
+    )
 
 
 def decoding(
