@@ -3,10 +3,10 @@
 import math
 
 import keras
-from keras import initializers, layers, ops
+from keras import layers, ops
 
 from common.layers import SoftmaxAttention
-from common.models import MLP, LanguageModel
+from common.models import MLP, LanguageModel, draw_normal
 from papers.h3.layers import H3, S4D
 
 MIXERS = ("h3", "s4d", "attention")
@@ -80,8 +80,7 @@ class H3Model(LanguageModel):
 
     def build(self, input_shape):
         super().build(input_shape)
-        # As GPT-2: normal, and narrower for what is added to the stream. (An initializer object
-        # gives the same values to all that share it.)
+        # As GPT-2: normal, and narrower for what is added to the stream.
         narrow = DEVIATION / math.sqrt(2 * self.num_layers)
         deviations = [(self.positions.embeddings, DEVIATION)] if self.max_positions else []
         for mixer, network in zip(self.mixers, self.networks, strict=True):
@@ -93,7 +92,7 @@ class H3Model(LanguageModel):
             elif isinstance(mixer, SoftmaxAttention):
                 deviations += [(mixer.output_kernel, narrow)]
         for weight, deviation in deviations:
-            weight.assign(initializers.RandomNormal(0, deviation)(weight.shape, weight.dtype))
+            draw_normal(weight, deviation)
 
     @property
     def undecayed_weights(self) -> list:

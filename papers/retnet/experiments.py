@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import keras
-from keras import initializers, ops
+from keras import ops
 
 from common.layers import SequenceLayer, SoftmaxAttention
-from common.models import LanguageModel, count_parameters
+from common.models import LanguageModel, count_parameters, draw_normal
 from common.reproduce import Run
 from common.reproduce.timing import compiled, measure
 from papers.retnet.layers import Retention
@@ -26,9 +26,8 @@ class ZoologyAttention(LanguageModel):
         # Zoology's initial values, GPT-2's.
         narrow = 0.02 / (2 * len(self.mixers)) ** 0.5
         for mixer in self.mixers:
-            for weight, deviation in ((mixer.kernel, 0.02), (mixer.output_kernel, narrow)):
-                normal = initializers.RandomNormal(0, deviation)
-                weight.assign(normal(weight.shape, weight.dtype))
+            draw_normal(mixer.kernel, 0.02)
+            draw_normal(mixer.output_kernel, narrow)
 
 
 def attention(

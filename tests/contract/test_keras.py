@@ -36,14 +36,7 @@ def test_explicit_build_equals_lazy_build(subject):
 @for_each
 def test_no_two_weights_start_with_the_same_draw(subject):
     """An initializer that is called twice gives the same values twice."""
-
-    def initial(seed):
-        keras.utils.set_random_seed(seed)
-        layer = subject.make()
-        layer.build((None, None, subject.input_dim))
-        return layer
-
-    assert_drawn_apart(initial)
+    assert_drawn_apart(subject.make, (None, None, subject.input_dim))
 
 
 @for_each

@@ -104,13 +104,7 @@ def test_learns_with_fit_and_survives_saving(rule, tmp_path):
 
 @pytest.mark.parametrize("rule", ["sum", "softmax"])
 def test_projections_start_apart(rule):
-    def initial(seed):
-        keras.utils.set_random_seed(seed)
-        model = KeyValueMemory(20, rule)
-        model.build(None)
-        return model
-
-    assert_drawn_apart(initial)
+    assert_drawn_apart(lambda: KeyValueMemory(20, rule), None)
 
 
 def test_loss_is_half_the_squared_distance():
