@@ -9,6 +9,9 @@ from common.layers.state import StateSpec
 from common.ops.attention import causal_attention, causal_attention_step
 from common.ops.rotary import count_steps, rotate
 
+# Of Glorot's initial values in the code of RetNet's, GLA's and DeltaNet's authors.
+SMALL_GAIN = 2**-2.5
+
 
 class MultiHead(SequenceLayer):
     """Base of layers that mix values `v` along time by queries `q` and keys `k`, in heads.

@@ -6,17 +6,15 @@ import keras
 from einops import rearrange
 from keras import ops
 
-from common.layers import MultiHead, StateSpec, check_positive, glorot
+from common.layers import SMALL_GAIN, MultiHead, StateSpec, check_positive, glorot
 from common.ops.gated_attention import (
     chunkwise_gated_attention,
     gated_attention_flops,
     recurrent_gated_attention,
 )
 
-# Added to the mean square in the norm of the heads, and the gain of the initial projections, as in
-# the authors' code.
+# Added to the mean square in the norm of the heads, as in the authors' code.
 EPSILON = 1e-5
-GAIN = 2**-2.5
 
 
 @keras.saving.register_keras_serializable(package="papers")
@@ -54,8 +52,8 @@ class GatedLinearAttention(MultiHead):
     """
 
     forms = ("chunkwise", "recurrent")
-    kernel_gain = GAIN
-    output_gain = GAIN
+    kernel_gain = SMALL_GAIN
+    output_gain = SMALL_GAIN
 
     def __init__(
         self,
@@ -97,14 +95,14 @@ class GatedLinearAttention(MultiHead):
         super().build(input_shape)
         width, keys, _ = input_shape[-1], *self._split_sizes[1:]
         self.decay_in_kernel = self.add_weight(
-            (width, self.gate_rank), glorot(GAIN), name="decay_in_kernel"
+            (width, self.gate_rank), glorot(SMALL_GAIN), name="decay_in_kernel"
         )
         self.decay_kernel = self.add_weight(
-            (self.gate_rank, keys), glorot(GAIN), name="decay_kernel"
+            (self.gate_rank, keys), glorot(SMALL_GAIN), name="decay_kernel"
         )
         self.decay_bias = self.add_weight((keys,), "zeros", name="decay_bias")
         self.gate_kernel = self.add_weight(
-            (width, self._split_sizes[2]), glorot(GAIN), name="gate_kernel"
+            (width, self._split_sizes[2]), glorot(SMALL_GAIN), name="gate_kernel"
         )
         self.norm_scale = self.add_weight((self.value_dim,), "ones", name="norm_scale")
 

@@ -7,7 +7,7 @@ import keras
 from einops import rearrange
 from keras import ops
 
-from common.layers import MultiHead, StateSpec, check_positive, glorot
+from common.layers import SMALL_GAIN, MultiHead, StateSpec, check_positive, glorot
 from common.ops.gated_attention import (
     chunkwise_gated_attention,
     gated_attention_flops,
@@ -16,10 +16,8 @@ from common.ops.gated_attention import (
 )
 from common.ops.rotary import count_steps, rotate
 
-# Added to the variance in the group norm, and the gain of the initial projections, as in the
-# authors' code.
+# Added to the variance in the group norm, as in the authors' code.
 EPSILON = 1e-5
-GAIN = 2**-2.5
 
 
 @keras.saving.register_keras_serializable(package="papers")
@@ -60,7 +58,7 @@ class Retention(MultiHead):
     """
 
     forms = ("chunkwise", "parallel", "recurrent")
-    kernel_gain = GAIN
+    kernel_gain = SMALL_GAIN
 
     def __init__(
         self,
@@ -92,7 +90,7 @@ class Retention(MultiHead):
     def build(self, input_shape):
         super().build(input_shape)
         self.gate_kernel = self.add_weight(
-            (input_shape[-1], self._split_sizes[2]), glorot(GAIN), name="gate_kernel"
+            (input_shape[-1], self._split_sizes[2]), glorot(SMALL_GAIN), name="gate_kernel"
         )
 
     @property
