@@ -35,7 +35,7 @@ def labelling(
     weight_decay: float = 0.0,
     no_decay: Sequence[str] = (),
     clip: float | None = 1.0,
-    stop_accuracy: float = 1.0,
+    stop_accuracy: float | None = 1.0,
     stop_after: int = 2,
     keep: str = "best",
     tests: Mapping[str, Mapping[str, Any]] | None = None,
@@ -68,7 +68,8 @@ def labelling(
         weight_decay: Of AdamW.
         no_decay: Names of weights that do not decay.
         clip: Norm that the whole gradient is clipped to.
-        stop_accuracy: Training stops after `stop_after` evaluations in a row that reach it.
+        stop_accuracy: Training stops after `stop_after` evaluations in a row that reach it;
+            `None`: not before `steps`.
         stop_after: See `stop_accuracy`.
         keep: `"best"` tests the weights with the best validation accuracy, of equal ones the
             first; `"last"` those at the end, which may have learned more than validation shows.
@@ -128,7 +129,7 @@ def labelling(
         if row["accuracy"] > best_accuracy:
             best_accuracy, best = row["accuracy"], net.get_weights()
             rate, updates = learning_rate, row["step"]
-        if row["accuracy"] >= stop_accuracy:
+        if stop_accuracy is not None and row["accuracy"] >= stop_accuracy:
             break
 
     net = make(**{**model_settings, **(test_model or {})})
@@ -173,9 +174,11 @@ def _schedule(learning_rate: float, schedule: str, warmup: float, steps: int):
     )
 
 
-def _reached(history: Sequence[Mapping[str, float]], bound: float, times: int) -> bool:
+def _reached(history: Sequence[Mapping[str, float]], bound: float | None, times: int) -> bool:
     last = history[-times:]
-    return len(last) == times and all(row["accuracy"] >= bound for row in last)
+    if bound is None or len(last) < times:
+        return False
+    return all(row["accuracy"] >= bound for row in last)
 
 
 def _scored(batch: Arrays):

@@ -27,8 +27,20 @@ _LONG = {"long": {"min_length": 40, "max_length": 256}}
 
 
 def _formal(task: str, chance: float, **settings) -> dict:
-    """Settings that every preset of an experiment on a formal language shares."""
-    return {"task": task, "task_settings": {}, "chance": chance, "tests": _LONG, **settings}
+    """Settings that every preset of an experiment on a formal language shares.
+
+    The weights at the end of the budget count, as in the authors' code: how far a model reaches
+    beyond the lengths it is trained at still changes when it is right on all of those.
+    """
+    return {
+        "task": task,
+        "task_settings": {},
+        "chance": chance,
+        "tests": _LONG,
+        "stop_accuracy": None,
+        "keep": "last",
+        **settings,
+    }
 
 
 def _smoke(task: str, chance: float) -> Preset:

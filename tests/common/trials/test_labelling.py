@@ -80,6 +80,14 @@ def test_scaled_accuracy_in_percent(tmp_path):
 def test_training_stops_when_it_is_done(tmp_path):
     run, metrics = trial(tmp_path, stop_accuracy=0.0, stop_after=2, schedule="cosine", warmup=0.1)
     assert len(run.history) == 2
+    swept = {"learning_rates": [1e-3, 1e-2], "stop_accuracy": 0.0}
+    assert trial(tmp_path / "swept", **swept)[1]["learning_rate"] == 1e-3
+
+
+def test_training_never_stops_without_a_bound(tmp_path):
+    settings = {"learning_rates": [1e-3], "stop_accuracy": None, "stop_after": 1}
+    run, _ = trial(tmp_path, **settings)
+    assert run.history[-1]["step"] == 60
 
 
 def test_of_equal_weights_the_first_or_the_last_are_tested(tmp_path):
