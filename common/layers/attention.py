@@ -145,11 +145,13 @@ class SoftmaxAttention(MultiHead):
         num_kv_heads: Heads of keys and values, which groups of queries share (Ainslie 2023; 1 is
             multi-query attention, Shazeer 2019); `num_heads` by default.
         rotary: Whether queries and keys are rotated by their positions (Su 2021).
+        dropout: Rate at which the weights of keys are dropped in training, in the parallel form.
         **kwargs: Arguments of `MultiHead`.
 
     Raises:
         ValueError: if `window` or `num_kv_heads` is not a positive integer, `num_kv_heads` does
-            not divide `num_heads`, K is odd with `rotary`, and as `MultiHead` does.
+            not divide `num_heads`, K is odd with `rotary`, `dropout` is positive and `form` is
+            `"recurrent"`, and as `MultiHead` does.
     """
 
     forms = ("parallel", "recurrent")
@@ -161,6 +163,7 @@ class SoftmaxAttention(MultiHead):
         window: int,
         num_kv_heads: int | None = None,
         rotary: bool = False,
+        dropout: float = 0.0,
         **kwargs,
     ):
         super().__init__(units, num_heads, **kwargs)
@@ -177,6 +180,14 @@ class SoftmaxAttention(MultiHead):
             raise ValueError(
                 f"SoftmaxAttention: `key_dim` must be even with `rotary`; got {self.key_dim}."
             )
+        if dropout and self.resolved_form == "recurrent":
+            raise ValueError(
+                "SoftmaxAttention: `dropout` must be 0 with `form='recurrent'`, in which no "
+                f"weights are dropped; got {dropout!r}."
+            )
+        self.dropout = dropout
+        # The weights stay float32 under mixed policies.
+        self.weights_dropout = keras.layers.Dropout(dropout, autocast=False) if dropout else None
 
     @property
     def _split_sizes(self) -> tuple[int, int, int]:
@@ -214,7 +225,14 @@ class SoftmaxAttention(MultiHead):
             )
             q, k = rotate(q, positions), rotate(k, positions)
         output, cache = causal_attention(
-            q, k, features["v"], cache, window=self.window, mask=mask, reset=reset
+            q,
+            k,
+            features["v"],
+            cache,
+            window=self.window,
+            mask=mask,
+            reset=reset,
+            dropout=self.weights_dropout,
         )
         return output, {**cache, **new}
 
@@ -240,4 +258,5 @@ class SoftmaxAttention(MultiHead):
             "window": self.window,
             "num_kv_heads": self.num_kv_heads,
             "rotary": self.rotary,
+            "dropout": self.dropout,
         }

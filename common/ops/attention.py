@@ -34,7 +34,9 @@ def empty_cache(batch, window: int, heads: int, keys: int, values: int, dtype="f
     }
 
 
-def causal_attention(q, k, v, state: Cache | None = None, *, window: int, mask=None, reset=None):
+def causal_attention(
+    q, k, v, state: Cache | None = None, *, window: int, mask=None, reset=None, dropout=None
+):
     """Attends from every step to itself and to the `window - 1` valid steps before it.
 
     Scores are scaled by `1 / sqrt(K)`; 16 bit inputs are accumulated in float32.
@@ -47,6 +49,7 @@ def causal_attention(q, k, v, state: Cache | None = None, *, window: int, mask=N
         window: How many tokens a query sees, its own included; masked steps are not counted.
         mask: `(B, T)` bool; false leaves the cache as it was, and nobody attends to the step.
         reset: `(B, T)` bool; true empties the cache before the step.
+        dropout: Maps the weights of the keys, `(., H, ., .)`, to those that are applied.
 
     Returns:
         `(o, state)`: outputs `(B, T, H, V)` in the dtype of `v`, and the cache after the last step.
@@ -72,7 +75,7 @@ def causal_attention(q, k, v, state: Cache | None = None, *, window: int, mask=N
         document = ops.cumsum(ops.cast(reset, "int32"), axis=1)
         document = ops.concatenate([ops.zeros((batch, window), "int32"), document], axis=1)
     if mask is None and isinstance(length, int) and window < length:
-        o = _banded_attention(q, keys, values, held, document, window)
+        o = _banded_attention(q, keys, values, held, document, window, dropout)
     else:
         # A key is seen by the queries that come less than `window` valid keys later.
         position = ops.cumsum(ops.cast(held, "int32"), axis=1)
@@ -81,7 +84,7 @@ def causal_attention(q, k, v, state: Cache | None = None, *, window: int, mask=N
         if document is not None:
             seen = seen & (document[:, window:, None] == document[:, None])
         first = window if state is None else 0  # an empty cache has nothing to attend to
-        o = _softmax_attention(q, keys[:, first:], values[:, first:], seen[:, :, first:])
+        o = _softmax_attention(q, keys[:, first:], values[:, first:], seen[:, :, first:], dropout)
     if document is not None:
         held = held & (document == document[:, -1:])
     if mask is not None or reset is not None:
@@ -99,7 +102,7 @@ def causal_attention(q, k, v, state: Cache | None = None, *, window: int, mask=N
     }
 
 
-def _banded_attention(q, keys, values, held, document, window: int):
+def _banded_attention(q, keys, values, held, document, window: int, dropout):
     """Attention in time and memory linear in T, where all steps are valid.
 
     Queries are cut into blocks of `window`; a block sees no keys but the `2 window` up to its end.
@@ -111,6 +114,7 @@ def _banded_attention(q, keys, values, held, document, window: int):
         held: `(B, W + T)` bool, false where the cache is not filled.
         document: `(B, W + T)` numbers of documents, or None.
         window: W.
+        dropout: As in `causal_attention`.
     """
     length = q.shape[1]
 
@@ -127,7 +131,7 @@ def _banded_attention(q, keys, values, held, document, window: int):
     seen = cut_pairs(held)[:, None] & (age >= 0) & (age < window)
     if document is not None:
         seen = seen & (cut(document[:, window:])[:, :, None] == cut_pairs(document)[:, None])
-    o = _softmax_attention(cut(q), cut_pairs(keys), cut_pairs(values), seen)
+    o = _softmax_attention(cut(q), cut_pairs(keys), cut_pairs(values), seen, dropout)
     o = ops.reshape(o, (ops.shape(q)[0], -1, *ops.shape(o)[2:]))
     return o[:, :length]
 
@@ -172,7 +176,7 @@ def _check_groups(q, k, v) -> None:
         raise ValueError(f"`v` must have the {k.shape[2]} heads of `k`, got {tuple(v.shape)}")
 
 
-def _softmax_attention(q, k, v, seen):
+def _softmax_attention(q, k, v, seen, dropout=None):
     """Attention of `(B, S, H, K)` queries to `(B, L, G, .)` keys where `seen (B, S, L)` is true."""
     dtype, groups = accumulation_dtype(v), k.shape[2]
     heads, steps = q.shape[2], ops.shape(q)[1]
@@ -183,5 +187,8 @@ def _softmax_attention(q, k, v, seen):
     batch, keys = ops.shape(scores)[0], ops.shape(scores)[3]
     scores = ops.reshape(scores, (batch, heads, steps, keys))
     scores = ops.where(seen[:, None], scores, ops.cast(_EXCLUDED, dtype))
-    weights = ops.reshape(ops.softmax(scores, axis=-1), (batch, groups, -1, keys))
+    weights = ops.softmax(scores, axis=-1)
+    if dropout is not None:
+        weights = dropout(weights)
+    weights = ops.reshape(weights, (batch, groups, -1, keys))
     return rearrange(weights @ v, "b g (r s) v -> b s (g r) v", r=heads // groups)

@@ -63,6 +63,7 @@ def synthetic(
     weight_decay: float,
     evaluations: int,
     stop_after: int,
+    attention_dropout: float = 0.0,
 ) -> dict[str, float]:
     """Trains on every next token of a finite set; accuracy at the last one on unseen examples.
 
@@ -71,7 +72,14 @@ def synthetic(
     """
     source = getattr(common.tasks, task)(**task_settings)
     window = source.arrays("train")["inputs"].shape[1]
-    model = H3Model(source.vocab_size, units, mixer=mixer, state_dim=state_dim, window=window)
+    model = H3Model(
+        source.vocab_size,
+        units,
+        mixer=mixer,
+        state_dim=state_dim,
+        window=window,
+        attention_dropout=attention_dropout,
+    )
     model.build((None, None))
     steps = epochs * source.steps_per_epoch(batch_size)
     optimizer = keras.optimizers.AdamW(

@@ -19,7 +19,8 @@ class H3Model(LanguageModel):
 
     As the authors' configuration for the synthetic languages: layer norms before both, an MLP four
     times as wide, GPT-2's initialisation, logits by the embedding, and dropout after the embedding
-    only. Attention has one head and learned positions; S4D is S4D-Inv, its poles shared.
+    and of the attention's weights only. Attention has one head and learned positions; S4D is
+    S4D-Inv, its poles shared.
 
     Args:
         vocabulary: Number of symbols.
@@ -30,6 +31,7 @@ class H3Model(LanguageModel):
         head_dim: Size of H3's heads.
         window: How many steps attention can look back, and how many positions it knows.
         embedding_dropout: Rate after the embedding.
+        attention_dropout: Rate of the attention's weights.
         **kwargs: Arguments of `keras.Model`.
 
     Call arguments and results are those of `LanguageModel`, for integers `(B, T)`.
@@ -48,6 +50,7 @@ class H3Model(LanguageModel):
         head_dim: int = 1,
         window: int = 32,
         embedding_dropout: float = 0.1,
+        attention_dropout: float = 0.1,
         **kwargs,
     ):
         if mixer not in MIXERS:
@@ -58,7 +61,7 @@ class H3Model(LanguageModel):
                 return H3(units, state_dim, head_dim)
             if mixer == "s4d":
                 return S4D(units, state_dim, "inverse", shared_poles=True)
-            return SoftmaxAttention(units, 1, window, use_bias=True)
+            return SoftmaxAttention(units, 1, window, dropout=attention_dropout, use_bias=True)
 
         super().__init__(
             vocabulary,
@@ -76,6 +79,7 @@ class H3Model(LanguageModel):
         self.head_dim = head_dim
         self.window = window
         self.embedding_dropout = embedding_dropout
+        self.attention_dropout = attention_dropout
         self.embedding_drop = layers.Dropout(embedding_dropout)
 
     def build(self, input_shape):
@@ -148,6 +152,7 @@ class H3Model(LanguageModel):
             "head_dim": self.head_dim,
             "window": self.window,
             "embedding_dropout": self.embedding_dropout,
+            "attention_dropout": self.attention_dropout,
         }
 
     @classmethod

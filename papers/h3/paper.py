@@ -15,7 +15,11 @@ from common.reproduce.spec import (
     within_absolute,
 )
 
-_MIXERS = ("h3", "s4d", "attention")
+_MIXERS = {
+    "h3": {"mixer": "h3"},
+    "s4d": {"mixer": "s4d"},
+    "attention": {"mixer": "attention", "attention_dropout": 0.1},
+}
 # The authors' setting: github.com/HazyResearch/safari, configs/experiment/synthetics.
 _SETTING: dict[str, Any] = {
     "units": 32,
@@ -38,7 +42,7 @@ def _experiment(
         name=name,
         description=description,
         trial="papers.h3.experiments:synthetic",
-        variants={mixer: {"mixer": mixer} for mixer in _MIXERS},
+        variants=_MIXERS,
         presets={
             "smoke": Preset(
                 settings={**setting, **smoke},
