@@ -15,7 +15,7 @@ from common.reproduce.spec import (
     within_absolute,
 )
 
-_MIXERS = {
+_MIXERS: dict[str, dict[str, Any]] = {
     "h3": {"mixer": "h3"},
     "s4d": {"mixer": "s4d"},
     "attention": {"mixer": "attention", "attention_dropout": 0.1},
