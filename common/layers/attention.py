@@ -9,7 +9,7 @@ from common.layers.state import StateSpec
 from common.ops.attention import causal_attention, causal_attention_step
 from common.ops.rotary import count_steps, rotate
 
-# Of Glorot's initial values in the code of RetNet's, GLA's and DeltaNet's authors.
+# Of Glorot's initial values in the code of RetNet's and GLA's authors.
 SMALL_GAIN = 2**-2.5
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from einops import rearrange
 from keras import ops
 
-from common.layers import SMALL_GAIN, MultiHead, StateSpec, check_positive, glorot
+from common.layers import MultiHead, StateSpec, check_positive
 from common.ops.delta_rule import (
     chunkwise_delta_rule,
     delta_rule_flops,
@@ -63,8 +63,6 @@ class DeltaNet(MultiHead):
     """
 
     forms = ("chunkwise", "recurrent")
-    kernel_gain = SMALL_GAIN
-    output_gain = SMALL_GAIN
 
     def __init__(
         self,
@@ -95,7 +93,7 @@ class DeltaNet(MultiHead):
         super().build(input_shape)
         inputs, heads, joined = input_shape[-1], self.num_heads, self.num_heads * self.value_dim
         self.strength_kernel = self.add_weight(
-            (inputs, heads), glorot(SMALL_GAIN), name="strength_kernel"
+            (inputs, heads), "glorot_uniform", name="strength_kernel"
         )
         self.norm_scale = self.add_weight((self.value_dim,), "ones", name="norm_scale")
         if self.conv_width is not None:
@@ -108,12 +106,12 @@ class DeltaNet(MultiHead):
             )
         if self.gated:
             self.decay_kernel = self.add_weight(
-                (inputs, heads), glorot(SMALL_GAIN), name="decay_kernel"
+                (inputs, heads), "glorot_uniform", name="decay_kernel"
             )
             self.log_rate = self.add_weight((heads,), _initial_log_rate, name="log_rate")
             self.decay_bias = self.add_weight((heads,), _initial_decay_bias, name="decay_bias")
             self.gate_kernel = self.add_weight(
-                (inputs, joined), glorot(SMALL_GAIN), name="gate_kernel"
+                (inputs, joined), "glorot_uniform", name="gate_kernel"
             )
 
     def state_spec(self) -> dict:
