@@ -63,6 +63,7 @@ def synthetic(
     weight_decay: float,
     evaluations: int,
     stop_after: int,
+    discretisation: str = "bilinear",
     attention_dropout: float = 0.0,
 ) -> dict[str, float]:
     """Trains on every next token of a finite set; accuracy at the last one on unseen examples.
@@ -77,6 +78,7 @@ def synthetic(
         units,
         mixer=mixer,
         state_dim=state_dim,
+        discretisation=discretisation,
         window=window,
         attention_dropout=attention_dropout,
     )

@@ -20,6 +20,9 @@ from papers.h3.shift import parallel_causal_convolution
 # The steps Delta are log-uniform between these at first, in both papers' code.
 _SMALLEST_STEP, _LARGEST_STEP = 1e-3, 1e-1
 
+# Of |A'|^2, whose logarithm is taken.
+_SMALLEST_SIZE = 1e-6
+
 
 def initial_frequencies(name: str, state_dim: int) -> np.ndarray:
     """Imaginary parts of the initial poles, `(state_dim / 2,)`.
@@ -43,10 +46,11 @@ class _StateSpaceLayer(SequenceLayer):
 
         x'(t) = A x(t) + u(t)        y(t) = 2 Re(C . x(t)) + D u(t)
 
-    with a complex diagonal A, of whose conjugate pairs one half is kept. A zero-order hold over
-    steps of Delta makes of it
+    with a complex diagonal A, of whose conjugate pairs one half is kept. Over steps of Delta this
+    becomes `x_t = A' x_{t-1} + B' u_t`, by a zero-order hold or by the bilinear transform:
 
-        x_t = e^{Delta A} x_{t-1} + B' u_t        B' = (e^{Delta A} - 1) / A
+        "zoh"         A' = e^{Delta A}                            B' = (e^{Delta A} - 1) / A
+        "bilinear"    A' = (1 + Delta A / 2) / (1 - Delta A / 2)  B' = Delta / (1 - Delta A / 2)
 
     Because B' only scales what C reads, the state is kept without it and C B' is read.
     """
@@ -58,6 +62,7 @@ class _StateSpaceLayer(SequenceLayer):
         units: int,
         state_dim: int = 64,
         initialisation: str = "linear",
+        discretisation: str = "zoh",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -72,9 +77,15 @@ class _StateSpaceLayer(SequenceLayer):
                 f"{type(self).__name__}: `initialisation` must be 'linear' or 'inverse'; "
                 f"got {initialisation!r}."
             )
+        if discretisation not in ("zoh", "bilinear"):
+            raise ValueError(
+                f"{type(self).__name__}: `discretisation` must be 'zoh' or 'bilinear'; "
+                f"got {discretisation!r}."
+            )
         self.units = units
         self.state_dim = state_dim
         self.initialisation = initialisation
+        self.discretisation = discretisation
 
     @property
     def output_dim(self) -> int:
@@ -115,16 +126,11 @@ class _StateSpaceLayer(SequenceLayer):
         return [self.log_step, self.log_decay, self.frequency]
 
     def system(self):
-        """`Delta A` and `C B'`, both `(channels, state_dim)`: real parts and imaginary parts."""
+        """`log A'` and `C B'`, both `(channels, state_dim)`: real parts and imaginary parts."""
         step = ops.exp(self._wide(self.log_step))[:, None]
-        a_re, a_im = -ops.exp(self._wide(self.log_decay)), self._wide(self.frequency)
-        re, im = step * a_re, step * a_im
-        # e^{re + i im} - 1, without the cancellation for small steps.
-        gain_re = ops.expm1(re) * ops.cos(im) - 2 * ops.square(ops.sin(im / 2))
-        gain_im = ops.exp(re) * ops.sin(im)
-        size = ops.square(a_re) + ops.square(a_im)
-        b_re = (gain_re * a_re + gain_im * a_im) / size
-        b_im = (gain_im * a_re - gain_re * a_im) / size
+        pole = -ops.exp(self._wide(self.log_decay)), self._wide(self.frequency)
+        discretise = _hold if self.discretisation == "zoh" else _bilinear
+        (re, im), (b_re, b_im) = discretise(step, *pole)
         c_re, c_im = ops.split(self._wide(self.read), 2, axis=-1)
         weight = ops.concatenate([c_re * b_re - c_im * b_im, c_re * b_im + c_im * b_re], axis=-1)
         return ops.concatenate([re, im], axis=-1), weight
@@ -157,14 +163,37 @@ class _StateSpaceLayer(SequenceLayer):
             "units": self.units,
             "state_dim": self.state_dim,
             "initialisation": self.initialisation,
+            "discretisation": self.discretisation,
         }
+
+
+def _hold(step, a_re, a_im):
+    """`log A'` and `B'` of a zero-order hold, as pairs of real and imaginary parts."""
+    re, im = step * a_re, step * a_im
+    # e^{re + i im} - 1, without the cancellation for small steps.
+    gain_re = ops.expm1(re) * ops.cos(im) - 2 * ops.square(ops.sin(im / 2))
+    gain_im = ops.exp(re) * ops.sin(im)
+    size = ops.square(a_re) + ops.square(a_im)
+    b_re = (gain_re * a_re + gain_im * a_im) / size
+    b_im = (gain_im * a_re - gain_re * a_im) / size
+    return (re, im), (b_re, b_im)
+
+
+def _bilinear(step, a_re, a_im):
+    """`log A'` and `B'` of the bilinear transform, as pairs of real and imaginary parts."""
+    re, im = step * a_re / 2, step * a_im / 2
+    size = ops.square(1 - re) + ops.square(im)
+    # |A'|^2 = |1 + z|^2 / |1 - z|^2 = 1 + 4 Re z / |1 - z|^2, which is 0 only at z = -1.
+    log_size = ops.log1p(ops.maximum(4 * re / size, -1 + _SMALLEST_SIZE)) / 2
+    angle = ops.arctan2(im, 1 + re) + ops.arctan2(im, 1 - re)
+    return (log_size, angle), (step * (1 - re) / size, step * im / size)
 
 
 @keras.saving.register_keras_serializable(package="papers")
 class S4D(_StateSpaceLayer):
     """Diagonal state space models, one a channel, and a layer that mixes the channels.
 
-    Gu et al. (2022). Each channel of the input drives a system of its own,
+    Gu et al. (2022). Each channel of the input drives a system of its own, by default
 
         x_t = e^{Delta A} x_{t-1} + (e^{Delta A} - 1) / A u_t
         y_t = 2 Re(C . x_t) + D u_t
@@ -174,18 +203,19 @@ class S4D(_StateSpaceLayer):
     state dtype.
 
     State: `{"memory": (B, D, state_dim)}`, the real parts of x and then the imaginary ones,
-    without the factor `(e^{Delta A} - 1) / A`.
+    without the factor B' of u.
 
     Args:
         units: Width of the output.
         state_dim: Size N of a system's state; N / 2 complex numbers.
         initialisation: Of A, `"linear"` (S4D-Lin) or `"inverse"` (S4D-Inv).
+        discretisation: `"zoh"`, a zero-order hold, or `"bilinear"`.
         shared_poles: Whether one A serves all channels; Delta, C and D stay a channel's own.
         **kwargs: Arguments of `SequenceLayer`.
 
     Raises:
         ValueError: if a size is not a positive integer, `state_dim` is odd, or `initialisation`
-            is unknown.
+            or `discretisation` is unknown.
     """
 
     def __init__(
@@ -193,10 +223,11 @@ class S4D(_StateSpaceLayer):
         units: int,
         state_dim: int = 64,
         initialisation: str = "linear",
+        discretisation: str = "zoh",
         shared_poles: bool = False,
         **kwargs,
     ):
-        super().__init__(units, state_dim, initialisation, **kwargs)
+        super().__init__(units, state_dim, initialisation, discretisation, **kwargs)
         self.shared_poles = shared_poles
 
     def build(self, input_shape):
@@ -271,11 +302,12 @@ class H3(_StateSpaceLayer):
         state_dim: Size of the diagonal systems' states, and how many keys the shift remembers.
         head_dim: Size of a head; `units / head_dim` is their number H.
         initialisation: Of A, `"linear"` (S4D-Lin) or `"inverse"` (S4D-Inv).
+        discretisation: `"zoh"`, a zero-order hold, or `"bilinear"`, as in the authors' code.
         **kwargs: Arguments of `SequenceLayer`.
 
     Raises:
         ValueError: if a size is not a positive integer, `state_dim` is odd, `head_dim` does not
-            divide `units`, or `initialisation` is unknown.
+            divide `units`, or `initialisation` or `discretisation` is unknown.
     """
 
     def __init__(
@@ -284,9 +316,10 @@ class H3(_StateSpaceLayer):
         state_dim: int = 64,
         head_dim: int = 1,
         initialisation: str = "linear",
+        discretisation: str = "bilinear",
         **kwargs,
     ):
-        super().__init__(units, state_dim, initialisation, **kwargs)
+        super().__init__(units, state_dim, initialisation, discretisation, **kwargs)
         check_positive(self, head_dim=head_dim)
         if units % head_dim:
             raise ValueError(f"H3: `head_dim` must divide `units` = {units}; got {head_dim}.")

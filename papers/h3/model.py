@@ -29,6 +29,7 @@ class H3Model(LanguageModel):
         mixer: `"h3"`, `"s4d"` or `"attention"`.
         state_dim: State size N of H3 and S4D.
         head_dim: Size of H3's heads.
+        discretisation: Of H3's systems.
         window: How many steps attention can look back, and how many positions it knows.
         embedding_dropout: Rate after the embedding.
         attention_dropout: Rate of the attention's weights.
@@ -48,6 +49,7 @@ class H3Model(LanguageModel):
         mixer: str = "h3",
         state_dim: int = 64,
         head_dim: int = 1,
+        discretisation: str = "bilinear",
         window: int = 32,
         embedding_dropout: float = 0.1,
         attention_dropout: float = 0.1,
@@ -58,7 +60,7 @@ class H3Model(LanguageModel):
 
         def make():
             if mixer == "h3":
-                return H3(units, state_dim, head_dim)
+                return H3(units, state_dim, head_dim, discretisation=discretisation)
             if mixer == "s4d":
                 return S4D(units, state_dim, "inverse", shared_poles=True)
             return SoftmaxAttention(units, 1, window, dropout=attention_dropout, use_bias=True)
@@ -77,6 +79,7 @@ class H3Model(LanguageModel):
         self.mixer = mixer
         self.state_dim = state_dim
         self.head_dim = head_dim
+        self.discretisation = discretisation
         self.window = window
         self.embedding_dropout = embedding_dropout
         self.attention_dropout = attention_dropout
@@ -150,6 +153,7 @@ class H3Model(LanguageModel):
             "mixer": self.mixer,
             "state_dim": self.state_dim,
             "head_dim": self.head_dim,
+            "discretisation": self.discretisation,
             "window": self.window,
             "embedding_dropout": self.embedding_dropout,
             "attention_dropout": self.attention_dropout,

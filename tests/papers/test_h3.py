@@ -35,19 +35,22 @@ def drawn(layer, width, seed=0):
     return layer
 
 
-def systems(w):
+def systems(w, discretisation):
     """The discrete systems as the papers write them: complex A, B and C of a channel."""
     half = w["read"].shape[-1] // 2
     a = -np.exp(w["log_decay"]) + 1j * w["frequency"]
     step = np.exp(w["log_step"])[:, None]
-    a_bar = np.exp(step * a)
-    b_bar = (a_bar - 1) / a * np.ones_like(a_bar)
+    if discretisation == "bilinear":
+        a_bar, b_bar = (1 + step * a / 2) / (1 - step * a / 2), step / (1 - step * a / 2)
+    else:
+        a_bar = np.exp(step * a)
+        b_bar = (a_bar - 1) / a * np.ones_like(a_bar)
     return a_bar, b_bar, w["read"][:, :half] + 1j * w["read"][:, half:]
 
 
-def run_systems(w, u):
+def run_systems(w, u, discretisation):
     """`x = A x + B u`, `y = 2 Re(C x) + D u` over `(T, D)`."""
-    a, b, c = systems(w)
+    a, b, c = systems(w, discretisation)
     x, outputs = np.zeros(a.shape, complex), []
     for u_t in u:
         x = a * x + b * u_t[:, None]
@@ -55,14 +58,16 @@ def run_systems(w, u):
     return np.stack(outputs)
 
 
+@pytest.mark.parametrize("discretisation", ["zoh", "bilinear"])
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("form", S4D.forms)
-def test_s4d_is_the_papers_equations(form, shared):
-    layer = S4D(5, state_dim=6, shared_poles=shared, form=form, dtype="float64")
+def test_s4d_is_the_papers_equations(form, shared, discretisation):
+    options = {"shared_poles": shared, "discretisation": discretisation, "form": form}
+    layer = S4D(5, state_dim=6, dtype="float64", **options)
     w = weights(drawn(layer, 3))
     assert w["frequency"].shape == ((1 if shared else 3), 3)
     x = np.random.default_rng(1).standard_normal((2, 20, 3))
-    want = [gelu(run_systems(w, u)) @ w["kernel"] + w["bias"] for u in x]
+    want = [gelu(run_systems(w, u, discretisation)) @ w["kernel"] + w["bias"] for u in x]
     np.testing.assert_allclose(array(layer(x)), np.stack(want), rtol=0, atol=1e-10)
 
 
@@ -85,7 +90,7 @@ def test_h3_is_the_papers_equations(form, head_dim):
         outputs = np.zeros((20, 6 // head_dim, head_dim))
         for i in range(head_dim):
             for j in range(head_dim):
-                outputs[:, :, j] += q[:, :, i] * run_systems(w, k[:, :, i] * v[:, :, j])
+                outputs[:, :, j] += q[:, :, i] * run_systems(w, k[:, :, i] * v[:, :, j], "bilinear")
         want.append(outputs.reshape(20, 6) @ w["output_kernel"] + w["output_bias"])
     np.testing.assert_allclose(array(layer(x)), np.stack(want), rtol=0, atol=1e-10)
 
@@ -109,7 +114,7 @@ def test_s4d_answers_a_constant_with_unit_variance():
     keras.utils.set_random_seed(0)
     layer = S4D(4, state_dim=16, initialisation="inverse", dtype="float64")
     layer.build((None, None, 4000))
-    a, b, c = systems(weights(layer))
+    a, b, c = systems(weights(layer), "zoh")
     answers = 2 * (c * b / (1 - a)).sum(-1).real
     assert answers.std() == pytest.approx(1, rel=0.05)
 
@@ -214,6 +219,8 @@ def test_bad_arguments_are_named():
         S4D(4, state_dim=5)
     with pytest.raises(ValueError, match="initialisation.*legs"):
         H3(4, initialisation="legs")
+    with pytest.raises(ValueError, match="`discretisation` must be.*'dss'"):
+        H3(4, discretisation="dss")
     with pytest.raises(ValueError, match="head_dim.*3"):
         H3(4, head_dim=3)
     with pytest.raises(ValueError, match="mixer.*gss"):
