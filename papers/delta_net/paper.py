@@ -281,9 +281,6 @@ PAPER = Paper(
             aggregate="max",
             accept=at_least(0.99),
             reason="Solved; the paper gives the best of 3 seeds.",
-            explanation="0.73 to 0.88 after 5,000 updates, where the other range has 0.01: "
-            "learned, but not to the last hundredth. The paper has 20,000 updates of four times "
-            "the batch at four times the width.",
         ),
         Claim(
             id="parity-positive",
