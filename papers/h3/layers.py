@@ -15,7 +15,7 @@ from common.ops.diagonal_lti import (
     recurrent_diagonal_lti,
 )
 from common.ops.short_convolution import causal_convolution, causal_convolution_step
-from papers.h3.shift import parallel_causal_convolution
+from papers.h3.shift import parallel_causal_convolution, shift_response
 
 # The steps Delta are log-uniform between these at first, in both papers' code.
 _SMALLEST_STEP, _LARGEST_STEP = 1e-3, 1e-1
@@ -131,9 +131,8 @@ class _StateSpaceLayer(SequenceLayer):
         pole = -ops.exp(self._wide(self.log_decay)), self._wide(self.frequency)
         discretise = _hold if self.discretisation == "zoh" else _bilinear
         (re, im), (b_re, b_im) = discretise(step, *pole)
-        c_re, c_im = ops.split(self._wide(self.read), 2, axis=-1)
-        weight = ops.concatenate([c_re * b_re - c_im * b_im, c_re * b_im + c_im * b_re], axis=-1)
-        return ops.concatenate([re, im], axis=-1), weight
+        gain = ops.concatenate([b_re, b_im], axis=-1)
+        return ops.concatenate([re, im], axis=-1), _times(self._wide(self.read), gain)
 
     def _wide(self, weight):
         return ops.cast(weight, self.state_dtype)
@@ -165,6 +164,12 @@ class _StateSpaceLayer(SequenceLayer):
             "initialisation": self.initialisation,
             "discretisation": self.discretisation,
         }
+
+
+def _times(x, y):
+    """Products of complex numbers, each the real parts and then the imaginary ones."""
+    (x_re, x_im), (y_re, y_im) = (ops.split(z, 2, axis=-1) for z in (x, y))
+    return ops.concatenate([x_re * y_re - x_im * y_im, x_re * y_im + x_im * y_re], axis=-1)
 
 
 def _hold(step, a_re, a_im):
@@ -285,13 +290,15 @@ class H3(_StateSpaceLayer):
 
     With q, k, v projections of the input and heads of size `head_dim`,
 
-        k'_t = sum_j C_j k_{t-j} + D k_t, j < state_dim       shift: the last keys
+        k'_t = sum_j K_j k_{t-j} + D k_t, j < state_dim       shift: the last keys
         S_t  = the systems of `S4D`, driven by k'_t v_t^T     diagonal: a memory of pairs
         o_t  = W (q_t^T S_t) + b
 
-    The shift system's state matrix moves the last `state_dim` keys on by one place; the diagonal
-    systems are one a head, which all its `head_dim^2` products share. Products, systems and the
-    shift are computed in the state dtype.
+    The shift system's state matrix moves the state on by one place, and K_j = C . A^j B; the
+    diagonal systems are one a head, which all its `head_dim^2` products share. Both systems learn
+    their input vectors B, which begin as the first unit vector and as ones. They only change what
+    C does, but with them training is faster. Products, systems and the shift are computed in the
+    state dtype.
 
     State: `{"shift": (B, state_dim - 1, units), "memory": (B, head_dim^2, H, state_dim)}`, the
     keys in the compute dtype, in which they were computed, the newest last, and the memory as in
@@ -338,12 +345,25 @@ class H3(_StateSpaceLayer):
         self.shift_read = self.add_weight(
             (self.state_dim, width), initializers.RandomUniform(-bound, bound), name="shift_read"
         )
+        self.shift_write = self.add_weight(
+            (self.state_dim, width), _first_unit_vector, name="shift_write"
+        )
         self.shift_skip = self.add_weight(
             (width,), initializers.RandomNormal(0, 1), name="shift_skip"
         )
         self.build_systems(self.num_heads, self.num_heads, math.sqrt(0.5))
+        self.write = self.add_weight((self.num_heads, self.state_dim), _complex_ones, name="write")
         self.output_kernel = self.add_weight((width, width), "glorot_uniform", name="output_kernel")
         self.output_bias = self.add_weight((width,), "zeros", name="output_bias")
+
+    @property
+    def undecayed_weights(self) -> list:
+        """A, Delta and B, which the authors' code leaves out of weight decay."""
+        return [*super().undecayed_weights, self.write, self.shift_write]
+
+    def system(self):
+        log_pole, read = super().system()
+        return log_pole, _times(read, self._wide(self.write))
 
     def _initial_kernel(self, shape, dtype=None):
         # Three projections side by side, each with its own bounds. An initializer gives the same
@@ -400,10 +420,10 @@ class H3(_StateSpaceLayer):
         return emitted, {"shift": keys, "memory": self._unfold(memory)}
 
     def _shift_kernel(self):
-        """C and D of the shift as one kernel, the current step last, `(state_dim, units)`."""
-        read = self._wide(self.shift_read)
-        current = read[:1] + self._wide(self.shift_skip)
-        return ops.flip(ops.concatenate([current, read[1:]], axis=0), axis=0)
+        """B, C and D of the shift as one kernel, the current step last, `(state_dim, units)`."""
+        response = shift_response(self._wide(self.shift_write), self._wide(self.shift_read))
+        current = response[:1] + self._wide(self.shift_skip)
+        return ops.flip(ops.concatenate([current, response[1:]], axis=0), axis=0)
 
     def _products(self, k, v):
         """`k_t v_t^T` of all heads, in the state dtype: `(B head_dim^2, T, H)`."""
@@ -443,3 +463,11 @@ class H3(_StateSpaceLayer):
 
     def get_config(self):
         return {**super().get_config(), "head_dim": self.head_dim}
+
+
+def _first_unit_vector(shape, dtype=None):
+    return ops.cast(ops.arange(shape[0])[:, None] == 0, dtype) * ops.ones(shape, dtype)
+
+
+def _complex_ones(shape, dtype=None):
+    return ops.cast(ops.arange(shape[1])[None] < shape[1] // 2, dtype) * ops.ones(shape, dtype)

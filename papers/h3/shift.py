@@ -1,10 +1,30 @@
-"""The shift system of H3, all steps at once."""
+"""The shift system of H3: its response, and all steps at once."""
 
 from keras import ops
 
 from common.ops.diagonal_lti import convolution
 from common.ops.sequence import accumulation_dtype, take_steps, zero_where_masked
 from common.ops.short_convolution import causal_convolution
+
+
+def shift_response(write, read):
+    """What the shift system answers to a unit input, `K_j = sum_n B_n C_{n+j}`.
+
+    Its state matrix moves the state on by one place, so that an input reaches C by j places later
+    after j steps. By fast Fourier transform, as the authors do.
+
+    Args:
+        write: B, `(N, D)`, float32 or float64.
+        read: C, `(N, D)`.
+
+    Returns:
+        K, `(N, D)`.
+    """
+    size = write.shape[0]
+    padded = (ops.pad(ops.transpose(x), ((0, 0), (0, size))) for x in (write, read))  # no wrap
+    (b_re, b_im), (c_re, c_im) = (ops.rfft(x) for x in padded)
+    response = ops.irfft((b_re * c_re + b_im * c_im, b_re * c_im - b_im * c_re))
+    return ops.transpose(response[:, :size])
 
 
 def parallel_causal_convolution(x, kernel, state=None, *, mask=None, reset=None):

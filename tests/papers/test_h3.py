@@ -45,7 +45,10 @@ def systems(w, discretisation):
     else:
         a_bar = np.exp(step * a)
         b_bar = (a_bar - 1) / a * np.ones_like(a_bar)
-    return a_bar, b_bar, w["read"][:, :half] + 1j * w["read"][:, half:]
+    c = w["read"][:, :half] + 1j * w["read"][:, half:]
+    if "write" in w:  # H3 learns B
+        b_bar = b_bar * (w["write"][:, :half] + 1j * w["write"][:, half:])
+    return a_bar, b_bar, c
 
 
 def run_systems(w, u, discretisation):
@@ -80,10 +83,10 @@ def test_h3_is_the_papers_equations(form, head_dim):
     want = []
     for u in x:
         q, k, v = np.split(u @ w["kernel"] + w["bias"], 3, axis=-1)
-        # The shift system: its state holds the last keys, the newest first.
+        # The shift system: its state moves on by one place and takes B k_t in.
         state, shifted = np.zeros((4, 6)), []
         for k_t in k:
-            state = np.concatenate([k_t[None], state[:-1]])
+            state = np.concatenate([np.zeros((1, 6)), state[:-1]]) + w["shift_write"] * k_t
             shifted.append((w["shift_read"] * state).sum(0) + w["shift_skip"] * k_t)
         k = np.stack(shifted)
         q, k, v = (z.reshape(20, -1, head_dim) for z in (q, k, v))
@@ -154,14 +157,14 @@ def test_parameters_of_the_model(mixer):
     model.build((None, None))
     d, n = 32, 64
     system = {
-        "h3": 3 * (d * d + d) + d * n + d + (d + d * n + d * n + d) + d * d + d,
+        "h3": 3 * (d * d + d) + 2 * d * n + d + (d + d * n + 2 * d * n + d) + d * d + d,
         "s4d": (d + 2 * n // 2 + d * n + d) + d * d + d,
         "attention": 4 * (d * d + d),
     }[mixer]
     block = system + 2 * 2 * d + d * 4 * d + 4 * d + 4 * d * d + d
     positions = 32 * d if mixer == "attention" else 0
     assert model.count_params() == 2 * block + 20 * d + positions + 2 * d
-    assert len(model.undecayed_weights) == (0 if mixer == "attention" else 6)
+    assert len(model.undecayed_weights) == {"h3": 10, "s4d": 6, "attention": 0}[mixer]
 
 
 def test_initialised_as_gpt2():
