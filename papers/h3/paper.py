@@ -74,9 +74,10 @@ ASSOCIATIVE_RECALL = _experiment(
 )
 
 
+_PENDING = "The run is not recorded yet with H3 as it now is; the README has the command."
+
 _INDUCTION_HEAD = {
-    "h3": "100, 93.6 and 8.0 at the paper's scale: one seed solves the task, one nearly, one not "
-    "in 400 epochs. The paper has one seed; the mean of ours counts.",
+    "h3": _PENDING,
     "s4d": "10 after 400 epochs, at all seeds, twice as much as guessing. The cause is not known; "
     "the paper's number comes from secondary sources.",
 }
@@ -116,6 +117,7 @@ def _claims(
             relative_to=Quantity("h3", "accuracy"),
             accept=at_most(0.95),
             reason="The claim is that H3 does what S4D does not; 5 % to be more than chance.",
+            explanation=_PENDING,
         ),
     )
 
@@ -153,7 +155,12 @@ PAPER = Paper(
     experiments=(INDUCTION_HEAD, ASSOCIATIVE_RECALL),
     claims=(
         *_claims("induction_head", "induction-head", 15.0, _INDUCTION_HEAD),
-        *_claims("associative_recall", "associative-recall", 10.0, {}),
+        *_claims(
+            "associative_recall",
+            "associative-recall",
+            10.0,
+            {"h3": _PENDING, "attention": _PENDING},
+        ),
     ),
     default_experiment="induction_head",
 )
