@@ -20,7 +20,11 @@ _MODELS = {
     "gla": {"model": "papers.gla:GLA", "model_settings": _MODEL},
     "retnet": {"model": "papers.retnet:RetNet", "model_settings": _MODEL},
 }
-_RECALL = {"64-4": "", "128-8": _PENDING}
+_RECALL = {
+    "64-4": "",
+    "128-8": "0.9905 and 0.9893 of two seeds: training stops at 0.99 on validation data, and the test "
+    "lies as often below. The third run is not recorded yet.",
+}
 MQAR_64 = mqar(64, 4, _MODELS, minutes=3)
 MQAR_128 = mqar(128, 8, _MODELS, minutes=6)
 
