@@ -15,6 +15,7 @@ import math
 
 from keras import ops
 
+from common.ops.complex_pairs import Complex, exp, join, parts, times
 from common.ops.sequence import (
     accumulation_dtype,
     check_rank,
@@ -33,8 +34,6 @@ _BLOCK = 64
 _TRANSFORM = 32
 # Up to so many steps a convolution is a product with a matrix.
 SHORT = 128
-
-Complex = tuple  # real and imaginary parts
 
 
 def recurrent_diagonal_lti(u, log_pole, weight, state=None, *, mask=None, reset=None):
@@ -75,13 +74,13 @@ def diagonal_lti_step(u, log_pole, weight, state):
     Returns:
         `(y, state)`: the output `(B, D)` and the next state.
     """
-    x = _advance(u, _exp(_parts(log_pole)), _parts(state))
-    return _read(x, _parts(weight)), _join(x)
+    x = _advance(u, exp(parts(log_pole)), parts(state))
+    return _read(x, parts(weight)), join(x)
 
 
 def pole_of(log_pole):
     """`a` from `log a`, both `(..., N)`."""
-    return _join(_exp(_parts(log_pole)))
+    return join(exp(parts(log_pole)))
 
 
 def parallel_diagonal_lti(u, log_pole, weight, state=None, *, mask=None, reset=None):
@@ -104,7 +103,7 @@ def parallel_diagonal_lti(u, log_pole, weight, state=None, *, mask=None, reset=N
     else:
         states = _states(u, log_pole, state, taken)
         states = _forget(states, log_pole, state, taken, reset)
-        y, final = _read(_parts(states), _parts(weight)), states[:, -1]
+        y, final = _read(parts(states), parts(weight)), states[:, -1]
     return ops.cast(y, output_dtype), final
 
 
@@ -126,35 +125,15 @@ def _prepare(u, log_pole, weight, state):
     return u.dtype, (*cast, None if state is None else ops.cast(state, dtype))
 
 
-# Complex arithmetic.
-
-
-def _parts(z) -> Complex:
-    return tuple(ops.split(z, 2, axis=-1))
-
-
-def _join(z: Complex):
-    return ops.concatenate(z, axis=-1)
-
-
-def _times(x: Complex, y: Complex) -> Complex:
-    return x[0] * y[0] - x[1] * y[1], x[0] * y[1] + x[1] * y[0]
-
-
-def _exp(z: Complex) -> Complex:
-    size = ops.exp(z[0])
-    return size * ops.cos(z[1]), size * ops.sin(z[1])
-
-
 def _read(x: Complex, weight: Complex):
-    return 2 * ops.sum(_times(x, weight)[0], axis=-1)
+    return 2 * ops.sum(times(x, weight)[0], axis=-1)
 
 
 # Step by step.
 
 
 def _advance(u, pole: Complex, x: Complex) -> Complex:
-    re, im = _times(pole, x)
+    re, im = times(pole, x)
     return re + u[..., None], im
 
 
@@ -174,7 +153,7 @@ def _differentiable_loop(marks: tuple):
 
     @ops.custom_gradient
     def loop(u, pole, weight, state):
-        pole, weight = _parts(pole), _parts(weight)
+        pole, weight = parts(pole), parts(weight)
 
         def step(x, u, valid, *reset):
             x = unless_reset(x, reset)
@@ -197,32 +176,32 @@ def _differentiable_loop(marks: tuple):
             )
             adjoint = adjoint[0] + g * weight[0], adjoint[1] - g * weight[1]
             taken = tuple(zero_unless(valid != 0, part) for part in adjoint)
-            by_pole = _times(taken, (before[0], -before[1]))
+            by_pole = times(taken, (before[0], -before[1]))
             d_pole = tuple(
                 total + ops.sum(now, axis=0) for total, now in zip(d_pole, by_pole, strict=True)
             )
-            passed = choose(valid, _times(taken, (pole[0], -pole[1])), adjoint)
+            passed = choose(valid, times(taken, (pole[0], -pole[1])), adjoint)
             return (unless_reset(passed, reset), d_pole, d_weight), ops.sum(taken[0], axis=-1)
 
         zeros = (0,) * len(marks)
-        final, y = time_loop(step, _parts(state), (u, *marks), (0, *zeros))
+        final, y = time_loop(step, parts(state), (u, *marks), (0, *zeros))
 
         def grad(*args, upstream=None):
             upstream = args[0] if upstream is None else upstream
             g, d_final = _unpack(upstream, state)
             # The states are computed once more: N times the memory of `u`, needed only here.
-            _, before = time_loop(step_again, _parts(state), (u, *marks), (0, *zeros))
+            _, before = time_loop(step_again, parts(state), (u, *marks), (0, *zeros))
             nothing = tuple(ops.zeros_like(part) for part in pole)
             (d_state, d_pole, d_weight), d_u = time_loop(
                 step_back,
-                (_parts(d_final), nothing, nothing),
+                (parts(d_final), nothing, nothing),
                 (u, g, *before, *marks),
                 (0, 0, 0, 0, *zeros),
                 reverse=True,
             )
-            return d_u, _join(d_pole), _join(d_weight), _join(d_state)
+            return d_u, join(d_pole), join(d_weight), join(d_state)
 
-        return _pack(y, _join(final)), grad
+        return _pack(y, join(final)), grad
 
     return loop
 
@@ -250,12 +229,12 @@ def _outputs(u, log_pole, weight, state, taken):
         taken: `(B, T)`, how many steps were valid up to each, itself included; None if all.
     """
     length = ops.shape(u)[1]
-    weight = _parts(weight)
+    weight = parts(weight)
     kernel = _responses(tuple(part[None] for part in weight), log_pole, length)[0]
     y = convolution(u, kernel)
     if state is not None:
-        after = _times(_exp(_parts(log_pole)), _parts(state))
-        y = y + ops.swapaxes(_responses(_times(weight, after), log_pole, length), 1, 2)
+        after = times(exp(parts(log_pole)), parts(state))
+        y = y + ops.swapaxes(_responses(times(weight, after), log_pole, length), 1, 2)
     count = ops.cast(length, u.dtype)
     if taken is not None:
         y = take_steps(y, ops.maximum(taken - 1, 0))
@@ -266,9 +245,9 @@ def _outputs(u, log_pole, weight, state, taken):
         count = ops.cast(count[..., None], u.dtype)
     final = _sum_up(u, log_pole)
     if state is not None:
-        kept = _times(_exp(_parts(log_pole * count)), _parts(state))
+        kept = times(exp(parts(log_pole * count)), parts(state))
         final = final[0] + kept[0], final[1] + kept[1]
-    return y, _join(final)
+    return y, join(final)
 
 
 def _block(length) -> int:
@@ -277,7 +256,7 @@ def _block(length) -> int:
 
 def _powers(log_pole, exponents) -> Complex:
     """`a^k` for all `exponents (K,)`, `(K, D, N / 2)`."""
-    return _exp(_parts(log_pole * ops.cast(exponents, log_pole.dtype)[:, None, None]))
+    return exp(parts(log_pole * ops.cast(exponents, log_pole.dtype)[:, None, None]))
 
 
 def _responses(weight: Complex, log_pole, length):
@@ -288,11 +267,11 @@ def _responses(weight: Complex, log_pole, length):
     """
     size = _block(length)
     blocks = -(-length // size)
-    within = _join(_powers(log_pole, ops.arange(size)))
-    re, im = _times(
+    within = join(_powers(log_pole, ops.arange(size)))
+    re, im = times(
         tuple(part[:, None] for part in weight), _powers(log_pole, size * ops.arange(blocks))
     )
-    products = 2 * ops.einsum("rbdn,sdn->rdbs", _join((re, -im)), within)
+    products = 2 * ops.einsum("rbdn,sdn->rdbs", join((re, -im)), within)
     return ops.reshape(products, (*ops.shape(products)[:2], blocks * size))[..., :length]
 
 
@@ -302,9 +281,9 @@ def _sum_up(u, log_pole) -> Complex:
     size = _block(length)
     u = ops.flip(to_chunks(pad_time(ops.flip(u, axis=1), size), size), axis=(1, 2))
     blocks = ops.shape(u)[1]
-    within = _join(_powers(log_pole, size - 1 - ops.arange(size)))
-    inner = _parts(ops.einsum("bnsd,sdm->bndm", u, within))
-    x = _times(inner, _powers(log_pole, size * (blocks - 1 - ops.arange(blocks))))
+    within = join(_powers(log_pole, size - 1 - ops.arange(size)))
+    inner = parts(ops.einsum("bnsd,sdm->bndm", u, within))
+    x = times(inner, _powers(log_pole, size * (blocks - 1 - ops.arange(blocks))))
     return ops.sum(x[0], axis=1), ops.sum(x[1], axis=1)
 
 
@@ -333,7 +312,7 @@ def convolution(u, kernel):
     u = ops.rfft(ops.pad(ops.swapaxes(u, 1, 2), ((0, 0), (0, 0), (0, padded - length))))
     missing = padded - ops.shape(kernel)[-1]
     kernel = ops.rfft(ops.pad(kernel, (*[(0, 0)] * (1 + several), (0, missing))))
-    product = _times(tuple(part[:, :, None] for part in u) if several else u, kernel)
+    product = times(tuple(part[:, :, None] for part in u) if several else u, kernel)
     y = ops.irfft(product)[..., :length]
     return ops.transpose(y, (0, 3, 1, 2)) if several else ops.swapaxes(y, 1, 2)
 
@@ -351,7 +330,7 @@ def _toeplitz(kernel):
 def _states(u, log_pole, state, taken):
     """All states, `(B, T, D, N)`; the arguments are those of `_outputs`."""
     length = ops.shape(u)[1]
-    powers = _join(_powers(log_pole, ops.arange(length)))
+    powers = join(_powers(log_pole, ops.arange(length)))
     states = convolution(u, ops.transpose(powers, (1, 2, 0)))
     if taken is None:
         count = ops.arange(1, length + 1)[None]
@@ -362,8 +341,8 @@ def _states(u, log_pole, state, taken):
     if state is None:
         return states
     count = ops.cast(count, u.dtype)[..., None, None]
-    start = tuple(part[:, None] for part in _parts(state))
-    return states + _join(_times(_exp(_parts(log_pole * count)), start))
+    start = tuple(part[:, None] for part in parts(state))
+    return states + join(times(exp(parts(log_pole * count)), start))
 
 
 def _forget(states, log_pole, state, taken, reset):
@@ -385,5 +364,5 @@ def _forget(states, log_pole, state, taken, reset):
     first = ops.zeros_like(states[:, 0]) if state is None else state
     old = take_steps(ops.concatenate([first[:, None], states], axis=1), before)
     old = zero_unless(expand_like(last > 0, old), old)
-    decay = _exp(_parts(log_pole * ops.cast(expand_like(count, old), old.dtype)))
-    return states - _join(_times(decay, _parts(old)))
+    decay = exp(parts(log_pole * ops.cast(expand_like(count, old), old.dtype)))
+    return states - join(times(decay, parts(old)))

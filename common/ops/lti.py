@@ -7,6 +7,7 @@ response `A^t B` (Chilkuri & Eliasmith 2021, "Parallelizing Legendre memory unit
 from einops import rearrange
 from keras import ops
 
+from common.ops.complex_pairs import times
 from common.ops.scan import scan
 from common.ops.sequence import accumulation_dtype, expand_like, scan_marked, zero_where_masked
 
@@ -101,9 +102,7 @@ def _convolve(u, a, b, state):
     padded = -(-length // _BLOCK) * 2 * _BLOCK  # no wrap-around, and a length the FFT likes
     kernel = ops.pad(kernel, [(0, 0), (0, padded - length)])
     u = ops.pad(ops.swapaxes(u, 1, 2), [(0, 0), (0, 0), (0, padded - length)])
-    kernel_re, kernel_im = ops.rfft(kernel)
-    u_re, u_im = (x[:, :, None] for x in ops.rfft(u))
-    product = u_re * kernel_re - u_im * kernel_im, u_re * kernel_im + u_im * kernel_re
+    product = times(tuple(x[:, :, None] for x in ops.rfft(u)), ops.rfft(kernel))
     m = ops.swapaxes(ops.irfft(product)[..., :length], -1, -2) + decay  # (B, M, T, N)
     return ops.reshape(ops.swapaxes(m, 1, 2), (batch, length, *rest, size))
 

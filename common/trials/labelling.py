@@ -1,6 +1,7 @@
 """Naming the right symbol at the steps that count: recall, copying, induction, formal languages."""
 
 import importlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -92,6 +93,7 @@ def labelling(
     source = getattr(common.tasks, task)(**task_settings)
     make = _factory(model, source.vocab_size)
     validation = source.batch(eval_size, EVALUATION_SEED, 0, split="validation")
+    bound = math.inf if stop_accuracy is None else stop_accuracy
     best_accuracy, best, rate, updates = -1.0, None, 0.0, 0.0
     for learning_rate in learning_rates:
         keras.utils.set_random_seed(run.seed)
@@ -123,13 +125,13 @@ def labelling(
             evaluate=evaluate,
             eval_every=eval_every,
             best=("max", "accuracy") if keep == "best" else None,
-            stop=lambda history: _reached(history, stop_accuracy, stop_after),
+            stop=lambda history: _reached(history, bound, stop_after),
             name="train" if len(learning_rates) == 1 else f"train-{learning_rate:g}",
         )
         if row["accuracy"] > best_accuracy:
             best_accuracy, best = row["accuracy"], net.get_weights()
             rate, updates = learning_rate, row["step"]
-        if stop_accuracy is not None and row["accuracy"] >= stop_accuracy:
+        if row["accuracy"] >= bound:
             break
 
     net = make(**{**model_settings, **(test_model or {})})
@@ -174,11 +176,9 @@ def _schedule(learning_rate: float, schedule: str, warmup: float, steps: int):
     )
 
 
-def _reached(history: Sequence[Mapping[str, float]], bound: float | None, times: int) -> bool:
+def _reached(history: Sequence[Mapping[str, float]], bound: float, times: int) -> bool:
     last = history[-times:]
-    if bound is None or len(last) < times:
-        return False
-    return all(row["accuracy"] >= bound for row in last)
+    return len(last) == times and all(row["accuracy"] >= bound for row in last)
 
 
 def _scored(batch: Arrays):

@@ -22,8 +22,8 @@ _MODELS = {
 }
 _RECALL = {
     "64-4": "",
-    "128-8": "0.9905 and 0.9893 of two seeds: training stops at 0.99 on validation data, and the test "
-    "lies as often below. The third run is not recorded yet.",
+    "128-8": "0.9905, 0.9893 and 0.9763: the first two stopped training once validation data "
+    "passed 0.99, and the test lies as often below; the third ended at 6,000 updates below it.",
 }
 MQAR_64 = mqar(64, 4, _MODELS, minutes=3)
 MQAR_128 = mqar(128, 8, _MODELS, minutes=6)

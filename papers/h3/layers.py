@@ -8,6 +8,7 @@ from einops import rearrange
 from keras import initializers, ops
 
 from common.layers import SequenceLayer, StateSpec, check_positive
+from common.ops.complex_pairs import join, parts, times
 from common.ops.diagonal_lti import (
     SHORT,
     diagonal_lti_step,
@@ -130,9 +131,8 @@ class _StateSpaceLayer(SequenceLayer):
         step = ops.exp(self._wide(self.log_step))[:, None]
         pole = -ops.exp(self._wide(self.log_decay)), self._wide(self.frequency)
         discretise = _hold if self.discretisation == "zoh" else _bilinear
-        (re, im), (b_re, b_im) = discretise(step, *pole)
-        gain = ops.concatenate([b_re, b_im], axis=-1)
-        return ops.concatenate([re, im], axis=-1), _times(self._wide(self.read), gain)
+        log_pole, gain = discretise(step, *pole)
+        return join(log_pole), join(times(parts(self._wide(self.read)), gain))
 
     def _wide(self, weight):
         return ops.cast(weight, self.state_dtype)
@@ -166,22 +166,17 @@ class _StateSpaceLayer(SequenceLayer):
         }
 
 
-def _times(x, y):
-    """Products of complex numbers, each the real parts and then the imaginary ones."""
-    (x_re, x_im), (y_re, y_im) = (ops.split(z, 2, axis=-1) for z in (x, y))
-    return ops.concatenate([x_re * y_re - x_im * y_im, x_re * y_im + x_im * y_re], axis=-1)
-
-
 def _hold(step, a_re, a_im):
     """`log A'` and `B'` of a zero-order hold, as pairs of real and imaginary parts."""
     re, im = step * a_re, step * a_im
     # e^{re + i im} - 1, without the cancellation for small steps.
-    gain_re = ops.expm1(re) * ops.cos(im) - 2 * ops.square(ops.sin(im / 2))
-    gain_im = ops.exp(re) * ops.sin(im)
+    grown = (
+        ops.expm1(re) * ops.cos(im) - 2 * ops.square(ops.sin(im / 2)),
+        ops.exp(re) * ops.sin(im),
+    )
     size = ops.square(a_re) + ops.square(a_im)
-    b_re = (gain_re * a_re + gain_im * a_im) / size
-    b_im = (gain_im * a_re - gain_re * a_im) / size
-    return (re, im), (b_re, b_im)
+    b_re, b_im = times(grown, (a_re, -a_im))
+    return (re, im), (b_re / size, b_im / size)
 
 
 def _bilinear(step, a_re, a_im):
@@ -363,14 +358,14 @@ class H3(_StateSpaceLayer):
 
     def system(self):
         log_pole, read = super().system()
-        return log_pole, _times(read, self._wide(self.write))
+        return log_pole, join(times(parts(read), parts(self._wide(self.write))))
 
     def _initial_kernel(self, shape, dtype=None):
         # Three projections side by side, each with its own bounds. An initializer gives the same
         # values whenever it is called, so there are three.
         third = (shape[0], shape[1] // 3)
-        parts = [initializers.GlorotUniform()(third, dtype) for _ in range(3)]
-        return ops.concatenate(parts, axis=-1)
+        thirds = [initializers.GlorotUniform()(third, dtype) for _ in range(3)]
+        return ops.concatenate(thirds, axis=-1)
 
     def state_spec(self) -> dict:
         products = (self.head_dim**2, self.num_heads, self.state_dim)

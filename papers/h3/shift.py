@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from common.ops.complex_pairs import times
 from common.ops.diagonal_lti import convolution
 from common.ops.sequence import accumulation_dtype, take_steps, zero_where_masked
 from common.ops.short_convolution import causal_convolution
@@ -22,9 +23,8 @@ def shift_response(write, read):
     """
     size = write.shape[0]
     padded = (ops.pad(ops.transpose(x), ((0, 0), (0, size))) for x in (write, read))  # no wrap
-    (b_re, b_im), (c_re, c_im) = (ops.rfft(x) for x in padded)
-    response = ops.irfft((b_re * c_re + b_im * c_im, b_re * c_im - b_im * c_re))
-    return ops.transpose(response[:, :size])
+    (b_re, b_im), c = (ops.rfft(x) for x in padded)
+    return ops.transpose(ops.irfft(times((b_re, -b_im), c))[:, :size])
 
 
 def parallel_causal_convolution(x, kernel, state=None, *, mask=None, reset=None):

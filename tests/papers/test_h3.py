@@ -11,6 +11,7 @@ from common.tasks import SafariInductionHead
 from papers.h3 import H3, S4D, H3Model
 from papers.h3.experiments import Annealed
 from papers.h3.layers import initial_frequencies
+from papers.h3.shift import shift_response
 
 
 def array(x):
@@ -111,6 +112,15 @@ def test_initial_poles_and_steps():
     steps = np.exp(w["log_step"])
     assert steps.min() >= 1e-3 and steps.max() <= 0.1
     assert np.median(steps) == pytest.approx(1e-2, rel=0.4)  # log-uniform
+
+
+def test_initial_input_vectors_change_nothing():
+    keras.utils.set_random_seed(0)
+    layer = H3(6, state_dim=8, head_dim=2, dtype="float64")
+    layer.build((None, None, 5))
+    response = shift_response(layer.shift_write, layer.shift_read)
+    np.testing.assert_allclose(array(response), array(layer.shift_read), rtol=0, atol=1e-15)
+    np.testing.assert_array_equal(array(layer.write), np.tile([1, 1, 1, 1, 0, 0, 0, 0], (3, 1)))
 
 
 def test_s4d_answers_a_constant_with_unit_variance():
