@@ -53,6 +53,9 @@ def synthetic(
     *,
     task: str,
     task_settings: dict,
+    mixer: str,
+    units: int,
+    state_dim: int,
     epochs: int,
     schedule: str,
     batch_size: int,
@@ -60,17 +63,25 @@ def synthetic(
     weight_decay: float,
     evaluations: int,
     stop_after: int,
-    **model_settings,
+    discretisation: str = "bilinear",
+    attention_dropout: float = 0.0,
 ) -> dict[str, float]:
     """Trains on every next token of a finite set; accuracy at the last one on unseen examples.
 
     Training stops after `stop_after` evaluations in a row with a validation accuracy of 100 %; of
-    the weights then, or at the end, the test accuracy is returned. `model_settings` are those of
-    `H3Model`.
+    the weights then, or at the end, the test accuracy is returned.
     """
     source = getattr(common.tasks, task)(**task_settings)
     window = source.arrays("train")["inputs"].shape[1]
-    model = H3Model(source.vocab_size, window=window, **model_settings)
+    model = H3Model(
+        source.vocab_size,
+        units,
+        mixer=mixer,
+        state_dim=state_dim,
+        discretisation=discretisation,
+        window=window,
+        attention_dropout=attention_dropout,
+    )
     model.build((None, None))
     steps = epochs * source.steps_per_epoch(batch_size)
     optimizer = keras.optimizers.AdamW(
