@@ -155,7 +155,7 @@ PAPER = Paper(
     experiments=(INDUCTION_HEAD, ASSOCIATIVE_RECALL),
     claims=(
         *_claims("induction_head", "induction-head", 15.0, _INDUCTION_HEAD),
-        *_claims("associative_recall", "associative-recall", 10.0, {"h3": _PENDING}),
+        *_claims("associative_recall", "associative-recall", 10.0, {}),
     ),
     default_experiment="induction_head",
 )
