@@ -74,10 +74,10 @@ ASSOCIATIVE_RECALL = _experiment(
 )
 
 
-_PENDING = "The run is not recorded yet with H3 as it now is; the README has the command."
-
 _INDUCTION_HEAD = {
-    "h3": _PENDING,
+    "h3": "100, 99.8 and 37.2 of three seeds. The third stays near guessing for two thirds of the "
+    "updates and is still rising, at 44 on validation data, when the learning rate has come down; "
+    "the paper has one run.",
     "s4d": "10 after 400 epochs, at all seeds, twice as much as guessing. The cause is not known; "
     "the paper's number comes from secondary sources.",
 }
@@ -117,7 +117,6 @@ def _claims(
             relative_to=Quantity("h3", "accuracy"),
             accept=at_most(0.95),
             reason="The claim is that H3 does what S4D does not; 5 % to be more than chance.",
-            explanation=_PENDING,
         ),
     )
 
