@@ -15,7 +15,12 @@ from common.reproduce.spec import (
     within_relative,
 )
 
-_PENDING = "The run is not recorded yet; the README has the command."
+_ATTENTION_EXPLANATIONS = {
+    "abs": "Not learned in 16,000 updates at the one seed that is run: 6 %, guessing, at the "
+    "length of training, so there is nothing to lose beyond it. The paper's attention has 409,600 "
+    "updates.",
+    "rope": "The run is not recorded yet; the README has the command.",
+}
 
 _SMOKE = "Shows that the code runs."
 _LABELLING = "common.trials.labelling:labelling"
@@ -343,22 +348,24 @@ PAPER = Paper(
                 aggregate="max",
                 accept=at_least(98.0),
                 reason="As for Mamba.",
-                explanation=_PENDING,
+                explanation=_ATTENTION_EXPLANATIONS[name],
             )
             for name in ("abs", "rope")
         ),
         *(
             Claim(
-                id=f"induction-mha-{name}-{length}",
+                id=f"induction-mha-{name}-{length}-over-256",
                 experiment="induction_heads",
                 quantity=Quantity(f"mha-{name}", _accuracy(length)),
+                relative_to=Quantity(f"mha-{name}", "accuracy"),
                 aggregate="max",
                 accept=at_most(bound),
-                reason="Lost, as in the paper; how soon depends on the run. Guessing is 6 %.",
-                explanation=_PENDING,
+                reason="Lost, as in the paper; how soon depends on the run. A share of what was "
+                "learned, so that what has learned nothing has lost nothing.",
+                explanation=_ATTENTION_EXPLANATIONS[name],
             )
             for name in ("abs", "rope")
-            for length, bound in ((1024, 50.0), (16384, 20.0))
+            for length, bound in ((1024, 0.5), (16384, 0.2))
         ),
         Claim(
             id="selective-copying-mamba-s6",
