@@ -103,7 +103,7 @@ def selective_scan_step(x, delta, b, c, a, state, negative=False):
 def _apply(core, x, delta, b, c, a, state, initial, mask, reset):
     """Reduces the general case to `core((u, delta, b, c), a, state, initial, reset)`.
 
-    There `u` is `delta x`, A is `(N, D)` and states are `(B, N, D)`: loops over the channels, the
+    There `u` is `delta x`, and A and the states are `(B, N, D)`: loops over the channels, the
     longer axis, are what processors do best.
     """
     for name, value in (("x", x), ("delta", delta)):
@@ -123,11 +123,11 @@ def _apply(core, x, delta, b, c, a, state, initial, mask, reset):
     x, delta, b, c, a = (ops.cast(z, dtype) for z in (x, delta, b, c, a))
     # A step of size 0 leaves the state as it was.
     delta = zero_where_masked(delta, mask)
-    a = ops.transpose(a)
-    if initial is None:
-        initial = ops.zeros((ops.shape(x)[0], *a.shape), dtype)
-    else:
-        initial = ops.swapaxes(ops.cast(initial, dtype), 1, 2)
+    # A copy of A for every sequence: its gradient is summed over the batch once, and not at every
+    # step, which XLA does slowly.
+    a = ops.broadcast_to(ops.transpose(a), (ops.shape(x)[0], *a.shape[::-1]))
+    zeros = ops.zeros_like(a)
+    initial = zeros if initial is None else ops.swapaxes(ops.cast(initial, dtype), 1, 2)
     state = initial if state is None else ops.swapaxes(ops.cast(state, dtype), 1, 2)
     y, final = core((delta * x, delta, b, c), a, state, initial, reset)
     return ops.cast(y, output_dtype), ops.swapaxes(final, 1, 2)
