@@ -20,8 +20,8 @@ _ATTENTION_EXPLANATIONS = {
     "length of training, so there is nothing to lose beyond it. The paper's attention has 409,600 "
     "updates.",
     "rope": "Half learned in 16,000 updates at the one seed that is run: 58 % at the length of "
-    "training, where it has stayed since update 9,000. Of that 28 % are left at 512 steps, 23 at "
-    "1,024, and from 2,048 on 6 to 14, which among 64 sequences is guessing (14 at 16,384 is 9 "
+    "training, where it has stayed since update 9,000; 28 % at 512 steps, 23 at 1,024, and from "
+    "2,048 on 6 to 14, which among 64 sequences is guessing (14 at 16,384 is 9 "
     "sequences; the bound is 7). The paper's attention has 409,600 updates.",
 }
 
