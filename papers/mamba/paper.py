@@ -21,8 +21,8 @@ _ATTENTION_EXPLANATIONS = {
     "updates.",
     "rope": "Half learned in 16,000 updates at the one seed that is run: 58 % at the length of "
     "training, where it has stayed since update 9,000; 28 % at 512 steps, 23 at 1,024, and from "
-    "2,048 on 6 to 14, which among 64 sequences is guessing (14 at 16,384 is 9 "
-    "sequences; the bound is 7). The paper's attention has 409,600 updates.",
+    "2,048 on 6 to 14, near guessing (14 at 16,384 is 9 sequences of 64; the bound is 7). The "
+    "paper's attention has 409,600 updates.",
 }
 
 _SMOKE = "Shows that the code runs."
