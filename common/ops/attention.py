@@ -6,6 +6,7 @@ last entries that are filled.
 """
 
 import math
+from functools import partial
 
 from einops import rearrange
 from keras import ops
@@ -21,6 +22,8 @@ from common.ops.sequence import (
 
 # Far below any score, yet finite: a row of nothing but excluded keys stays free of NaN.
 _EXCLUDED = -1e30
+# Entries of a cache below which leaving out the empty ones saves nothing worth a branch.
+_SHORT = 256
 
 Cache = dict
 
@@ -83,8 +86,14 @@ def causal_attention(
         seen = held[:, None] & (age < window) & (steps[None, window:, None] >= steps)
         if document is not None:
             seen = seen & (document[:, window:, None] == document[:, None])
-        first = window if state is None else 0  # an empty cache has nothing to attend to
-        o = _softmax_attention(q, keys[:, first:], values[:, first:], seen[:, :, first:], dropout)
+
+        def attend(entries):  # to the newest of the cache, and to the steps themselves
+            x = (keys[:, window - entries :], values[:, window - entries :])
+            return _softmax_attention(q, *x, seen[:, :, window - entries :], dropout)
+
+        # A branch must not draw random numbers.
+        sizes = [0] if state is None else [window] if dropout else _sizes(window)
+        o = _smallest(attend, sizes, ops.max(cache["length"]))
     if document is not None:
         held = held & (document == document[:, -1:])
     if mask is not None or reset is not None:
@@ -100,6 +109,22 @@ def causal_attention(
         "values": values[:, -window:],
         "length": ops.minimum(count, window),
     }
+
+
+def _sizes(window: int) -> list[int]:
+    """Rising numbers of entries to attend to, so that a long cache costs what it holds."""
+    sizes = [window]
+    while sizes[0] > _SHORT:
+        sizes.insert(0, -(-sizes[0] // 2))
+    return sizes
+
+
+def _smallest(function, sizes: list[int], least):
+    """`function` of the first of the rising `sizes` that is not below `least`."""
+    if len(sizes) == 1:
+        return function(sizes[0])
+    index = sum(ops.cast(least > size, "int32") for size in sizes[:-1])
+    return ops.switch(index, [partial(function, size) for size in sizes])
 
 
 def _banded_attention(q, keys, values, held, document, window: int, dropout):

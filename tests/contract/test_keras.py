@@ -16,6 +16,12 @@ def array(x):
     return ops.convert_to_numpy(x)
 
 
+def predicted(model, inputs):
+    # XLA is compared elsewhere; here it would compile every model once for every shape.
+    model.jit_compile = keras.backend.backend() == "jax"
+    return model.predict(inputs, verbose=0)
+
+
 def inputs_of(subject, batch=2, length=12):
     return subject.inputs(batch, length, dtype="float32")
 
@@ -98,17 +104,17 @@ def test_sequential_functional_and_subclassed_models_agree(subject, tmp_path):
             return self.layer(inputs)
 
     for model in (sequential, functional, Subclassed()):
-        np.testing.assert_allclose(model.predict(inputs, verbose=0), want, atol=1e-5)
+        np.testing.assert_allclose(predicted(model, inputs), want, atol=1e-5)
         # Another batch size and length through the same model.
         short = inputs[:1, :5]
-        np.testing.assert_allclose(model.predict(short, verbose=0), want[:1, :5], atol=1e-5)
+        np.testing.assert_allclose(predicted(model, short), want[:1, :5], atol=1e-5)
 
     # State in and out of a functional model.
     # (Fresh layers: Keras loses its way where one is called with and without `return_state`.)
     first, second = subject.make(), subject.make()
     _, state = first(x, return_state=True)
     continued = keras.Model(x, second(x, initial_state=state))
-    got = continued.predict(inputs, verbose=0)
+    got = predicted(continued, inputs)
     _, state = first(inputs, return_state=True)
     np.testing.assert_allclose(got, array(second(inputs, initial_state=state)), atol=1e-4)
 
@@ -116,9 +122,7 @@ def test_sequential_functional_and_subclassed_models_agree(subject, tmp_path):
     path = tmp_path / "model.keras"
     functional.save(path)
     loaded = keras.models.load_model(path)
-    np.testing.assert_array_equal(
-        loaded.predict(inputs, verbose=0), functional.predict(inputs, verbose=0)
-    )
+    np.testing.assert_array_equal(predicted(loaded, inputs), predicted(functional, inputs))
 
 
 # Torch has no compiler here, and nobody trains on JAX op by op, which takes long.

@@ -23,12 +23,12 @@ def draw_inputs(rng, length):
     return [rng.normal(size=(*shape, n)) for n in (KEYS, KEYS, VALUES)]
 
 
-def problem(window):
+def problem(window, filled=None):
     def draw_state(rng):
         return {
             "keys": rng.normal(size=(BATCH, window, HEADS, KEYS)),
             "values": rng.normal(size=(BATCH, window, HEADS, VALUES)),
-            "length": np.array([window // 2, window], "int32"),
+            "length": np.array([window // 2, window] if filled is None else [0, filled], "int32"),
         }
 
     return Problem(
@@ -99,6 +99,14 @@ def test_blocks_of_queries_without_a_mask(length, mode):
 @pytest.mark.parametrize("marks", ["plain", "all"])
 def test_window_longer_than_the_sequence(marks):
     assert_agrees(unfilled_zeroed(causal_attention), WIDE, 63, marks)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("filled", [0, 150, 151, 300, 301, 600])
+def test_a_long_cache_that_is_not_full(filled, mode):
+    """At 600 entries the newest 150 or 300 are attended to while there are no more."""
+    long = with_zeroed_reference(problem(600, filled))
+    assert_agrees(unfilled_zeroed(causal_attention), long, 3, "all", mode)
 
 
 @pytest.mark.parametrize("mode", MODES)
