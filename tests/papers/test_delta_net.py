@@ -138,11 +138,16 @@ def test_learns_with_fit_and_survives_saving(gated, tmp_path):
     model = DeltaNetLM(12, 16, 2, 2, mlp_units=16, gated=gated, negative_eigenvalues=True)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(1e-2), loss)
+    # The whole batch at every step: with half of it the loss jumps now and then.
     history = model.fit(
-        batch["inputs"], batch["targets"], sample_weight=batch["weights"], epochs=40, verbose=0
+        batch["inputs"],
+        batch["targets"],
+        sample_weight=batch["weights"],
+        batch_size=64,
+        epochs=60,
+        verbose=0,
     ).history["loss"]
-    # At this rate the loss jumps now and then: the lowest counts.
-    assert min(history) < 0.3 * history[0]
+    assert history[-1] < 0.3 * history[0]
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(

@@ -183,7 +183,7 @@ def test_learns_with_fit_and_survives_saving(make, tmp_path):
     history = model.fit(
         batch["inputs"], batch["targets"], sample_weight=batch["weights"], epochs=40, verbose=0
     ).history["loss"]
-    assert min(history) < 0.3 * history[0]
+    assert history[-1] < 0.3 * history[0]
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.get_config() == model.get_config()

@@ -203,7 +203,7 @@ def test_learns_with_fit_streams_and_survives_saving(mixer, tmp_path):
     history = model.fit(
         arrays["inputs"], arrays["targets"], sample_weight=arrays["weights"], epochs=30, verbose=0
     ).history["loss"]
-    assert min(history) < 0.8 * history[0]
+    assert history[-1] < 0.8 * history[0]
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     logits = model.predict(arrays["inputs"], verbose=0)

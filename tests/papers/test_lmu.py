@@ -161,7 +161,7 @@ def test_learns_with_fit_and_survives_saving(tmp_path):
     model = small_model()
     model.compile(keras.optimizers.Adam(1e-2), "mse")
     losses = model.fit(x, y, epochs=25, batch_size=16, verbose=0).history["loss"]
-    assert min(losses) < 0.3 * losses[0]
+    assert losses[-1] < 0.3 * losses[0]
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
@@ -187,7 +187,7 @@ def test_learns_in_a_custom_loop():
         return loss
 
     losses = [float(update(x, y)) for _ in range(25)]
-    assert min(losses) < 0.3 * losses[0]
+    assert losses[-1] < 0.3 * losses[0]
 
 
 def test_model_carries_its_state_over():

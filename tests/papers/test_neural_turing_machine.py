@@ -117,7 +117,7 @@ def test_learns_with_fit_and_survives_saving(tmp_path):
     history = model.fit(
         batch["inputs"], batch["targets"], sample_weight=batch["weights"], epochs=25, verbose=0
     ).history["loss"]
-    assert min(history) < 0.8 * history[0]
+    assert history[-1] < 0.8 * history[0]
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(

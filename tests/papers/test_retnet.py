@@ -122,7 +122,7 @@ def test_learns_with_fit_and_survives_saving(tmp_path):
     history = model.fit(
         batch["inputs"], batch["targets"], sample_weight=batch["weights"], epochs=40, verbose=0
     ).history["loss"]
-    assert min(history) < 0.3 * history[0]
+    assert history[-1] < 0.3 * history[0]
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(

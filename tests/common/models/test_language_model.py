@@ -86,7 +86,7 @@ def test_learns_with_fit_and_survives_saving(options, tmp_path):
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(1e-2), loss)
     history = model.fit(TOKENS, np.roll(TOKENS, -1, 1), epochs=80, verbose=0).history["loss"]
-    assert min(history) < 0.5 * history[0]
+    assert history[-1] < 0.5 * history[0]
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(
