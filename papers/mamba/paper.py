@@ -16,9 +16,9 @@ from common.reproduce.spec import (
 )
 
 _ATTENTION_EXPLANATIONS = {
-    "abs": "Not learned in 16,000 updates at the one seed that is run: 6 %, guessing, at the "
-    "length of training, so there is nothing to lose beyond it. The paper's attention has 409,600 "
-    "updates.",
+    "abs": "Not learned in 16,000 updates by any of three seeds: 5 to 6 % at the length of "
+    "training, guessing, so there is nothing to lose beyond it, and the ratios are of guesses. "
+    "The paper's attention has 409,600 updates.",
     "rope": "Half learned in 16,000 updates by one seed of three, not at all by the others (9 and "
     "5 % at the length of training, guessing). The one: 58 % there, where it has stayed since "
     "update 9,000; 28 % at 512 steps, 23 at 1,024, and from 2,048 on 6 to 14, near guessing (14 at "
