@@ -150,10 +150,6 @@ PAPER = Paper(
             aggregate="median",
             accept=at_least(),
             reason="At most a tenth of the bits wrong, at this length and all shorter ones.",
-            explanation="Of three seeds one copies 100 vectors and two no more than they were "
-            "trained on. Graves et al. show one model; the code that we follow degrades after the "
-            "36th of 40 vectors in its authors' own example. Here training stops five evaluations "
-            "after convergence.",
         ),
         Claim(
             id="copy-lstm-limit",
