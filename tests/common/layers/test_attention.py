@@ -17,10 +17,14 @@ def test_dropout_drops_weights_in_training_only(length):
 
     want = ops.convert_to_numpy(plain(inputs))
     np.testing.assert_array_equal(ops.convert_to_numpy(layer(inputs, training=False)), want)
-    # 500 draws in one call: every sequence draws its own.
-    draws = ops.convert_to_numpy(layer(np.tile(inputs, (500, 1, 1)), training=True))
-    draws = draws.reshape(500, *inputs.shape)
+    # 500 draws in one call: every sequence draws its own, and every call anew.
+    tiled = np.tile(inputs, (500, 1, 1))
+    draws, again = (
+        ops.convert_to_numpy(layer(tiled, training=True)).reshape(500, *inputs.shape)
+        for _ in range(2)
+    )
     assert not np.allclose(draws[0], draws[1])
+    assert not np.allclose(draws[0], again[0])
     # The first step sees itself only: all of it, twice as much, or nothing.
     first = draws[:, :, 0]
     assert np.any(np.all(np.abs(first) < 1e-6, axis=-1))
