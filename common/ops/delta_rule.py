@@ -19,10 +19,10 @@ Products of gates are exponentials of sums of logarithms that are never the diff
 longer sums: gates of 0 and of 1 are exact.
 """
 
-import keras
 from einops import rearrange
 from keras import ops
 
+from common.ops.chunk_loop import chunk_loop
 from common.ops.linear_scan import linear_scan
 from common.ops.sequence import (
     accumulation_dtype,
@@ -226,7 +226,9 @@ def _solve(system, scores, reading_k, reading_q, writing, keep, values, state):
             kept = keep[0] * state if keep else state
             return kept + _transposed(writing) @ errors, (state, errors)
 
-        final, (before, errors) = _loop(step, state, (inverse, reading_k, writing, values, *keep))
+        final, (before, errors) = chunk_loop(
+            step, state, (inverse, reading_k, writing, values, *keep)
+        )
         o = reading_q @ before + scores @ errors
 
         def grad(*args, upstream=None):
@@ -240,7 +242,7 @@ def _solve(system, scores, reading_k, reading_q, writing, keep, values, state):
                 return kept + d_before - _transposed(reading_k) @ d_right, (d_after, d_right)
 
             xs = (inverse, reading_k, writing, d_errors, d_before, *keep)
-            d_state, (d_after, d_right) = _loop(step_back, d_final, xs, reverse=True)
+            d_state, (d_after, d_right) = chunk_loop(step_back, d_final, xs, reverse=True)
             steps = ops.arange(size)
             # With d inverse = d_right right^T and d system = -inverse^T d_inverse inverse^T.
             negative = -d_right
@@ -274,56 +276,3 @@ def _unpack(flat, first, second):
 
 def _transposed(x):
     return ops.swapaxes(x, -1, -2)
-
-
-def _loop(step, carry, xs, reverse=False):
-    """Loops `step` over axis 0, without regard to differentiation.
-
-    `time_loop` unrolls several steps in one iteration; a chunk is work enough for its own.
-
-    Args:
-        step: `(carry, *x) -> (carry, y)`, all tensors but `y`, a tuple of tensors.
-        carry: The carry before the first step.
-        xs: Tensors of shape `(N, ...)`.
-        reverse: Whether to go from the last to the first.
-
-    Returns:
-        `(carry, ys)`: the last carry, and the tuple of every `y`, stacked in order of `xs`.
-    """
-    backend = keras.backend.backend()
-    if backend == "jax":
-        import jax
-
-        return jax.lax.scan(lambda carry, x: step(carry, *x), carry, xs, reverse=reverse)
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        if not tf.executing_eagerly():
-            return _tf_loop(step, carry, xs, reverse)
-    emitted = []
-    for x in list(zip(*xs, strict=True))[:: -1 if reverse else 1]:
-        carry, y = step(carry, *x)
-        emitted.append(y)
-    columns = zip(*emitted[:: -1 if reverse else 1], strict=True)
-    return carry, tuple(ops.stack(column) for column in columns)
-
-
-def _tf_loop(step, carry, xs, reverse):
-    import tensorflow as tf
-
-    count = xs[0].shape[0] or tf.shape(xs[0])[0]
-    # One step beside the loop tells what it emits; its values are pruned.
-    _, emitted = step(carry, *(x[0] for x in xs))
-    arrays = [tf.TensorArray(y.dtype, count, element_shape=y.shape) for y in emitted]
-
-    def body(i, carry, arrays):
-        n = count - 1 - i if reverse else i
-        new, ys = step(carry, *(x[n] for x in xs))
-        arrays = [array.write(n, y) for array, y in zip(arrays, ys, strict=True)]
-        return i + 1, tf.ensure_shape(new, carry.shape), arrays
-
-    # XLA can only place the results of a loop whose `maximum_iterations` it knows.
-    _, carry, arrays = tf.while_loop(
-        lambda i, *_: i < count, body, (0, carry, arrays), maximum_iterations=count
-    )
-    return carry, tuple(array.stack() for array in arrays)

@@ -20,6 +20,7 @@ import numpy as np
 from einops import rearrange
 from keras import ops, tree
 
+from common.ops.chunk_loop import states_before
 from common.ops.linear_scan import linear_scan
 from common.ops.sequence import (
     accumulation_dtype,
@@ -32,7 +33,6 @@ from common.ops.sequence import (
     zero_unless,
     zero_where_masked,
 )
-from common.ops.time_loop import time_loop
 
 # A finite stand-in for log 0, which keeps differences of infinities out of the gradient.
 _LOG_ZERO = -1e30
@@ -193,28 +193,28 @@ def _attend_by_head(q, k, v, log_decay, state):
     """
     size, groups = v.shape[2], k.shape[3]
     repeats = v.shape[3] // groups  # R heads of values to one of keys
-    heads = {"pattern": "b n c (g r) d -> b n g r c d", "g": groups}
-    q = rearrange(q, "b n c g k -> b n g c k")
-    k = rearrange(k, "b n c g k -> b n g k c")
+    heads = {"pattern": "b n c (g r) d -> n b g r c d", "g": groups}
+    q = rearrange(q, "b n c g k -> n b g c k")
+    k = rearrange(k, "b n c g k -> n b g k c")
     gates = log_decay[..., 0]
     # Products up to each step, it included, and of the steps after it, which scale what is read
     # and written: here it is the values, which the heads of a group do not share.
     since, until = (
-        rearrange(ops.exp(sums @ gates), "b n c (g r) -> b n g c r 1", r=repeats)
+        rearrange(ops.exp(sums @ gates), "b n c (g r) -> n b g c r 1", r=repeats)
         for sums in (_up_to(size, gates.dtype), _later_than(size, gates.dtype))
     )
-    written = until * rearrange(v, "b n c (g r) v -> b n g c r v", g=groups)
-    added = k @ rearrange(written, "b n g c r v -> b n g c (r v)")
-    before, final = _carry(
-        rearrange(added, "b n g k (r v) -> b n g k r v", r=repeats),
-        since[:, :, :, -1:],
+    written = until * rearrange(v, "b n c (g r) v -> n b g c r v", g=groups)
+    added = k @ rearrange(written, "n b g c r v -> n b g c (r v)")
+    before, final = states_before(
+        rearrange(added, "n b g k (r v) -> n b g k r v", r=repeats),
         rearrange(state, "b (g r) k v -> b g k r v", g=groups),
+        kept=since[:, :, :, -1:],
     )
-    read = q @ rearrange(before, "b n g k r v -> b n g k (r v)")
-    read = since * rearrange(read, "b n g c (r v) -> b n g c r v", r=repeats)
+    read = q @ rearrange(before, "n b g k r v -> n b g k (r v)")
+    read = since * rearrange(read, "n b g c (r v) -> n b g c r v", r=repeats)
     scores = (q @ k)[:, :, :, None] * _decays(rearrange(log_decay, **heads))
-    own = rearrange(scores @ rearrange(v, **heads), "b n g r c v -> b n c (g r) v")
-    o = own + rearrange(read, "b n g c r v -> b n c (g r) v")
+    own = rearrange(scores @ rearrange(v, **heads), "n b g r c v -> b n c (g r) v")
+    o = own + rearrange(read, "n b g c r v -> b n c (g r) v")
     return o, rearrange(final, "b g k r v -> b (g r) k v")
 
 
@@ -254,10 +254,10 @@ def _attend_by_key(q, k, v, log_decay, state):
     visible = _up_to(size, dtype)
     gates = rearrange(log_decay, "b n c h k -> b n c (h k)")
     sums = rearrange(visible @ gates, "b n c (h k) -> b n c h k", h=v.shape[3])
-    kept = ops.exp(sums[:, :, -1])[:, :, :, None]  # (B, N, H, 1, K)
+    kept = rearrange(ops.exp(sums[:, :, -1]), "b n h k -> n b h 1 k")
 
     def heads(x):
-        return rearrange(x, "b n c h d -> b n h c d")
+        return rearrange(x, "b n c h d -> n b h c d")
 
     def by_products():
         reading, keys = (heads(x) for x in _over_and_under(q, k, sums))
@@ -273,8 +273,9 @@ def _attend_by_key(q, k, v, log_decay, state):
 
     scores, reading, writing = ops.cond(ops.min(sums[:, :, -1]) > -_SAFE, by_products, by_halves)
     v = heads(v)
-    before, final = _carry(ops.swapaxes(writing, -1, -2) @ v, ops.swapaxes(kept, -1, -2), state)
-    return rearrange(scores @ v + reading @ before, "b n h c v -> b n c h v"), final
+    added = ops.swapaxes(writing, -1, -2) @ v
+    before, final = states_before(added, state, kept=ops.swapaxes(kept, -1, -2))
+    return rearrange(scores @ v + reading @ before, "n b h c v -> b n c h v"), final
 
 
 def _over_and_under(q, k, sums):
@@ -330,42 +331,6 @@ def _scores_of_few(q, k, log_decay):
         diagonal = ops.convert_to_tensor(np.eye(size, k=-distance), q.dtype)
         scores = scores + reads[..., None] * diagonal
     return scores
-
-
-def _carry(added, kept, state):
-    """The states before each chunk and after the last, a scan over the chunks.
-
-    Args:
-        added: What each chunk writes, `(B, N, ...)`.
-        kept: What it keeps of the state before, broadcastable to `added`.
-        state: `(B, ...)`.
-
-    Returns:
-        `(before, final)`: `(B, N, ...)` and `(B, ...)`.
-    """
-    broadcast = [axis for axis in range(2, len(added.shape)) if kept.shape[axis] == 1]
-
-    def step(state, added, kept):
-        return kept * state + added, state
-
-    def step_back(adjoint, g, kept):
-        return kept * adjoint + g, adjoint
-
-    @ops.custom_gradient
-    def states_before(added, kept, state):
-        _, before = time_loop(step, state, (added, kept), (0, 1))
-
-        def grad(*args, upstream=None):
-            g = args[0] if upstream is None else upstream
-            start = ops.zeros_like(state)
-            d_state, d_added = time_loop(step_back, start, (g, kept), (0, 1), reverse=True)
-            return d_added, ops.sum(d_added * before, axis=broadcast, keepdims=True), d_state
-
-        return before, grad
-
-    before = states_before(added, kept, state)
-    final, _ = step(before[:, -1], added[:, -1], kept[:, -1])
-    return before, final
 
 
 # Sums along a chunk are products with triangles of ones: `cumsum` is slow on the CPU.

@@ -15,6 +15,7 @@ from typing import Any
 from einops import rearrange
 from keras import ops
 
+from common.ops.chunk_loop import states_before
 from common.ops.sequence import (
     accumulation_dtype,
     check_heads,
@@ -26,7 +27,6 @@ from common.ops.sequence import (
     zero_unless,
     zero_where_masked,
 )
-from common.ops.time_loop import time_loop
 
 State = Any
 
@@ -94,20 +94,19 @@ def parallel_linear_attention(
     """
 
     def core(q, k, v, state):
-        segments = None if reset is None else segment_ids(reset)[:, None]
+        segments = None if reset is None else segment_ids(reset)[None]
 
-        def carry(kv, keep):
-            before = state[:, None]
-            return before, (zero_where_masked(before, keep) + kv)[:, 0]
+        def carry(added, kept):
+            return state[None], (state if kept is None else kept[0] * state) + added[0]
 
         o, final = _within_chunks(
-            rearrange(q, "b t h k -> b 1 h t k"),
-            rearrange(k, "b t h k -> b 1 h k t"),
-            rearrange(v, "b t h v -> b 1 h t v"),
+            rearrange(q, "b t h k -> 1 b h t k"),
+            rearrange(k, "b t h k -> 1 b h k t"),
+            rearrange(v, "b t h v -> 1 b h t v"),
             segments,
             carry,
         )
-        return rearrange(o, "b 1 h t v -> b t h v"), final
+        return rearrange(o, "1 b h t v -> b t h v"), final
 
     return _attend(core, q, k, v, state, initial, mask, reset, normalise, epsilon)
 
@@ -138,15 +137,16 @@ def chunkwise_linear_attention(
         segments = None
         if reset is not None:
             segments = segment_ids(to_chunks(pad_time(reset, chunk_size, False), chunk_size))
+            segments = ops.swapaxes(segments, 0, 1)
         q, k, v = (to_chunks(pad_time(x, chunk_size), chunk_size) for x in (q, k, v))
         o, final = _within_chunks(
-            rearrange(q, "b n c h k -> b n h c k"),
-            rearrange(k, "b n c h k -> b n h k c"),
-            rearrange(v, "b n c h v -> b n h c v"),
+            rearrange(q, "b n c h k -> n b h c k"),
+            rearrange(k, "b n c h k -> n b h k c"),
+            rearrange(v, "b n c h v -> n b h c v"),
             segments,
-            lambda kv, keep: _carry(kv, keep, state),
+            lambda added, kept: states_before(added, state, kept),
         )
-        return from_chunks(rearrange(o, "b n h c v -> b n c h v"), length), final
+        return from_chunks(rearrange(o, "n b h c v -> b n c h v"), length), final
 
     return _attend(core, q, k, v, state, initial, mask, reset, normalise, epsilon)
 
@@ -190,56 +190,26 @@ def _within_chunks(q, k, v, segments, carry):
     """Attends inside chunks, and to the states they start from.
 
     Args:
-        q: Queries `(B, N, H, C, K)`.
-        k: Keys, transposed, `(B, N, H, K, C)`: both products take them so.
-        v: Values `(B, N, H, C, V)`.
-        segments: `(B, N, C)` document numbers, counted from 0 in each chunk, or None.
-        carry: `(kv, keep) -> (before, final)`: from what each chunk adds, `(B, N, H, K, V)`, and
-            from whether it keeps what came before, `(B, N)` bool or None, the states that the
-            chunks start from and the one after the last.
+        q: Queries `(N, B, H, C, K)`.
+        k: Keys, transposed, `(N, B, H, K, C)`: both products take them so.
+        v: Values `(N, B, H, C, V)`.
+        segments: `(N, B, C)` document numbers, counted from 0 in each chunk, or None.
+        carry: `(added, kept) -> (before, final)`: from what each chunk adds, `(N, B, H, K, V)`, and
+            from whether it keeps what came before, 1 or 0 of shape `(N, B, 1, 1, 1)` or None, the
+            states that the chunks start from and the one after the last.
 
     Returns:
-        `(o, final)`: `(B, N, H, C, V)` and `(B, H, K, V)`.
+        `(o, final)`: `(N, B, H, C, V)` and `(B, H, K, V)`.
     """
     steps = ops.arange(ops.shape(q)[3])
     visible = steps[:, None] >= steps[None, :]
-    keep, reading, writing = None, q, k
+    kept, reading, writing = None, q, k
     if segments is not None:
         segments = segments[:, :, None]
         visible = visible & (segments[..., :, None] == segments[..., None, :])
         last = segments[..., -1:]
-        keep = last[:, :, 0, 0] == 0
+        kept = ops.cast(last == 0, v.dtype)[..., None]
         reading = zero_unless((segments == 0)[..., :, None], q)
         writing = zero_unless((segments == last)[..., None, :], k)
-    before, final = carry(writing @ v, keep)
+    before, final = carry(writing @ v, kept)
     return zero_unless(visible, q @ k) @ v + reading @ before, final
-
-
-def _carry(kv, keep, state):
-    """The states before each chunk and after the last, a scan over the chunks."""
-    if keep is not None:
-        keep = ops.cast(keep, kv.dtype)[:, :, None, None, None]
-
-    def step(state, kv, *keep):
-        return (keep[0] * state if keep else state) + kv, state
-
-    def step_back(adjoint, g, *keep):
-        return (keep[0] * adjoint if keep else adjoint) + g, adjoint
-
-    gates, padding = ((), (0,)) if keep is None else ((keep,), (0, 1))
-
-    @ops.custom_gradient
-    def states_before(kv, state):
-        _, before = time_loop(step, state, (kv, *gates), padding)
-
-        def grad(*args, upstream=None):
-            g = args[0] if upstream is None else upstream
-            start = ops.zeros_like(state)
-            d_state, d_kv = time_loop(step_back, start, (g, *gates), padding, reverse=True)
-            return d_kv, d_state
-
-        return before, grad
-
-    before = states_before(kv, state)
-    final, _ = step(before[:, -1], kv[:, -1], *(gate[:, -1] for gate in gates))
-    return before, final
