@@ -193,9 +193,9 @@ def _attend_by_head(q, k, v, log_decay, state):
     """
     size, groups = v.shape[2], k.shape[3]
     repeats = v.shape[3] // groups  # R heads of values to one of keys
-    heads = {"pattern": "b n c (g r) d -> n b g r c d", "g": groups}
     q = rearrange(q, "b n c g k -> n b g c k")
     k = rearrange(k, "b n c g k -> n b g k c")
+    v = rearrange(v, "b n c (g r) v -> n b g c r v", g=groups)
     gates = log_decay[..., 0]
     # Products up to each step, it included, and of the steps after it, which scale what is read
     # and written: here it is the values, which the heads of a group do not share.
@@ -203,8 +203,7 @@ def _attend_by_head(q, k, v, log_decay, state):
         rearrange(ops.exp(sums @ gates), "b n c (g r) -> n b g c r 1", r=repeats)
         for sums in (_up_to(size, gates.dtype), _later_than(size, gates.dtype))
     )
-    written = until * rearrange(v, "b n c (g r) v -> n b g c r v", g=groups)
-    added = k @ rearrange(written, "n b g c r v -> n b g c (r v)")
+    added = k @ rearrange(until * v, "n b g c r v -> n b g c (r v)")
     before, final = states_before(
         rearrange(added, "n b g k (r v) -> n b g k r v", r=repeats),
         rearrange(state, "b (g r) k v -> b g k r v", g=groups),
@@ -212,10 +211,11 @@ def _attend_by_head(q, k, v, log_decay, state):
     )
     read = q @ rearrange(before, "n b g k r v -> n b g k (r v)")
     read = since * rearrange(read, "n b g c (r v) -> n b g c r v", r=repeats)
-    scores = (q @ k)[:, :, :, None] * _decays(rearrange(log_decay, **heads))
-    own = rearrange(scores @ rearrange(v, **heads), "n b g r c v -> b n c (g r) v")
-    o = own + rearrange(read, "n b g c r v -> b n c (g r) v")
-    return o, rearrange(final, "b g k r v -> b (g r) k v")
+    decays = _decays(rearrange(log_decay, "b n c (g r) 1 -> n b g r c 1", g=groups))
+    scores = (q @ k)[:, :, :, None] * decays
+    own = scores @ rearrange(v, "n b g c r v -> n b g r c v")  # moves nothing where R is 1
+    o = rearrange(own, "n b g r c v -> n b g c r v") + read
+    return rearrange(o, "n b g c r v -> b n c (g r) v"), rearrange(final, "b g k r v -> b (g r) k v")
 
 
 def _within_by_head(q, k, v, log_decay):

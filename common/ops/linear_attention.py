@@ -173,7 +173,8 @@ def _attend(core, q, k, v, state, initial, mask, reset, normalise, epsilon):
         o = o + ops.einsum("bthk,bhkv->bthv", q, initial)
         final = final + initial
     if normalise:
-        o = o[..., :-1] / (o[..., -1:] + epsilon)
+        o, weight = ops.split(o, (o.shape[-1] - 1,), axis=-1)
+        o = o / (weight + epsilon)
         final = (final[..., :-1], final[..., -1])
     return ops.cast(o, output_dtype), final
 

@@ -131,7 +131,9 @@ def to_chunks(x, size: int):
 def from_chunks(x, length):
     """Joins `(B, N, C, ...)` to `(B, T, ...)` and cuts the padding off."""
     batch, chunks, size, *rest = ops.shape(x)
-    return ops.reshape(x, (batch, chunks * size, *rest))[:, :length]
+    x = ops.reshape(x, (batch, chunks * size, *rest))
+    # A slice of everything would cost: outside XLA, TensorFlow's gradient of a slice is slow.
+    return x if x.shape[1] is not None and x.shape[1] == length else x[:, :length]
 
 
 def segment_ids(reset):

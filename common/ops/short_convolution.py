@@ -84,17 +84,40 @@ def causal_convolution_step(x, kernel, state):
 
 
 def _convolve(seen, kernel, document, length):
-    """The outputs `(B, T, D)` from the state and the inputs behind it, `(B, W - 1 + T, D)`."""
+    """The outputs `(B, T, D)` from the state and the inputs behind it, `(B, W - 1 + T, D)`.
+
+    With a gradient of its own: TensorFlow's of a slice is slow outside XLA.
+    """
     width = kernel.shape[0]
-    y = seen[:, width - 1 :] * kernel[width - 1]
-    for j in range(width - 1):
-        part = seen[:, j : j + length]
-        if document is not None:
-            # TensorFlow's `==` allows shapes that do not fit, and so forgets their rank.
-            same = ops.equal(document[:, j : j + length], document[:, width - 1 :])
-            part = zero_unless(same[..., None], part)
-        y = y + part * kernel[j]
-    return y
+
+    def of_same_document(j, x):
+        """`x` of the outputs' steps, zero where the step that factor `j` meets is of another."""
+        if document is None or j == width - 1:
+            return x
+        # TensorFlow's `==` allows shapes that do not fit, and so forgets their rank.
+        same = ops.equal(document[:, j : j + length], document[:, width - 1 :])
+        return zero_unless(same[..., None], x)
+
+    def met(seen):
+        """What the factors meet, of every output's step, the newest last."""
+        return [of_same_document(j, seen[:, j : j + length]) for j in range(width)]
+
+    @ops.custom_gradient
+    def convolve(seen, kernel):
+        y = sum(part * kernel[j] for j, part in enumerate(met(seen)))
+
+        def grad(*args, upstream=None):
+            g = args[0] if upstream is None else upstream
+            d_seen = sum(
+                ops.pad(of_same_document(j, g) * kernel[j], ((0, 0), (j, width - 1 - j), (0, 0)))
+                for j in range(width)
+            )
+            d_kernel = ops.stack([ops.sum(g * part, axis=(0, 1)) for part in met(seen)])
+            return d_seen, d_kernel
+
+        return y, grad
+
+    return convolve(seen, kernel)
 
 
 def _check_kernel(kernel, x) -> None:

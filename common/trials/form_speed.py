@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from keras import ops
+from keras import ops, tree
 
 from common.layers import SequenceLayer
 from common.reproduce.run import Run
@@ -21,6 +21,7 @@ def form_speed(
     lengths: Sequence[int],
     batch_size: int,
     samples: int,
+    projections: bool = True,
 ) -> dict[str, float]:
     """Forward and backward time of the recurrent form of a layer over those of its other forms.
 
@@ -34,6 +35,8 @@ def form_speed(
         lengths: Lengths of the sequences, ascending.
         batch_size: Sequences.
         samples: Samples of each.
+        projections: Whether the whole layer is timed. Else only what makes of its `features` what
+            its `readout` takes: the forms differ there, and have their projections in common.
 
     Returns:
         For each other form `<form>_speedup`, the ratio at the longest length; `first_speedup`, of
@@ -41,13 +44,14 @@ def form_speed(
     """
     module, name = layer.split(":")
     cls = getattr(importlib.import_module(module), name)
+    gradients = forward_and_backward if projections else without_projections
     others = [form for form in forms if form != "recurrent"]
     speedups: list[dict[str, float]] = []
     milliseconds: dict[str, float] = {}
     for length in lengths:
         shape = (batch_size, length, layer_settings["units"])
         layers = {form: cls(**layer_settings, form=form) for form in forms}
-        make = {name: forward_and_backward(one, shape, run.seed) for name, one in layers.items()}
+        make = {form: gradients(one, shape, run.seed) for form, one in layers.items()}
         seconds = measure_fastest(make, samples)
         milliseconds = {f"{form}_milliseconds": 1e3 * seconds[form] for form in forms}
         speedups.append({form: seconds["recurrent"] / seconds[form] for form in others})
@@ -78,5 +82,34 @@ def forward_and_backward(
     def make(jit_compile: bool):
         gradient = compiled_gradient(loss, jit_compile)
         return lambda: gradient(inputs, upstream, *weights)
+
+    return make
+
+
+def without_projections(
+    layer: SequenceLayer, shape: tuple[int, int, int], seed: int
+) -> Callable[[bool], Callable[[], object]]:
+    """What makes the gradients in the features of a new layer, from those of what it emits."""
+    rng = np.random.default_rng(seed)
+    layer.build(shape)
+    features = layer.features(ops.convert_to_tensor(rng.standard_normal(shape).astype("float32")))
+    initial = layer.get_initial_state(shape[0])
+
+    def emit(features):
+        emitted, _ = getattr(layer, layer.form)(features, initial, initial, None, None)
+        return tree.flatten(emitted)
+
+    upstream = [
+        ops.convert_to_tensor(rng.standard_normal((*shape[:2], *y.shape[2:])).astype("float32"))
+        for y in emit(tree.map_structure(lambda x: x[:, :1], features))
+    ]
+
+    def loss(*leaves):
+        emitted = emit(tree.pack_sequence_as(features, list(leaves)))
+        return sum(ops.sum(y * g) for y, g in zip(emitted, upstream, strict=True))
+
+    def make(jit_compile: bool):
+        gradient = compiled_gradient(loss, jit_compile)
+        return lambda: gradient(*tree.flatten(features))
 
     return make

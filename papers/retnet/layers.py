@@ -155,7 +155,8 @@ class Retention(MultiHead):
         return ops.concatenate([state["memory"], state["normaliser"][..., None]], axis=-1)
 
     def readout(self, emitted):
-        read, weight = emitted["read"][..., :-1], ops.abs(emitted["read"][..., -1:])
+        read, weight = ops.split(emitted["read"], (self.value_dim,), axis=-1)
+        weight = ops.abs(weight)
         # `ops.maximum` would round float64 to float32 outside TensorFlow.
         read = read / ops.where(weight > 1, weight, ops.ones_like(weight))
         centred = read - ops.mean(read, axis=-1, keepdims=True)

@@ -283,7 +283,8 @@ class MLSTM(_XLSTMLayer):
             mask=mask,
             reset=reset,
         )
-        read = _normalised(read[..., :-1], read[..., -1:], m)
+        read, weight = ops.split(read, (self.head_dim,), axis=-1)
+        read = _normalised(read, weight, m)
         emitted = {"read": read, "activated": activated, "gate": features["gate"]}
         return emitted, {
             "memory": memory[..., :-1],
