@@ -215,7 +215,8 @@ def _attend_by_head(q, k, v, log_decay, state):
     scores = (q @ k)[:, :, :, None] * decays
     own = scores @ rearrange(v, "n b g c r v -> n b g r c v")  # moves nothing where R is 1
     o = rearrange(own, "n b g r c v -> n b g c r v") + read
-    return rearrange(o, "n b g c r v -> b n c (g r) v"), rearrange(final, "b g k r v -> b (g r) k v")
+    final = rearrange(final, "b g k r v -> b (g r) k v")
+    return rearrange(o, "n b g c r v -> b n c (g r) v"), final
 
 
 def _within_by_head(q, k, v, log_decay):

@@ -133,7 +133,7 @@ def from_chunks(x, length):
     batch, chunks, size, *rest = ops.shape(x)
     x = ops.reshape(x, (batch, chunks * size, *rest))
     # A slice of everything would cost: outside XLA, TensorFlow's gradient of a slice is slow.
-    return x if x.shape[1] is not None and x.shape[1] == length else x[:, :length]
+    return x if isinstance(length, int) and x.shape[1] == length else x[:, :length]
 
 
 def segment_ids(reset):

@@ -1,4 +1,4 @@
-"""The forms of a matrix memory at the heads of a paper's models, as papers declare it. Data only."""
+"""The forms of a matrix memory at the heads of a paper's models. Data only."""
 
 from collections.abc import Mapping
 
