@@ -343,9 +343,6 @@ PAPER = Paper(
             quantity=Quantity("training", "exponent"),
             accept=at_most(1.1),
             reason="One pass over the sequence: linear, and 10 % for the caches.",
-            explanation="Training 1.106, the forward pass alone 1.083: the shortest sequences "
-            "fit the caches, and glibc maps arrays above 32 MiB anew at every call "
-            "(benchmarks/NOTES.md).",
         ),
     ),
     default_experiment="induction_heads",
