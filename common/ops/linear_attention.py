@@ -94,17 +94,12 @@ def parallel_linear_attention(
     """
 
     def core(q, k, v, state):
-        segments = None if reset is None else segment_ids(reset)[None]
-
-        def carry(added, kept):
-            return state[None], (state if kept is None else kept[0] * state) + added[0]
-
-        o, final = _within_chunks(
+        o, final = _by_chunks(
             rearrange(q, "b t h k -> 1 b h t k"),
             rearrange(k, "b t h k -> 1 b h k t"),
             rearrange(v, "b t h v -> 1 b h t v"),
-            segments,
-            carry,
+            None if reset is None else segment_ids(reset)[None],
+            state,
         )
         return rearrange(o, "1 b h t v -> b t h v"), final
 
@@ -139,12 +134,12 @@ def chunkwise_linear_attention(
             segments = segment_ids(to_chunks(pad_time(reset, chunk_size, False), chunk_size))
             segments = ops.swapaxes(segments, 0, 1)
         q, k, v = (to_chunks(pad_time(x, chunk_size), chunk_size) for x in (q, k, v))
-        o, final = _within_chunks(
+        o, final = _by_chunks(
             rearrange(q, "b n c h k -> n b h c k"),
             rearrange(k, "b n c h k -> n b h k c"),
             rearrange(v, "b n c h v -> n b h c v"),
             segments,
-            lambda added, kept: states_before(added, state, kept),
+            state,
         )
         return from_chunks(rearrange(o, "n b h c v -> b n c h v"), length), final
 
@@ -187,17 +182,15 @@ def _join(state):
     return ops.concatenate([memory, normaliser[..., None]], axis=-1)
 
 
-def _within_chunks(q, k, v, segments, carry):
-    """Attends inside chunks, and to the states they start from.
+def _by_chunks(q, k, v, segments, state):
+    """Attends inside chunks, of which the parallel form has one, and to the states before them.
 
     Args:
         q: Queries `(N, B, H, C, K)`.
         k: Keys, transposed, `(N, B, H, K, C)`: both products take them so.
         v: Values `(N, B, H, C, V)`.
         segments: `(N, B, C)` document numbers, counted from 0 in each chunk, or None.
-        carry: `(added, kept) -> (before, final)`: from what each chunk adds, `(N, B, H, K, V)`, and
-            from whether it keeps what came before, 1 or 0 of shape `(N, B, 1, 1, 1)` or None, the
-            states that the chunks start from and the one after the last.
+        state: `(B, H, K, V)`.
 
     Returns:
         `(o, final)`: `(N, B, H, C, V)` and `(B, H, K, V)`.
@@ -212,5 +205,5 @@ def _within_chunks(q, k, v, segments, carry):
         kept = ops.cast(last == 0, v.dtype)[..., None]
         reading = zero_unless((segments == 0)[..., :, None], q)
         writing = zero_unless((segments == last)[..., None, :], k)
-    before, final = carry(writing @ v, kept)
+    before, final = states_before(writing @ v, state, kept)
     return zero_unless(visible, q @ k) @ v + reading @ before, final

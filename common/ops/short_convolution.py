@@ -4,6 +4,11 @@ Mamba (Gu 2023), DeltaNet (Yang 2024), Griffin (De 2024) and others put one befo
 recurrence. Its state holds the last `W - 1` inputs, so that it can be streamed.
 """
 
+from collections.abc import Iterable
+from functools import reduce
+from operator import add
+from typing import Any
+
 from keras import ops
 
 from common.ops.sequence import (
@@ -104,11 +109,11 @@ def _convolve(seen, kernel, document, length):
 
     @ops.custom_gradient
     def convolve(seen, kernel):
-        y = sum(part * kernel[j] for j, part in enumerate(met(seen)))
+        y = _total(part * kernel[j] for j, part in enumerate(met(seen)))
 
         def grad(*args, upstream=None):
             g = args[0] if upstream is None else upstream
-            d_seen = sum(
+            d_seen = _total(
                 ops.pad(of_same_document(j, g) * kernel[j], ((0, 0), (j, width - 1 - j), (0, 0)))
                 for j in range(width)
             )
@@ -118,6 +123,11 @@ def _convolve(seen, kernel, document, length):
         return y, grad
 
     return convolve(seen, kernel)
+
+
+def _total(parts: Iterable) -> Any:
+    """`sum`, which would add every element of the first part to zero."""
+    return reduce(add, parts)
 
 
 def _check_kernel(kernel, x) -> None:

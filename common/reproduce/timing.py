@@ -3,7 +3,7 @@
 import math
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -176,6 +176,16 @@ def measure_fastest(
     named = {f"{name} {jit}": function for (name, jit), function in functions.items()}
     timings = measure(named, samples=samples)
     return {name: min(timings[f"{name} {jit}"].median for jit in modes) for name in make}
+
+
+def gradient_maker(loss: Callable, inputs: Sequence) -> Callable[[bool], Callable[[], object]]:
+    """What makes the gradients of a scalar `loss` in all of its `inputs`, for `measure_fastest`."""
+
+    def make(jit_compile: bool):
+        gradient = compiled_gradient(loss, jit_compile)
+        return lambda: gradient(*inputs)
+
+    return make
 
 
 def exponent(lengths, seconds) -> float:

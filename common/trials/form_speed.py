@@ -9,7 +9,7 @@ from keras import ops, tree
 
 from common.layers import SequenceLayer
 from common.reproduce.run import Run
-from common.reproduce.timing import compiled_gradient, measure_fastest
+from common.reproduce.timing import gradient_maker, measure_fastest
 
 
 def form_speed(
@@ -79,11 +79,7 @@ def forward_and_backward(
         outputs, _ = layer.stateless_call(list(weights), [], inputs)
         return ops.sum(outputs * upstream)
 
-    def make(jit_compile: bool):
-        gradient = compiled_gradient(loss, jit_compile)
-        return lambda: gradient(inputs, upstream, *weights)
-
-    return make
+    return gradient_maker(loss, (inputs, upstream, *weights))
 
 
 def without_projections(
@@ -108,8 +104,4 @@ def without_projections(
         emitted = emit(tree.pack_sequence_as(features, list(leaves)))
         return sum(ops.sum(y * g) for y, g in zip(emitted, upstream, strict=True))
 
-    def make(jit_compile: bool):
-        gradient = compiled_gradient(loss, jit_compile)
-        return lambda: gradient(*tree.flatten(features))
-
-    return make
+    return gradient_maker(loss, tree.flatten(features))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from common.reproduce.spec import Experiment, Preset, Settings
+from common.reproduce.spec import Claim, Experiment, Preset, Quantity, Settings, at_least
 
 
 def memory_speed(layer: str, sizes: Mapping[str, Settings], reduces: str) -> Experiment:
@@ -60,4 +60,27 @@ def memory_speed(layer: str, sizes: Mapping[str, Settings], reduces: str) -> Exp
             "chunkwise_milliseconds",
             "recurrent_milliseconds",
         ),
+    )
+
+
+def memory_speed_claims(
+    experiment: Experiment, explanations: Mapping[str, str] | None = None
+) -> tuple[Claim, ...]:
+    """The claims `speed-memory-<size>` of an experiment that `memory_speed` made.
+
+    Args:
+        experiment: The experiment.
+        explanations: Name of a model to why its claim is missed.
+    """
+    explanations = explanations or {}
+    return tuple(
+        Claim(
+            id=f"speed-memory-{size}",
+            experiment=experiment.name,
+            quantity=Quantity(size, "chunkwise_speedup"),
+            accept=at_least(),
+            reason="The bar of speed-chunkwise, for what the forms do differently.",
+            explanation=explanations.get(size, ""),
+        )
+        for size in experiment.variants
     )

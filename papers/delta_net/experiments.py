@@ -6,7 +6,7 @@ from keras import ops
 from common.models import count_parameters
 from common.ops.delta_rule import chunkwise_delta_rule, recurrent_delta_rule
 from common.reproduce import Run
-from common.reproduce.timing import compiled_gradient, measure_fastest
+from common.reproduce.timing import gradient_maker, measure_fastest
 from papers.delta_net.model import SIZES, DeltaNetLM
 
 _FORMS = {"chunkwise": chunkwise_delta_rule, "recurrent": recurrent_delta_rule}
@@ -65,10 +65,4 @@ def _forward_and_backward(rule, inputs: list[np.ndarray]):
     def loss(q, k, v, beta, upstream):
         return ops.sum(rule(q, k, v, beta)[0] * upstream)
 
-    tensors = [ops.convert_to_tensor(x) for x in inputs]
-
-    def make(jit_compile: bool):
-        gradient = compiled_gradient(loss, jit_compile)
-        return lambda: gradient(*tensors)
-
-    return make
+    return gradient_maker(loss, [ops.convert_to_tensor(x) for x in inputs])

@@ -10,7 +10,7 @@ from common.reproduce.spec import (
     at_least,
     within_relative,
 )
-from common.trials.memory_speed import memory_speed
+from common.trials.memory_speed import memory_speed, memory_speed_claims
 from common.trials.recall import mqar
 
 # Section 5.1: two layers, two heads for RetNet and GLA.
@@ -98,7 +98,6 @@ MEMORY_SPEED = memory_speed(
 _MEMORY = {
     "340M": "9.4: 93.7 against 879 ms. Profiled, the six products with the states alone take 75 ms "
     "of the chunkwise form.",
-    "1.3B": "",
 }
 
 PARAMETERS = Experiment(
@@ -169,17 +168,7 @@ PAPER = Paper(
             "26 GFLOP, at least 129 ms here, and the recurrent loop is compiled with XLA and has a "
             "gradient of its own. speed-memory has the ratio without the projections.",
         ),
-        *(
-            Claim(
-                id=f"speed-memory-{size}",
-                experiment="memory_speed",
-                quantity=Quantity(size, "chunkwise_speedup"),
-                accept=at_least(),
-                reason="The bar of speed-chunkwise, for what the forms do differently.",
-                explanation=explanation,
-            )
-            for size, explanation in _MEMORY.items()
-        ),
+        *memory_speed_claims(MEMORY_SPEED, _MEMORY),
         *(
             Claim(
                 id=f"parameters-{size}",

@@ -9,7 +9,7 @@ from common.models import count_parameters
 from common.ops.gated_attention import chunkwise_gated_attention
 from common.ops.selective_scan import fused_selective_scan
 from common.reproduce import Run
-from common.reproduce.timing import compiled_gradient, measure_fastest
+from common.reproduce.timing import gradient_maker, measure_fastest
 from papers.mamba2.model import SIZES, Mamba2LM
 
 
@@ -94,10 +94,4 @@ def _forward_and_backward(form: Callable, inputs: list[np.ndarray]):
     def loss(*tensors):
         return ops.sum(form(*tensors[:5]) * tensors[5])
 
-    tensors = [ops.convert_to_tensor(x) for x in inputs]
-
-    def make(jit_compile: bool):
-        gradient = compiled_gradient(loss, jit_compile)
-        return lambda: gradient(*tensors)
-
-    return make
+    return gradient_maker(loss, [ops.convert_to_tensor(x) for x in inputs])

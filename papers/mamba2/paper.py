@@ -10,7 +10,7 @@ from common.reproduce.spec import (
     at_least,
     within_relative,
 )
-from common.trials.memory_speed import memory_speed
+from common.trials.memory_speed import memory_speed, memory_speed_claims
 from common.trials.recall import mqar
 
 _SMOKE = "Shows that the code runs."
@@ -138,11 +138,11 @@ FORM_SPEED = Experiment(
     ),
 )
 
-_PUBLISHED = ("130M", "370M", "780M", "1.3B", "2.7B")
 MEMORY_SPEED = memory_speed(
     "papers.mamba2:Mamba2", {"130M": {"units": 768}}, reduces="A CPU for a GPU, one sequence."
 )
 
+_PUBLISHED = ("130M", "370M", "780M", "1.3B", "2.7B")
 PARAMETERS = Experiment(
     name="parameters",
     description="Parameters of the language models, in millions",
@@ -223,16 +223,7 @@ PAPER = Paper(
             "10.5 GFLOP, at least 53 ms here, and the recurrent loop is compiled with XLA and has "
             "a gradient of its own. speed-memory has the ratio without the projections.",
         ),
-        *(
-            Claim(
-                id=f"speed-memory-{size}",
-                experiment="memory_speed",
-                quantity=Quantity(size, "chunkwise_speedup"),
-                accept=at_least(),
-                reason="The bar of speed-chunkwise, for what the forms do differently.",
-            )
-            for size in MEMORY_SPEED.variants
-        ),
+        *memory_speed_claims(MEMORY_SPEED),
         *(
             Claim(
                 id=f"parameters-{size}",

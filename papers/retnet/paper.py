@@ -11,7 +11,7 @@ from common.reproduce.spec import (
     at_most,
     within_relative,
 )
-from common.trials.memory_speed import memory_speed
+from common.trials.memory_speed import memory_speed, memory_speed_claims
 from common.trials.recall import mqar
 
 _SMOKE = "Shows that the code runs."
@@ -140,13 +140,13 @@ SPEED = Experiment(
     ),
 )
 
-_SIZES = ("1.3B", "2.7B", "6.7B")
 MEMORY_SPEED = memory_speed(
     "papers.retnet:Retention",
     {"1.3B": {"units": 512, "num_heads": 2, "chunk_size": 128}},
     reduces="A CPU for a GPU, one sequence, two of the model's eight heads.",
 )
 
+_SIZES = ("1.3B", "2.7B", "6.7B")
 PARAMETERS = Experiment(
     name="parameters",
     description="Parameters of the language models of table 2, in millions",
@@ -215,16 +215,7 @@ PAPER = Paper(
             "13 GFLOP, at least 64 ms here, and the recurrent loop is compiled with XLA and has a "
             "gradient of its own. speed-memory has the ratio without the projections.",
         ),
-        *(
-            Claim(
-                id=f"speed-memory-{size}",
-                experiment="memory_speed",
-                quantity=Quantity(size, "chunkwise_speedup"),
-                accept=at_least(),
-                reason="The bar of speed-chunkwise, for what the forms do differently.",
-            )
-            for size in MEMORY_SPEED.variants
-        ),
+        *memory_speed_claims(MEMORY_SPEED),
         *(
             Claim(
                 id=f"mqar-below-attention-{size}",
