@@ -22,14 +22,15 @@ def choose_device(asked: str | None) -> str:
     Raises:
         ValueError: if the one asked for is not there.
     """
-    there = _has_gpu()
+    there = has_gpu()
     if asked == "gpu" and not there:
         backend = keras.backend.backend()
         raise ValueError(f"--device is gpu, expected cpu: {backend} sees no GPU here.")
     return asked or ("gpu" if there else "cpu")
 
 
-def _has_gpu() -> bool:
+def has_gpu() -> bool:
+    """Whether the backend sees a GPU."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf

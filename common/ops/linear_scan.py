@@ -1,11 +1,13 @@
 """The diagonal linear recurrence `h_t = a_t h_{t-1} + b_t`, plain and in log space.
 
-Both directions are one pass over memory, step by step: no prefix products, and so no division and
-nothing that over- or underflows when gates are 0, 1 or tiny.
+On a CPU, and in TensorFlow, both directions are one pass over memory, step by step. On an
+accelerator they are prefix sums in log T passes, of `(a, b) (a', b') = (a a', a' b + b')`: products
+of gates appear, but nothing is divided by one, so that gates of 0, 1 or tiny ones are exact.
 """
 
 from keras import ops
 
+from common.ops.prefix_sums import prefers_prefix_sums
 from common.ops.sequence import accumulation_dtype, expand_like
 from common.ops.time_loop import time_loop
 
@@ -19,7 +21,8 @@ def linear_scan(a, b, state=None, *, initial=None, mask=None, reset=None):
     16 bit inputs are accumulated in float32.
 
     Args:
-        a: Gates of shape `(B, T, ...)`, broadcastable to `b`. Any value is safe, 0 included.
+        a: Gates of shape `(B, T, ...)`, broadcastable to `b`. 0 is safe; on an accelerator any
+            gates are whose products over runs of steps are finite.
         b: Inputs of shape `(B, T, ...)`.
         state: `(B, ...)`, `h` before the first step; `initial` by default.
         initial: `(B, ...)`, the value a reset puts back; zeros by default.
@@ -102,11 +105,7 @@ def log_linear_scan(log_a, log_b, log_state=None, *, log_initial=None, mask=None
 
 @ops.custom_gradient
 def _differentiable_scan(a, b, state):
-    def step(h, a, b):
-        h = a * h + b
-        return h, h
-
-    _, h = time_loop(step, state, (a, b), padding=(1, 0))
+    h = _states(a, b, state)
 
     def grad(*args, upstream=None):
         g = args[0] if upstream is None else upstream
@@ -118,11 +117,7 @@ def _differentiable_scan(a, b, state):
 
 @ops.custom_gradient
 def _differentiable_log_scan(log_a, log_b, log_state):
-    def step(log_h, log_a, log_b):
-        log_h = _logaddexp(log_a + log_h, log_b)
-        return log_h, log_h
-
-    _, log_h = time_loop(step, log_state, (log_a, log_b), padding=(0, _LOG_ZERO))
+    log_h = _log_states(log_a, log_b, log_state)
 
     def grad(*args, upstream=None):
         g = args[0] if upstream is None else upstream
@@ -135,8 +130,41 @@ def _differentiable_log_scan(log_a, log_b, log_state):
     return log_h, grad
 
 
+def _states(a, b, state):
+    """Every `h_t = a_t h_{t-1} + b_t`."""
+    if prefers_prefix_sums():
+        first = a[:, :1] * state[:, None] + b[:, :1]
+        b = ops.concatenate([first, b[:, 1:]], axis=1)
+        return ops.associative_scan(_compose, (a, b), axis=1)[1]
+
+    def step(h, a, b):
+        h = a * h + b
+        return h, h
+
+    return time_loop(step, state, (a, b), padding=(1, 0))[1]
+
+
+def _log_states(log_a, log_b, log_state):
+    """Every `log h_t`, of `h_t = a_t h_{t-1} + b_t`."""
+    if prefers_prefix_sums():
+        first = _logaddexp(log_a[:, :1] + log_state[:, None], log_b[:, :1])
+        log_b = ops.concatenate([first, log_b[:, 1:]], axis=1)
+        # Sums of stand-ins for log 0 stay finite, and as good as log 0.
+        return ops.associative_scan(_log_compose, (log_a, log_b), axis=1)[1]
+
+    def step(log_h, log_a, log_b):
+        log_h = _logaddexp(log_a + log_h, log_b)
+        return log_h, log_h
+
+    return time_loop(step, log_state, (log_a, log_b), padding=(0, _LOG_ZERO))[1]
+
+
 def _adjoint(a, upstream):
     """Gradients with respect to the state and to each `h_t`: the scan, backwards in time."""
+    if prefers_prefix_sums():
+        following = ops.concatenate([a[:, 1:], ops.ones_like(a[:, :1])], axis=1)
+        d_h = ops.associative_scan(_compose, (following, upstream), reverse=True, axis=1)[1]
+        return a[:, 0] * d_h[:, 0], d_h
 
     def step(carry, a, g):
         g = g + carry
@@ -144,6 +172,15 @@ def _adjoint(a, upstream):
 
     start = ops.zeros_like(a[:, 0])
     return time_loop(step, start, (a, upstream), padding=(1, 0), reverse=True)
+
+
+def _compose(earlier, later):
+    """The map `h -> a h + b` of the later steps after that of the earlier ones."""
+    return earlier[0] * later[0], later[0] * earlier[1] + later[1]
+
+
+def _log_compose(earlier, later):
+    return earlier[0] + later[0], _logaddexp(later[0] + earlier[1], later[1])
 
 
 # `keras.ops.maximum` and `logaddexp` would round float64 to float32 outside TensorFlow.

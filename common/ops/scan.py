@@ -49,6 +49,8 @@ def swap_batch_and_time(x):
 def _jax_scan(body: Body, initial: Nest, xs: Nest) -> tuple[Nest, Nest]:
     import jax
 
+    # Of every step the carry is kept, and the rest computed again, as on TensorFlow.
+    body = jax.checkpoint(body, prevent_cse=False)
     carry, ys = jax.lax.scan(body, initial, tree.map_structure(swap_batch_and_time, xs))
     return carry, tree.map_structure(swap_batch_and_time, ys)
 

@@ -5,14 +5,17 @@ decays `exp(delta_td A_dn)` depend on the step, the channel and the number, so t
 matrices covers several steps.
 
 - recurrent: a loop over time, differentiated by the general `scan`;
-- fused: the same loop in blocks, a loop of loops. Neither the decays nor the states are ever held
-  for all steps: the state at the start of every block is kept, and the way back computes the
-  block's decays and states again (section 3.3.2 of the paper does the same on a GPU).
+- fused: in blocks, of which the state at the start is kept; the way back computes a block's decays
+  and states again, so that neither are ever held for all steps (section 3.3.2 of the paper does the
+  same on a GPU). Within a block there is a loop over time, and on an accelerator a scan of all its
+  steps at once.
 """
 
 import keras
 from keras import ops
 
+from common.ops.linear_scan import linear_scan
+from common.ops.prefix_sums import prefers_prefix_sums
 from common.ops.scan import scan
 from common.ops.sequence import (
     accumulation_dtype,
@@ -26,6 +29,8 @@ from common.ops.sequence import (
 
 # Steps in a block: the states of one stay in the cache between the way there and the way back.
 BLOCK = 32
+# On an accelerator as many as its memory takes easily, B x 256 x N x D numbers at a time.
+_LARGE_BLOCK = 256
 
 
 def recurrent_selective_scan(
@@ -72,12 +77,16 @@ def fused_selective_scan(
 
     def core(xs, a, state, initial, reset):
         length = ops.shape(xs[0])[1]
+        at_once = prefers_prefix_sums()
+        size = _LARGE_BLOCK if at_once else BLOCK
         # Steps of zeros leave the state as it was.
-        blocks = [to_chunks(pad_time(x, BLOCK), BLOCK) for x in xs]
-        marks = [] if reset is None else [to_chunks(pad_time(reset, BLOCK, False), BLOCK)]
+        blocks = [to_chunks(pad_time(x, size), size) for x in xs]
+        marks = [] if reset is None else [to_chunks(pad_time(reset, size, False), size)]
 
         def block(h, inputs):
             xs, marks = inputs
+            if at_once:
+                return _all_steps(a, negative, h, xs, initial, *marks)
             return scan_marked(_step(a, negative), h, xs, initial, None, *marks)
 
         # TensorFlow's `scan` itself computes every step, here a block, again for the gradient.
@@ -147,3 +156,12 @@ def _step(a, negative: bool):
         return h, ops.matmul(c[:, None], h)[:, 0]
 
     return step
+
+
+def _all_steps(a, negative: bool, h, xs, initial, reset=None):
+    """The steps of a block at once: the last state, and what all of them read."""
+    u, delta, b, c = xs
+    decay = _decay(ops.exp(delta[:, :, None] * a[:, None]), negative)
+    added = u[:, :, None] * b[..., None]
+    h, final = linear_scan(decay, added, h, initial=initial, reset=reset)
+    return final, ops.matmul(c[:, :, None], h)[:, :, 0]

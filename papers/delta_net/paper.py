@@ -207,8 +207,8 @@ SPEED = Experiment(
             settings={
                 "units": 2048,
                 "batch_size": 1,
-                "lengths": [512, 2048, 4096, 16384],
-                "samples": 15,
+                "lengths": [4096, 16384],
+                "samples": 7,
             },
             minutes=10,
             scale="paper",

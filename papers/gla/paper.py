@@ -63,9 +63,9 @@ SPEED = Experiment(
         "paper": Preset(
             settings={
                 "layer_settings": {"units": 1024, "num_heads": 4},
-                "lengths": [1024, 4096, 16384],
+                "lengths": [1024, 4096],
                 "batch_size": 8,
-                "samples": 15,
+                "samples": 7,
             },
             minutes=10,
             scale="paper",

@@ -121,7 +121,7 @@ FORM_SPEED = Experiment(
                 "layer_settings": {"units": 1024, "state_dim": 64, "head_dim": 64},
                 "lengths": [1024, 4096],
                 "batch_size": 8,
-                "samples": 15,
+                "samples": 7,
             },
             minutes=10,
             scale="paper",

@@ -121,9 +121,9 @@ SPEED = Experiment(
         "paper": Preset(
             settings={
                 "layer_settings": {"units": 2048, "num_heads": 8},
-                "lengths": [2048, 8192],
-                "batch_size": 4,
-                "samples": 15,
+                "lengths": [1024, 4096],
+                "batch_size": 2,
+                "samples": 7,
             },
             minutes=10,
             scale="paper",

@@ -220,11 +220,11 @@ SPEED = Experiment(
         ),
         "paper": Preset(
             settings={
-                "lengths": [512, 2048, 4096],
+                "lengths": [1024, 4096],
                 "units": 768,
                 "num_heads": 4,
-                "batch_size": 8,
-                "samples": 15,
+                "batch_size": 2,
+                "samples": 7,
             },
             minutes=10,
             scale="paper",

@@ -91,10 +91,13 @@ def _jax(f, args, mode, shapes):
 def _torch(f, args, mode, shapes):
     import torch
 
-    tensors = [torch.tensor(x, requires_grad=True) for x in args]
+    tensors = [ops.convert_to_tensor(x).requires_grad_() for x in args]
     outputs = _flat(f, tensors)
     grads = torch.autograd.grad(weighted_sum(outputs), tensors, allow_unused=True)
     return (
-        [y.detach().numpy() for y in outputs],
-        [np.zeros_like(x) if g is None else g.numpy() for x, g in zip(args, grads, strict=True)],
+        [y.detach().cpu().numpy() for y in outputs],
+        [
+            np.zeros_like(x) if g is None else g.cpu().numpy()
+            for x, g in zip(args, grads, strict=True)
+        ],
     )

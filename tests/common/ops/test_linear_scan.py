@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -15,6 +16,17 @@ from tests.common.ops.agreement import (
 )
 
 WIDTH = 5
+
+
+# TensorFlow loops everywhere.
+WAYS = ["loop"] if keras.backend.backend() == "tensorflow" else ["loop", "prefixes"]
+
+
+@pytest.fixture(params=WAYS, autouse=True)
+def way(request, monkeypatch):
+    """Every test with the way of a CPU and with that of an accelerator."""
+    by_prefixes = request.param == "prefixes"
+    monkeypatch.setattr("common.ops.linear_scan.prefers_prefix_sums", lambda: by_prefixes)
 
 
 def draw_inputs(rng, length):

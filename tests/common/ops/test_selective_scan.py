@@ -63,6 +63,27 @@ def test_compiled(form, sign, mode):
     assert_agrees(form, PROBLEMS[sign], 200, "all", mode)
 
 
+@pytest.fixture
+def at_once(monkeypatch):
+    """The way of an accelerator, here on whatever there is, with blocks short enough to join."""
+    if keras.backend.backend() == "tensorflow":
+        pytest.skip("TensorFlow loops everywhere")
+    for module in ("linear_scan", "selective_scan"):
+        monkeypatch.setattr(f"common.ops.{module}.prefers_prefix_sums", lambda: True)
+    monkeypatch.setattr("common.ops.selective_scan._LARGE_BLOCK", 64)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("sign", PROBLEMS)
+def test_all_steps_of_a_block_at_once(at_once, sign, mode):
+    assert_agrees(fused_selective_scan, PROBLEMS[sign], 200, "all", mode)
+
+
+@pytest.mark.parametrize("marks", MARKS)
+def test_all_steps_of_a_block_at_once_with_marks(at_once, marks):
+    assert_agrees(fused_selective_scan, PROBLEMS["positive"], 63, marks)
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_float32(form):
     assert_agrees(form, PROBLEMS["positive"], 200, "all", dtype="float32", bound=2e-5)
