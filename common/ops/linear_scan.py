@@ -1,13 +1,13 @@
 """The diagonal linear recurrence `h_t = a_t h_{t-1} + b_t`, plain and in log space.
 
-On a CPU, and in TensorFlow, both directions are one pass over memory, step by step. On an
-accelerator they are prefix sums in log T passes, of `(a, b) (a', b') = (a a', a' b + b')`: products
-of gates appear, but nothing is divided by one, so that gates of 0, 1 or tiny ones are exact.
+On a CPU both directions are one pass over memory, step by step. On an accelerator they are prefix
+sums in log T passes, of `(a, b) (a', b') = (a a', a' b + b')`: products of gates appear, but
+nothing is divided by one, so that gates of 0, 1 or tiny ones are exact.
 """
 
 from keras import ops
 
-from common.ops.prefix_sums import prefers_prefix_sums
+from common.ops.prefix_sums import prefers_prefix_sums, prefix_sums
 from common.ops.sequence import accumulation_dtype, expand_like
 from common.ops.time_loop import time_loop
 
@@ -132,10 +132,10 @@ def _differentiable_log_scan(log_a, log_b, log_state):
 
 def _states(a, b, state):
     """Every `h_t = a_t h_{t-1} + b_t`."""
-    if prefers_prefix_sums():
+    if prefers_prefix_sums(b):
         first = a[:, :1] * state[:, None] + b[:, :1]
         b = ops.concatenate([first, b[:, 1:]], axis=1)
-        return ops.associative_scan(_compose, (a, b), axis=1)[1]
+        return prefix_sums(_compose, (a, b))[1]
 
     def step(h, a, b):
         h = a * h + b
@@ -146,11 +146,11 @@ def _states(a, b, state):
 
 def _log_states(log_a, log_b, log_state):
     """Every `log h_t`, of `h_t = a_t h_{t-1} + b_t`."""
-    if prefers_prefix_sums():
+    if prefers_prefix_sums(log_b):
         first = _logaddexp(log_a[:, :1] + log_state[:, None], log_b[:, :1])
         log_b = ops.concatenate([first, log_b[:, 1:]], axis=1)
         # Sums of stand-ins for log 0 stay finite, and as good as log 0.
-        return ops.associative_scan(_log_compose, (log_a, log_b), axis=1)[1]
+        return prefix_sums(_log_compose, (log_a, log_b))[1]
 
     def step(log_h, log_a, log_b):
         log_h = _logaddexp(log_a + log_h, log_b)
@@ -161,9 +161,9 @@ def _log_states(log_a, log_b, log_state):
 
 def _adjoint(a, upstream):
     """Gradients with respect to the state and to each `h_t`: the scan, backwards in time."""
-    if prefers_prefix_sums():
+    if prefers_prefix_sums(upstream):
         following = ops.concatenate([a[:, 1:], ops.ones_like(a[:, :1])], axis=1)
-        d_h = ops.associative_scan(_compose, (following, upstream), reverse=True, axis=1)[1]
+        d_h = prefix_sums(_compose, (following, upstream), reverse=True)[1]
         return a[:, 0] * d_h[:, 0], d_h
 
     def step(carry, a, g):

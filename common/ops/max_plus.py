@@ -7,6 +7,7 @@ the largest weight that any step has in it (Beck 2024, eq. 15; Milakov 2018).
 from keras import ops
 
 from common.ops.linear_scan import _adjoint, _before
+from common.ops.prefix_sums import prefers_prefix_sums, prefix_sums
 from common.ops.sequence import accumulation_dtype, expand_like
 from common.ops.time_loop import time_loop
 
@@ -69,11 +70,7 @@ def maximum(x, y):
 
 @ops.custom_gradient
 def _differentiable_scan(log_f, i, state):
-    def step(m, log_f, i):
-        m = maximum(log_f + m, i)
-        return m, m
-
-    _, m = time_loop(step, state, (log_f, i), padding=(0, LOG_ZERO))
+    m = _largest(log_f, i, state)
 
     def grad(*args, upstream=None):
         g = args[0] if upstream is None else upstream
@@ -83,3 +80,22 @@ def _differentiable_scan(log_f, i, state):
         return total * won, total * (1 - won), d_state
 
     return m, grad
+
+
+def _largest(log_f, i, state):
+    """Every `m_t = max(log_f_t + m_{t-1}, i_t)`."""
+    if prefers_prefix_sums(i):
+        first = maximum(log_f[:, :1] + state[:, None], i[:, :1])
+        i = ops.concatenate([first, i[:, 1:]], axis=1)
+        return prefix_sums(_compose, (log_f, i))[1]
+
+    def step(m, log_f, i):
+        m = maximum(log_f + m, i)
+        return m, m
+
+    return time_loop(step, state, (log_f, i), padding=(0, LOG_ZERO))[1]
+
+
+def _compose(earlier, later):
+    """The map `m -> max(f + m, i)` of the later steps after that of the earlier ones."""
+    return earlier[0] + later[0], maximum(later[0] + earlier[1], later[1])

@@ -1,18 +1,55 @@
-"""Where recurrences are solved by prefix sums instead of a loop over time."""
+"""Prefix sums: linear recurrences in log T passes over all steps, for accelerators."""
 
+from collections.abc import Callable
 from functools import cache
 
 import keras
+from keras import ops
+
+Elements = tuple
 
 
-@cache
-def prefers_prefix_sums() -> bool:
-    """Whether to solve a linear recurrence in log T passes over all steps at once.
+def prefers_prefix_sums(x) -> bool:
+    """Whether to go over the steps of `x (B, T, ...)` by prefix sums instead of a loop.
 
     On an accelerator a step of a loop takes as long as the launch of its kernels, however little
     it computes, and the passes win. On a CPU the loop does, which goes over memory once.
-    TensorFlow keeps the loop everywhere: its XLA does not compile `keras.ops.associative_scan`.
     """
+    return x.shape[1] is not None and _has_accelerator()
+
+
+def prefix_sums(compose: Callable, xs: Elements, reverse: bool = False) -> Elements:
+    """Composes every element with all those before it (Blelloch 1990, section 1.4.1).
+
+    `keras.ops.associative_scan` does not compile with TensorFlow's XLA, and on torch's GPU it
+    returns float32 on the CPU.
+
+    Args:
+        compose: Associative, `(earlier, later) -> composed`, all of them tuples as `xs`.
+        xs: Tensors of shape `(B, T, ...)`, T known.
+        reverse: Whether to go from the last step to the first, which is then the latest.
+
+    Returns:
+        As `xs`.
+    """
+    if reverse:
+        return _map(_flip, prefix_sums(compose, _map(_flip, xs)))
+    length = xs[0].shape[1]
+    if length == 1:
+        return xs
+    even, odd = _map(lambda x: x[:, ::2], xs), _map(lambda x: x[:, 1::2], xs)
+    pairs = compose(_map(lambda x: x[:, : length // 2], even), odd)
+    at_odd = prefix_sums(compose, pairs)
+    if length == 2:
+        return tuple(_join(e, o) for e, o in zip(even, at_odd, strict=True))
+    before = _map(lambda x: x[:, : (length - 1) // 2], at_odd)
+    after_first = compose(before, _map(lambda x: x[:, 1:], even))
+    at_even = [_join(e[:, :1], rest) for e, rest in zip(even, after_first, strict=True)]
+    return tuple(_interleave(e, o) for e, o in zip(at_even, at_odd, strict=True))
+
+
+@cache
+def _has_accelerator() -> bool:
     backend = keras.backend.backend()
     if backend == "jax":
         import jax
@@ -22,4 +59,26 @@ def prefers_prefix_sums() -> bool:
         import torch
 
         return torch.cuda.is_available()
-    return False
+    import tensorflow as tf
+
+    return bool(tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"))
+
+
+def _map(function: Callable, xs: Elements) -> Elements:
+    return tuple(function(x) for x in xs)
+
+
+def _flip(x):
+    return ops.flip(x, axis=1)
+
+
+def _join(x, y):
+    return ops.concatenate([x, y], axis=1)
+
+
+def _interleave(even, odd):
+    """`even[0], odd[0], even[1], ...`; there may be one more in `even`."""
+    batch, count, *rest = ops.shape(odd)
+    pairs = ops.stack([even[:, :count], odd], axis=2)
+    pairs = ops.reshape(pairs, (batch, 2 * count, *rest))
+    return pairs if even.shape[1] == odd.shape[1] else _join(pairs, even[:, count:])

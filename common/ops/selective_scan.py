@@ -77,7 +77,7 @@ def fused_selective_scan(
 
     def core(xs, a, state, initial, reset):
         length = ops.shape(xs[0])[1]
-        at_once = prefers_prefix_sums()
+        at_once = prefers_prefix_sums(xs[0])
         size = _LARGE_BLOCK if at_once else BLOCK
         # Steps of zeros leave the state as it was.
         blocks = [to_chunks(pad_time(x, size), size) for x in xs]

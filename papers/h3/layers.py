@@ -113,7 +113,7 @@ class _StateSpaceLayer(SequenceLayer):
         )
         self.frequency = self.add_weight(
             (copies, pairs),
-            lambda shape, dtype: ops.broadcast_to(ops.cast(frequencies, dtype), shape),
+            lambda shape, dtype: ops.tile(ops.cast(frequencies, dtype)[None], (copies, 1)),
             name="frequency",
         )
         self.read = self.add_weight(

@@ -208,7 +208,8 @@ def _uniform(bound: float):
 def _initial_a_log(shape, dtype=None):
     """`A = -(1, ..., N)` in every channel: S4D-Real (section 3.6)."""
     numbers = ops.arange(1, shape[1] + 1, dtype=dtype)
-    return ops.broadcast_to(ops.log(numbers), shape)
+    # Torch can't assign to a variable that began as one row, broadcast.
+    return ops.tile(ops.log(numbers)[None], (shape[0], 1))
 
 
 def _initial_dt_bias(shape, dtype=None):

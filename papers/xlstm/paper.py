@@ -220,7 +220,7 @@ SPEED = Experiment(
         ),
         "paper": Preset(
             settings={
-                "lengths": [1024, 4096],
+                "lengths": [4096],
                 "units": 768,
                 "num_heads": 4,
                 "batch_size": 2,

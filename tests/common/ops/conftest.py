@@ -1,4 +1,5 @@
 import keras
+import pytest
 
 if keras.backend.backend() == "jax":
     import jax
@@ -7,3 +8,10 @@ if keras.backend.backend() == "jax":
     jax.config.update("jax_enable_x64", True)
     # Nearly all of the time goes into compiling.
     jax.config.update("jax_disable_most_optimizations", True)
+
+
+@pytest.fixture(params=["loop", "prefixes"])
+def way(request, monkeypatch):
+    """Every test with the way of a CPU and with that of an accelerator."""
+    by_prefixes = request.param == "prefixes"
+    monkeypatch.setattr("common.ops.prefix_sums._has_accelerator", lambda: by_prefixes)

@@ -1,4 +1,3 @@
-import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -15,18 +14,8 @@ from tests.common.ops.agreement import (
     assert_splits,
 )
 
+pytestmark = pytest.mark.usefixtures("way")
 WIDTH = 5
-
-
-# TensorFlow loops everywhere.
-WAYS = ["loop"] if keras.backend.backend() == "tensorflow" else ["loop", "prefixes"]
-
-
-@pytest.fixture(params=WAYS, autouse=True)
-def way(request, monkeypatch):
-    """Every test with the way of a CPU and with that of an accelerator."""
-    by_prefixes = request.param == "prefixes"
-    monkeypatch.setattr("common.ops.linear_scan.prefers_prefix_sums", lambda: by_prefixes)
 
 
 def draw_inputs(rng, length):

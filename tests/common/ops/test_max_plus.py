@@ -14,6 +14,7 @@ from tests.common.ops.agreement import (
     assert_splits,
 )
 
+pytestmark = pytest.mark.usefixtures("way")
 HEADS = 3
 
 
