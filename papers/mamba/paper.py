@@ -55,12 +55,12 @@ def _accuracy(length: int) -> str:
     return "accuracy" if length == 256 else f"accuracy_{length}"
 
 
-def _induction(length: int, **settings) -> dict[str, Any]:
+def _induction(length: int, lengths: tuple[int, ...] = _LENGTHS, **settings) -> dict[str, Any]:
     """Settings of induction heads for training sequences of `length` steps."""
     return {
         "task": "InductionHeads",
         "task_settings": {"length": length},
-        "tests": {str(n): {"length": n} for n in _LENGTHS if n != 256},
+        "tests": {str(n): {"length": n} for n in lengths if n != 256},
         "stream": 256,
         "percent": True,
         # Solved at the length of training, longer sequences go on getting better.
@@ -123,6 +123,54 @@ INDUCTION_HEADS = Experiment(
     metrics=(
         "accuracy",
         *(f"accuracy_{n}" for n in _LENGTHS if n != 256),
+        "learning_rate",
+        "updates",
+    ),
+)
+
+_LONG_LENGTHS = tuple(2**i for i in range(15, 21))
+LONG_INDUCTION_HEADS = Experiment(
+    name="long_induction_heads",
+    description="Induction heads, trained at 256 steps, tested from 32,768 to 1,048,576",
+    trial=_LABELLING,
+    variants={"mamba": _INDUCTION["mamba"]},
+    presets={
+        "smoke": Preset(
+            settings=_induction(
+                32,
+                _LONG_LENGTHS,
+                batch_size=8,
+                steps=5,
+                learning_rates=[1e-3],
+                eval_every=5,
+                eval_size=16,
+                test_size=1,
+            ),
+            minutes=1,
+            scale="reduced",
+            reduces=_SMOKE,
+        ),
+        **{
+            name: Preset(
+                settings=_induction(
+                    256,
+                    _LONG_LENGTHS,
+                    batch_size=8,
+                    steps=204_800,
+                    learning_rates=[1e-3],
+                    eval_every=8192,
+                    eval_size=1024,
+                    test_size=test_size,
+                ),
+                minutes=minutes,
+                scale="paper",
+            )
+            for name, test_size, minutes in (("cpu", 64, 60), ("paper", 256, 120))
+        },
+    },
+    metrics=(
+        "accuracy",
+        *(f"accuracy_{n}" for n in _LONG_LENGTHS),
         "learning_rate",
         "updates",
     ),
@@ -326,7 +374,14 @@ PAPER = Paper(
             benchmark={"units": 256, "state_dim": 16, "input_dim": 256},
         ),
     ),
-    experiments=(INDUCTION_HEADS, SELECTIVE_COPYING, SCAN_SPEED, GENERATION, PARAMETERS),
+    experiments=(
+        INDUCTION_HEADS,
+        LONG_INDUCTION_HEADS,
+        SELECTIVE_COPYING,
+        SCAN_SPEED,
+        GENERATION,
+        PARAMETERS,
+    ),
     claims=(
         *(
             Claim(
@@ -343,6 +398,17 @@ PAPER = Paper(
                 "4,096, 8,192 and 16,384.",
             )
             for length in _LENGTHS
+        ),
+        *(
+            Claim(
+                id=f"induction-mamba-{length}",
+                experiment="long_induction_heads",
+                quantity=Quantity("mamba", f"accuracy_{length}"),
+                aggregate="max",
+                accept=at_least(98.0),
+                reason="As at the shorter lengths.",
+            )
+            for length in _LONG_LENGTHS
         ),
         *(
             Claim(

@@ -156,12 +156,13 @@ class Retention(MultiHead):
 
     def readout(self, emitted):
         read, weight = ops.split(emitted["read"], (self.value_dim,), axis=-1)
-        weight = ops.abs(weight)
-        # `ops.maximum` would round float64 to float32 outside TensorFlow.
-        read = read / ops.where(weight > 1, weight, ops.ones_like(weight))
+        # max(|weight|, 1), the last divisor; `ops.maximum` would round float64 outside TensorFlow.
+        divisor = ops.where(ops.abs(weight) > 1, ops.abs(weight), ops.ones_like(weight))
         centred = read - ops.mean(read, axis=-1, keepdims=True)
         variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
-        normed = centred * ops.rsqrt(variance + EPSILON)
+        # The normalisation of `read / divisor`. Dividing before it would be a pass more, and a
+        # program that XLA does not compile for GPUs (jaxlib 0.11.2, V = 512).
+        normed = centred * ops.rsqrt(variance + EPSILON * ops.square(divisor))
         joined = rearrange(self.cast(normed), "b t h v -> b t (h v)")
         return ops.matmul(joined * ops.silu(emitted["gate"]), self.cast(self.output_kernel))
 
