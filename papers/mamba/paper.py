@@ -136,17 +136,19 @@ LONG_INDUCTION_HEADS = Experiment(
     variants={"mamba": _INDUCTION["mamba"]},
     presets={
         "smoke": Preset(
-            settings=_induction(
-                32,
-                _LONG_LENGTHS,
-                batch_size=8,
-                steps=5,
-                learning_rates=[1e-3],
-                eval_every=5,
-                eval_size=16,
-                test_size=1,
-            ),
-            minutes=1,
+            settings={
+                **_induction(
+                    32,
+                    batch_size=8,
+                    steps=5,
+                    learning_rates=[1e-3],
+                    eval_every=5,
+                    eval_size=16,
+                    test_size=4,
+                ),
+                "tests": {str(n): {"length": 64} for n in _LONG_LENGTHS},
+            },
+            minutes=0.3,
             scale="reduced",
             reduces=_SMOKE,
         ),

@@ -121,7 +121,7 @@ SPEED = Experiment(
         "paper": Preset(
             settings={
                 "layer_settings": {"units": 2048, "num_heads": 8},
-                "lengths": [1024, 4096],
+                "lengths": [4096],
                 "batch_size": 2,
                 "samples": 7,
             },
