@@ -10,10 +10,10 @@ from common.reproduce.verdict import Verdict, judge, measure
 
 
 def ledger(paper: Paper, directory: Path) -> list[Verdict]:
-    """One verdict a claim, in the paper's order, from `directory`/results.csv.
+    """The verdicts on the claims, in the paper's order, from `directory`/results.csv.
 
-    A claim is judged at one preset: the first of its experiment, at paper scale before reduced
-    scale, whose recorded values cover it.
+    A claim is judged at every preset whose recorded values cover it, at paper scale before reduced
+    scale: what a large machine reproduces does not hide what a small one does not.
     """
     rows = load_results(directory / "results.csv")
     reported = reported_claims(paper, directory)
@@ -21,9 +21,9 @@ def ledger(paper: Paper, directory: Path) -> list[Verdict]:
     for claim in paper.claims:
         experiment = paper.experiment(claim.experiment)
         values = {name: recorded_values(rows, experiment, name) for name in _presets(experiment)}
-        covered = (name for name in values if measure(claim, values[name]) is not None)
-        preset = next(covered, "cpu")
-        verdicts.append(judge(paper, claim, reported[claim.id], preset, values[preset]))
+        covered = [name for name in values if measure(claim, values[name]) is not None]
+        for preset in covered or ["cpu"]:
+            verdicts.append(judge(paper, claim, reported[claim.id], preset, values[preset]))
     return verdicts
 
 

@@ -353,8 +353,8 @@ PAPER = Paper(
             accept=at_least(),
             reason="The paper gives no number; ten times is what makes the difference between "
             "training and not.",
-            explanation="4.0 at the longest length, each form of the whole layer under its faster "
-            "compiler: both forms share the projections, and the recurrent loop is compiled "
+            explanation="On a CPU 4.0 at the longest length, each form of the whole layer under "
+            "its faster compiler: both forms share the projections, and the recurrent loop is compiled "
             "with XLA and a gradient of its own. speed-memory has the ratio without the "
             "projections.",
         ),
@@ -371,6 +371,9 @@ PAPER = Paper(
             quantity=Quantity("layers", "slstm_ratio"),
             accept=at_most(),
             reason="The paper's bound, for its CUDA kernels.",
+            explanation="On an H100 71 ms against 8.2 at 4,096 steps: XLA's loop launches several "
+            "kernels a step, where the paper's sLSTM is one kernel for all steps. On a CPU, where "
+            "nothing is launched, the sLSTM takes three quarters of the mLSTM's time.",
         ),
     ),
     default_experiment="parity",

@@ -96,7 +96,7 @@ def test_table_goes_between_the_markers(tmp_path):
     assert path.read_text() == "no markers\n"
 
 
-def test_ledger_prefers_paper_scale_and_present_settings(tmp_path):
+def test_ledger_judges_every_preset_at_its_present_settings(tmp_path):
     presets = {name: preset(scale="reduced", reduces="Less.") for name in ("smoke", "cpu")}
     one = paper(experiments=(experiment(presets={**presets, "paper": preset()}),))
     (tmp_path / "reported.csv").write_text(
@@ -117,5 +117,6 @@ def test_ledger_prefers_paper_scale_and_present_settings(tmp_path):
     record(path, [row("cpu", 1.0)])
     assert [entry.word for entry in ledger(one, tmp_path)] == ["reproduced at reduced scale"]
     record(path, [row("paper", 3.0)])
-    assert [entry.word for entry in ledger(one, tmp_path)] == ["not reproduced"]
+    found = [(entry.preset, entry.word) for entry in ledger(one, tmp_path)]
+    assert found == [("paper", "not reproduced"), ("cpu", "reproduced at reduced scale")]
     assert stale(one, tmp_path) == 0
