@@ -354,8 +354,8 @@ PAPER = Paper(
             reason="The paper gives no number; ten times is what makes the difference between "
             "training and not.",
             explanation="On a CPU 4.0 at the longest length, each form of the whole layer under "
-            "its faster compiler: both forms share the projections, and the recurrent loop is compiled "
-            "with XLA and a gradient of its own. speed-memory has the ratio without the "
+            "its faster compiler: both forms share the projections, and the recurrent loop is "
+            "compiled with XLA and a gradient of its own. speed-memory has the ratio without the "
             "projections.",
         ),
         *memory_speed_claims(
