@@ -79,7 +79,7 @@ _INDUCTION_HEAD = {
     "updates and is still rising, at 44 on validation data, when the learning rate has come down; "
     "the paper has one run.",
     "s4d": "10 after 400 epochs, at all seeds, twice as much as guessing. The cause is not known: "
-    "the layer is that of the authors' present code, and with a GLU behind it, as in S4's own code, "
+    "the layer is that of the authors' present code, and with a GLU behind it, as in S4's code, "
     "one seed came to 11 (not recorded). The paper's number comes from secondary sources.",
 }
 
