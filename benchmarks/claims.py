@@ -10,7 +10,7 @@ from common.reproduce.cli import package_directory
 from common.reproduce.ledger import ledger
 from common.reproduce.reported import load_reported
 from common.reproduce.spec import FORMS, Paper
-from common.reproduce.verdict import NOT_RUN, Verdict
+from common.reproduce.verdict import NOT_RUN
 from papers import get_paper
 
 _SPEED = re.compile(r"\b(time|seconds|throughput|latency|memory)\b")
@@ -171,13 +171,12 @@ def speed_claims(papers: Sequence[str], rows: Sequence[Row] = ()) -> list[SpeedC
 
 def _paper_claims(paper: Paper, rows: Sequence[Row]) -> list[SpeedClaim]:
     directory = package_directory(paper)
-    verdicts: dict[str, Verdict] = {}
-    for verdict in ledger(paper, directory):
-        verdicts.setdefault(verdict.claim.id, verdict)  # the first is that at paper scale, if any
+    # Of the verdicts on a claim the first: that at paper scale, if there is one.
+    verdicts = {verdict.claim.id: verdict for verdict in reversed(ledger(paper, directory))}
     lines = []
     for one in load_reported(directory / "reported.csv").values():
-        judged = verdicts.get(one.id)
-        if not _is_speed(one.metric) or (judged is None and ", ratio" not in one.metric):
+        verdict = verdicts.get(one.id)
+        if not _is_speed(one.metric) or (verdict is None and ", ratio" not in one.metric):
             continue
         baseline = _baseline(paper.name, one.id)
         lines.append(
@@ -189,10 +188,10 @@ def _paper_claims(paper: Paper, rows: Sequence[Row]) -> list[SpeedClaim]:
                 reported=f"{one.value:.4g} {one.unit}".rstrip(),
                 hardware=baseline.hardware,
                 baseline=baseline.theirs,
-                recorded="–" if judged is None else report.measured(judged),
+                recorded="–" if verdict is None else report.measured(verdict),
                 our_baseline=baseline.ours,
                 this_run=_this_run(baseline, rows) if "growth" not in one.id else "–",
-                verdict="not claimed" if judged is None else judged.word,
+                verdict="not claimed" if verdict is None else verdict.word,
                 note=one.note,
             )
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import keras
 
+from common.ops.device import default_device
 from common.reproduce.timing import synchronise
 
 _STATUS = Path("/proc/self/status")
@@ -22,27 +23,11 @@ def choose_device(asked: str | None) -> str:
     Raises:
         ValueError: if the one asked for is not there.
     """
-    there = has_gpu()
+    there = default_device() == "gpu"
     if asked == "gpu" and not there:
         backend = keras.backend.backend()
         raise ValueError(f"--device is gpu, expected cpu: {backend} sees no GPU here.")
     return asked or ("gpu" if there else "cpu")
-
-
-def has_gpu() -> bool:
-    """Whether the backend sees a GPU."""
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        return bool(tf.config.list_physical_devices("GPU"))
-    if backend == "jax":
-        import jax
-
-        return any(device.platform == "gpu" for device in jax.devices())
-    import torch
-
-    return torch.cuda.is_available()
 
 
 def limit_memory(fraction: float = 0.9) -> None:

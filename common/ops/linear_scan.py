@@ -5,9 +5,12 @@ sums in log T passes, of `(a, b) (a', b') = (a a', a' b + b')`: products of gate
 nothing is divided by one, so that gates of 0, 1 or tiny ones are exact.
 """
 
+from operator import add, mul
+
 from keras import ops
 
-from common.ops.prefix_sums import prefers_prefix_sums, prefix_sums
+from common.ops.prefix_sums import prefers_prefix_sums
+from common.ops.recurrence import every_state
 from common.ops.sequence import accumulation_dtype, expand_like
 from common.ops.time_loop import time_loop
 
@@ -105,7 +108,7 @@ def log_linear_scan(log_a, log_b, log_state=None, *, log_initial=None, mask=None
 
 @ops.custom_gradient
 def _differentiable_scan(a, b, state):
-    h = _states(a, b, state)
+    h = every_state(_multiply_add, mul, a, b, state, padding=(1, 0))
 
     def grad(*args, upstream=None):
         g = args[0] if upstream is None else upstream
@@ -117,7 +120,8 @@ def _differentiable_scan(a, b, state):
 
 @ops.custom_gradient
 def _differentiable_log_scan(log_a, log_b, log_state):
-    log_h = _log_states(log_a, log_b, log_state)
+    # Sums of stand-ins for log 0 stay finite, and as good as log 0.
+    log_h = every_state(_log_multiply_add, add, log_a, log_b, log_state, padding=(0, _LOG_ZERO))
 
     def grad(*args, upstream=None):
         g = args[0] if upstream is None else upstream
@@ -130,40 +134,14 @@ def _differentiable_log_scan(log_a, log_b, log_state):
     return log_h, grad
 
 
-def _states(a, b, state):
-    """Every `h_t = a_t h_{t-1} + b_t`."""
-    if prefers_prefix_sums(b):
-        first = a[:, :1] * state[:, None] + b[:, :1]
-        b = ops.concatenate([first, b[:, 1:]], axis=1)
-        return prefix_sums(_compose, (a, b))[1]
-
-    def step(h, a, b):
-        h = a * h + b
-        return h, h
-
-    return time_loop(step, state, (a, b), padding=(1, 0))[1]
-
-
-def _log_states(log_a, log_b, log_state):
-    """Every `log h_t`, of `h_t = a_t h_{t-1} + b_t`."""
-    if prefers_prefix_sums(log_b):
-        first = _logaddexp(log_a[:, :1] + log_state[:, None], log_b[:, :1])
-        log_b = ops.concatenate([first, log_b[:, 1:]], axis=1)
-        # Sums of stand-ins for log 0 stay finite, and as good as log 0.
-        return prefix_sums(_log_compose, (log_a, log_b))[1]
-
-    def step(log_h, log_a, log_b):
-        log_h = _logaddexp(log_a + log_h, log_b)
-        return log_h, log_h
-
-    return time_loop(step, log_state, (log_a, log_b), padding=(0, _LOG_ZERO))[1]
-
-
 def _adjoint(a, upstream):
     """Gradients with respect to the state and to each `h_t`: the scan, backwards in time."""
     if prefers_prefix_sums(upstream):
         following = ops.concatenate([a[:, 1:], ops.ones_like(a[:, :1])], axis=1)
-        d_h = prefix_sums(_compose, (following, upstream), reverse=True)[1]
+        following, backwards = ops.flip(following, axis=1), ops.flip(upstream, axis=1)
+        zero = ops.zeros_like(a[:, 0])
+        d_h = every_state(_multiply_add, mul, following, backwards, zero, padding=(1, 0))
+        d_h = ops.flip(d_h, axis=1)
         return a[:, 0] * d_h[:, 0], d_h
 
     def step(carry, a, g):
@@ -174,13 +152,12 @@ def _adjoint(a, upstream):
     return time_loop(step, start, (a, upstream), padding=(1, 0), reverse=True)
 
 
-def _compose(earlier, later):
-    """The map `h -> a h + b` of the later steps after that of the earlier ones."""
-    return earlier[0] * later[0], later[0] * earlier[1] + later[1]
+def _multiply_add(a, h, b):
+    return a * h + b
 
 
-def _log_compose(earlier, later):
-    return earlier[0] + later[0], _logaddexp(later[0] + earlier[1], later[1])
+def _log_multiply_add(log_a, log_h, log_b):
+    return _logaddexp(log_a + log_h, log_b)
 
 
 # `keras.ops.maximum` and `logaddexp` would round float64 to float32 outside TensorFlow.

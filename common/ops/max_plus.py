@@ -4,12 +4,13 @@ Exponential gates are kept in range by dividing the state by `exp(m_t)`, where m
 the largest weight that any step has in it (Beck 2024, eq. 15; Milakov 2018).
 """
 
+from operator import add
+
 from keras import ops
 
 from common.ops.linear_scan import _adjoint, _before
-from common.ops.prefix_sums import prefers_prefix_sums, prefix_sums
+from common.ops.recurrence import every_state
 from common.ops.sequence import accumulation_dtype, expand_like
-from common.ops.time_loop import time_loop
 
 # A finite stand-in for log 0, which keeps differences of infinities out of the gradient.
 LOG_ZERO = -1e30
@@ -70,7 +71,7 @@ def maximum(x, y):
 
 @ops.custom_gradient
 def _differentiable_scan(log_f, i, state):
-    m = _largest(log_f, i, state)
+    m = every_state(_add_or_replace, add, log_f, i, state, padding=(0, LOG_ZERO))
 
     def grad(*args, upstream=None):
         g = args[0] if upstream is None else upstream
@@ -82,20 +83,5 @@ def _differentiable_scan(log_f, i, state):
     return m, grad
 
 
-def _largest(log_f, i, state):
-    """Every `m_t = max(log_f_t + m_{t-1}, i_t)`."""
-    if prefers_prefix_sums(i):
-        first = maximum(log_f[:, :1] + state[:, None], i[:, :1])
-        i = ops.concatenate([first, i[:, 1:]], axis=1)
-        return prefix_sums(_compose, (log_f, i))[1]
-
-    def step(m, log_f, i):
-        m = maximum(log_f + m, i)
-        return m, m
-
-    return time_loop(step, state, (log_f, i), padding=(0, LOG_ZERO))[1]
-
-
-def _compose(earlier, later):
-    """The map `m -> max(f + m, i)` of the later steps after that of the earlier ones."""
-    return earlier[0] + later[0], maximum(later[0] + earlier[1], later[1])
+def _add_or_replace(log_f, m, i):
+    return maximum(log_f + m, i)

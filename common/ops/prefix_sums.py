@@ -1,10 +1,10 @@
 """Prefix sums: linear recurrences in log T passes over all steps, for accelerators."""
 
 from collections.abc import Callable
-from functools import cache
 
-import keras
 from keras import ops
+
+from common.ops.device import default_device
 
 Elements = tuple
 
@@ -15,10 +15,10 @@ def prefers_prefix_sums(x) -> bool:
     On an accelerator a step of a loop takes as long as the launch of its kernels, however little
     it computes, and the passes win. On a CPU the loop does, which goes over memory once.
     """
-    return x.shape[1] is not None and _has_accelerator()
+    return x.shape[1] is not None and default_device() != "cpu"
 
 
-def prefix_sums(compose: Callable, xs: Elements, reverse: bool = False) -> Elements:
+def prefix_sums(compose: Callable, xs: Elements) -> Elements:
     """Composes every element with all those before it (Blelloch 1990, section 1.4.1).
 
     `keras.ops.associative_scan` does not compile with TensorFlow's XLA, and on torch's GPU it
@@ -27,13 +27,10 @@ def prefix_sums(compose: Callable, xs: Elements, reverse: bool = False) -> Eleme
     Args:
         compose: Associative, `(earlier, later) -> composed`, all of them tuples as `xs`.
         xs: Tensors of shape `(B, T, ...)`, T known.
-        reverse: Whether to go from the last step to the first, which is then the latest.
 
     Returns:
         As `xs`.
     """
-    if reverse:
-        return _map(_flip, prefix_sums(compose, _map(_flip, xs)))
     length = xs[0].shape[1]
     if length == 1:
         return xs
@@ -48,28 +45,8 @@ def prefix_sums(compose: Callable, xs: Elements, reverse: bool = False) -> Eleme
     return tuple(_interleave(e, o) for e, o in zip(at_even, at_odd, strict=True))
 
 
-@cache
-def _has_accelerator() -> bool:
-    backend = keras.backend.backend()
-    if backend == "jax":
-        import jax
-
-        return jax.default_backend() != "cpu"
-    if backend == "torch":
-        import torch
-
-        return torch.cuda.is_available()
-    import tensorflow as tf
-
-    return bool(tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"))
-
-
 def _map(function: Callable, xs: Elements) -> Elements:
     return tuple(function(x) for x in xs)
-
-
-def _flip(x):
-    return ops.flip(x, axis=1)
 
 
 def _join(x, y):

@@ -70,6 +70,22 @@ def _induction(length: int, lengths: tuple[int, ...] = _LENGTHS, **settings) -> 
     }
 
 
+_SMOKE_INDUCTION = _induction(
+    32,
+    batch_size=8,
+    steps=5,
+    learning_rates=[1e-3],
+    eval_every=5,
+    eval_size=16,
+    test_size=4,
+)
+_PAPER_INDUCTION: dict[str, Any] = {
+    "batch_size": 8,
+    "steps": 204_800,
+    "eval_every": 8192,
+    "eval_size": 1024,
+}
+
 INDUCTION_HEADS = Experiment(
     name="induction_heads",
     description="Induction heads, trained at 256 steps, tested from 64 to 16,384",
@@ -77,15 +93,7 @@ INDUCTION_HEADS = Experiment(
     variants=_INDUCTION,
     presets={
         "smoke": Preset(
-            settings=_induction(
-                32,
-                batch_size=8,
-                steps=5,
-                learning_rates=[1e-3],
-                eval_every=5,
-                eval_size=16,
-                test_size=4,
-            ),
+            settings=_SMOKE_INDUCTION,
             minutes=0.3,
             scale="reduced",
             reduces=_SMOKE,
@@ -108,13 +116,7 @@ INDUCTION_HEADS = Experiment(
         ),
         "paper": Preset(
             settings=_induction(
-                256,
-                batch_size=8,
-                steps=204_800,
-                learning_rates=[1e-3, 2e-4],
-                eval_every=8192,
-                eval_size=1024,
-                test_size=256,
+                256, **_PAPER_INDUCTION, learning_rates=[1e-3, 2e-4], test_size=256
             ),
             minutes=300,
             scale="paper",
@@ -137,15 +139,7 @@ LONG_INDUCTION_HEADS = Experiment(
     presets={
         "smoke": Preset(
             settings={
-                **_induction(
-                    32,
-                    batch_size=8,
-                    steps=5,
-                    learning_rates=[1e-3],
-                    eval_every=5,
-                    eval_size=16,
-                    test_size=4,
-                ),
+                **_SMOKE_INDUCTION,
                 "tests": {str(n): {"length": 64} for n in _LONG_LENGTHS},
             },
             minutes=0.3,
@@ -157,11 +151,8 @@ LONG_INDUCTION_HEADS = Experiment(
                 settings=_induction(
                     256,
                     _LONG_LENGTHS,
-                    batch_size=8,
-                    steps=204_800,
+                    **_PAPER_INDUCTION,
                     learning_rates=[1e-3],
-                    eval_every=8192,
-                    eval_size=1024,
                     test_size=test_size,
                 ),
                 minutes=minutes,

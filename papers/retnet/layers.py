@@ -14,6 +14,7 @@ from common.ops.gated_attention import (
     parallel_gated_attention,
     recurrent_gated_attention,
 )
+from common.ops.max_plus import maximum
 from common.ops.rotary import count_steps, rotate
 
 # Added to the variance in the group norm, as in the authors' code.
@@ -156,8 +157,7 @@ class Retention(MultiHead):
 
     def readout(self, emitted):
         read, weight = ops.split(emitted["read"], (self.value_dim,), axis=-1)
-        # max(|weight|, 1), the last divisor; `ops.maximum` would round float64 outside TensorFlow.
-        divisor = ops.where(ops.abs(weight) > 1, ops.abs(weight), ops.ones_like(weight))
+        divisor = maximum(ops.abs(weight), ops.ones_like(weight))
         centred = read - ops.mean(read, axis=-1, keepdims=True)
         variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
         # The normalisation of `read / divisor`. Dividing before it would be a pass more, and a

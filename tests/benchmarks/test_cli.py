@@ -46,7 +46,7 @@ def test_bad_arguments_say_what_is_expected(capsys, arguments, said):
 
 
 def test_a_device_that_is_not_there(capsys, monkeypatch):
-    monkeypatch.setattr("benchmarks.device.has_gpu", lambda: False)
+    monkeypatch.setattr("benchmarks.device.default_device", lambda: "cpu")
     code, _, errors = run(capsys, "--device", "gpu")
     assert code == 2
     assert "--device is gpu, expected cpu" in errors

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pytest
 from keras import tree
 
 from common.layers import LSTM, SequenceLayer, SoftmaxAttention
@@ -79,6 +80,15 @@ def all_subjects() -> list[Subject]:
             make = functools.partial(_make, case.factory, case.config)
             subjects.append(Subject(f"{name}-{case.name}", make, case.input_dim))
     return subjects
+
+
+def all_forms() -> list:
+    """Parameters `(subject, form)` for pytest: every form of every subject."""
+    return [
+        pytest.param(subject, form, id=f"{subject.name}-{form}")
+        for subject in all_subjects()
+        for form in subject.forms
+    ]
 
 
 def _make(path: str, config: dict[str, Any], **kwargs) -> SequenceLayer:

@@ -10,19 +10,16 @@ import keras
 import numpy as np
 import pytest
 
-from benchmarks.device import has_gpu
-from tests.contract.subjects import FLOAT32, FLOAT64, all_subjects
+from common.ops.device import default_device
+from tests.contract.subjects import FLOAT32, FLOAT64, all_forms
 from tests.helpers.gradients import gradients
 
-pytestmark = pytest.mark.skipif(not has_gpu(), reason="The backend sees no GPU.")
+pytestmark = pytest.mark.skipif(
+    default_device() == "cpu", reason="The backend sees no accelerator."
+)
 
 BATCH, LENGTH = 2, 150  # more than two chunks of any layer, and no whole number of them
 TOLERANCES = {FLOAT64: 1e-9, FLOAT32: 1e-3}
-CASES = [
-    pytest.param(subject, form, id=f"{subject.name}-{form}")
-    for subject in all_subjects()
-    for form in subject.forms
-]
 
 
 @functools.cache
@@ -47,7 +44,7 @@ def _exact_products():
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES)
-@pytest.mark.parametrize(("subject", "form"), CASES, scope="module")
+@pytest.mark.parametrize(("subject", "form"), all_forms(), scope="module")
 def test_forms_agree_with_the_recurrent_one_in_float64(subject, form, dtype):
     with _exact_products():
         got, want = _values(subject, form, dtype), _values(subject, "recurrent", FLOAT64)

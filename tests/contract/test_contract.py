@@ -4,14 +4,10 @@ import keras
 import pytest
 
 from tests.contract import invariants
-from tests.contract.subjects import all_subjects
+from tests.contract.subjects import all_forms, all_subjects
 
 SUBJECTS = all_subjects()
-CASES = [
-    pytest.param(subject, form, id=f"{subject.name}-{form}")
-    for subject in SUBJECTS
-    for form in subject.forms
-]
+CASES = all_forms()
 POLICIES = ("float32", "mixed_bfloat16", "mixed_float16", "float64")
 # Torch has no compiler here, and JAX is compiled in all tests.
 COMPILED = ("graph", "xla") if keras.backend.backend() == "tensorflow" else ()

@@ -13,5 +13,5 @@ if keras.backend.backend() == "jax":
 @pytest.fixture(params=["loop", "prefixes"])
 def way(request, monkeypatch):
     """Every test with the way of a CPU and with that of an accelerator."""
-    by_prefixes = request.param == "prefixes"
-    monkeypatch.setattr("common.ops.prefix_sums._has_accelerator", lambda: by_prefixes)
+    device = {"loop": "cpu", "prefixes": "gpu"}[request.param]
+    monkeypatch.setattr("common.ops.prefix_sums.default_device", lambda: device)
