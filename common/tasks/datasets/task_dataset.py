@@ -74,6 +74,7 @@ class TaskConfig(tfds.core.BuilderConfig):
     def arrays(self) -> dict[str, Arrays]:
         """The arrays of each split."""
         if self.sizes is None:
+            assert isinstance(self.task, FiniteTask), "only a finite task has a number of examples"
             return {split: self.task.arrays(split) for split in SPLITS}
         return {
             split: self.task.batch(size, self.seed, step=0, split=split)
@@ -81,7 +82,7 @@ class TaskConfig(tfds.core.BuilderConfig):
         }
 
 
-class TaskDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class TaskDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """Splits of a task, in the order in which they were drawn.
 
     The metadata hold the SHA-256 of each split's arrays. A subclass has its task's default
