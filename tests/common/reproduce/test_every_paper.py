@@ -35,9 +35,7 @@ def test_an_unknown_paper_is_named():
 def test_claims_are_reported_and_results_are_read(name):
     paper = get_paper(name)
     assert set(reported_claims(paper, ROOT / name)) == {claim.id for claim in paper.claims}
-    experiments = {experiment.name for experiment in paper.experiments}
     rows = load_results(ROOT / name / "results.csv")
-    assert {row["experiment"] for row in rows} <= experiments
     assert "smoke" not in {row["preset"] for row in rows}
 
 
