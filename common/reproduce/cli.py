@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from common.reproduce.ledger import judge_runs
 from common.reproduce.report import make_console, print_table
-from common.reproduce.reported import reported_claims
 from common.reproduce.spec import Experiment, Paper
-from common.reproduce.verdict import NOT_REPRODUCED, judge
+from common.reproduce.verdict import NOT_REPRODUCED
 
 HOLD, FAIL, BAD_ARGUMENTS = 0, 1, 2
 
@@ -93,17 +93,12 @@ def _run(
         record=options.record,
         rerun=options.rerun,
     )
-    reported = reported_claims(paper, plan.directory)
     try:
-        values = runner.run(plan, console)
+        runs = runner.run(plan, console)
     except KeyboardInterrupt:
         print("Interrupted; the same command goes on from here.", file=sys.stderr)
         return 130
-    verdicts = [
-        judge(paper, claim, reported[claim.id], options.preset, values)
-        for claim in paper.claims
-        if claim.experiment == experiment.name
-    ]
+    verdicts = judge_runs(paper, plan.directory, experiment, options.preset, runs)
     curves = runner.draw(plan)
     console.print(f"learning curves: {escape(str(curves or 'none, nothing was trained'))}")
     if reduces := experiment.presets[options.preset].reduces:

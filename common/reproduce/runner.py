@@ -23,8 +23,9 @@ from rich.progress import (
 )
 
 from common.reproduce import plots, provenance, results
+from common.reproduce.code import code_hash
 from common.reproduce.files import locked, read_json, write_json
-from common.reproduce.results import Values
+from common.reproduce.results import Result
 from common.reproduce.run import Run
 from common.reproduce.spec import Experiment, Paper
 
@@ -92,10 +93,10 @@ def load_trial(plan: Plan) -> Callable[..., dict[str, float]]:
     return trial
 
 
-def run(plan: Plan, console: Console) -> Values:
-    """Runs what is not finished and returns the values of everything in the plan."""
+def run(plan: Plan, console: Console) -> list[Result]:
+    """Runs what is not finished and returns the results of everything in the plan."""
     trial = load_trial(plan)
-    values: Values = {}
+    finished = []
     pairs = [(variant, seed) for variant in plan.variants for seed in plan.seeds]
     with _bar(console) as bar:
         overall = bar.add_task(
@@ -104,11 +105,10 @@ def run(plan: Plan, console: Console) -> Values:
         for variant, seed in pairs:
             summary = _run_one(plan, trial, variant, seed, bar)
             if plan.record:
-                results.record(plan.directory / "results.csv", _row(summary))
-            for metric, value in summary["metrics"].items():
-                values.setdefault((variant, metric), {})[seed] = value
+                results.record(plan.directory / "results.csv", _row(plan, summary))
+            finished.append(results.read_row(_row(plan, summary)))
             bar.advance(overall)
-    return values
+    return finished
 
 
 def draw(plan: Plan) -> Path | None:
@@ -260,7 +260,7 @@ def _only_process(directory: Path) -> Iterator[None]:
         raise RuntimeError(f"{directory} is being run by another process.") from error
 
 
-def _row(summary: dict[str, Any]) -> dict[str, Any]:
+def _row(plan: Plan, summary: dict[str, Any]) -> dict[str, Any]:
     """The row of results.csv for one finished run."""
     origin = summary["provenance"]
     versions = origin["versions"]
@@ -269,7 +269,7 @@ def _row(summary: dict[str, Any]) -> dict[str, Any]:
         **{name: summary[name] for name in (*kept, "backend")},
         "status": "ok",
         "probe": [],
-        "code": "",
+        "code": code_hash(plan.paper.name, plan.experiment, plan.preset, summary["variant"]),
         **{name: origin[name] for name in ("commit", "dirty", "command", "hardware")},
         "process": "",
         "seconds": f"{summary['seconds']['total']:.1f}",
