@@ -32,7 +32,7 @@ class Run:
         history: rows of the latest `train`, one an evaluation.
         clocks: seconds by name ("compile", "data", "train", "eval", "checkpoint"), summed over
             the calls of `train`.
-        resumptions: how often a call of `train` continued from a checkpoint.
+        probe: losses of the first updates of the first `train`, empty before it.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class Run:
         self.data_dir = data_dir
         self.history: list[Row] = []
         self.clocks: dict[str, float] = {}
+        self.probe: list[float] = []
         self._show = show
         self._rows: list[dict[str, Any]] = []
         self._trained: set[str] = set()
@@ -104,6 +105,7 @@ class Run:
 
         Raises:
             ValueError: if an argument is not as described.
+            Diverged: if the loss is not finite, or an evaluation no number.
         """
         from common.reproduce import training
 
@@ -131,14 +133,17 @@ class Run:
             values = {key: value for key, value in row.items() if key != "step"}
             on_progress(int(row["step"]), values)
 
-        progress = training.fit(
-            model,
-            plan,
-            self.dir / f"{name}.checkpoint.npz",
-            on_row,
-            lambda step, loss: on_progress(step, {"loss": loss}),
-        )
-        self.write_metrics()
+        try:
+            progress = training.fit(
+                model,
+                plan,
+                self.dir / f"{name}.checkpoint.npz",
+                on_row,
+                lambda step, loss: on_progress(step, {"loss": loss}),
+            )
+        finally:
+            self.write_metrics()
+        self.probe = self.probe or progress.probe
         self.history = progress.history
         for clock, seconds in progress.clocks.items():
             self.clocks[clock] = self.clocks.get(clock, 0.0) + seconds
