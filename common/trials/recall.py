@@ -83,5 +83,6 @@ def mqar(length: int, num_pairs: int, variants: Mapping[str, Settings], minutes:
                 scale="paper",
             ),
         },
+        kind="training",
         metrics=("accuracy", "learning_rate", "updates"),
     )

@@ -33,7 +33,7 @@ class Mamba2(SequenceLayer):
         a_t     = exp(-Delta_t exp(A_log))
         H_t     = a_t H_{t-1} + B_t (Delta_t x_t)^T      N x P, a head of P of the E channels
         y_t     = H_t^T C_t + D x_t
-        o_t     = W_out norm(y_t * silu(z_t))
+        o_t     = W_out norm(y_t * silu(z_t))            RMS, each group's channels by themselves
 
     The decay is one number a head, and the heads of a group share B and C: state space duality,
     `y = (L * C B^T) (Delta x)` with `L_ts = a_{s+1} ... a_t` (section 5), is gated linear attention
@@ -50,7 +50,7 @@ class Mamba2(SequenceLayer):
         units: Width of the output.
         state_dim: N.
         head_dim: P, a divisor of E.
-        num_groups: G, groups of heads with a B and a C of their own.
+        num_groups: G, groups of heads with a B, a C and a norm of their own.
         conv_width: Steps that the convolution sees, at least 2.
         expansion: E over `units`.
         chunk_size: Steps in a chunk of the chunkwise form, a power of two.
@@ -216,8 +216,11 @@ class Mamba2(SequenceLayer):
 
     def readout(self, emitted):
         gated = emitted["y"] * ops.cast(ops.silu(emitted["z"]), self.state_dtype)
-        power = ops.mean(ops.square(gated), axis=-1, keepdims=True)
-        normed = gated * ops.rsqrt(power + EPSILON) * ops.cast(self.norm_scale, self.state_dtype)
+        # Each group's channels by themselves, as in the authors' code (group_size = E / G).
+        grouped = rearrange(gated, "b t (g e) -> b t g e", g=self.num_groups)
+        power = ops.mean(ops.square(grouped), axis=-1, keepdims=True)
+        normed = rearrange(grouped * ops.rsqrt(power + EPSILON), "b t g e -> b t (g e)")
+        normed = normed * ops.cast(self.norm_scale, self.state_dtype)
         return ops.matmul(self.cast(normed), self.cast(self.output_kernel))
 
     def flops(self, batch_size: int, length: int) -> int:

@@ -60,6 +60,7 @@ COPY = Experiment(
         {"bucket": 5, "max_length": 20, "test_lengths": list(_TEST_LENGTHS)},
         _REDUCES,
     ),
+    kind="training",
     metrics=(
         "converged_step",
         "converged",
@@ -77,6 +78,7 @@ REPEAT_COPY = Experiment(
     presets=_presets(
         {"max_length": 2, "max_repeats": 2}, {"max_length": 10, "max_repeats": 10}, _REDUCES
     ),
+    kind="training",
     metrics=("converged_step", "converged", "wrong_bits"),
 )
 
@@ -86,6 +88,7 @@ ASSOCIATIVE_RECALL = Experiment(
     trial="papers.neural_turing_machine.experiments:associative_recall",
     variants=_MODELS,
     presets=_presets({"max_items": 2}, {"max_items": 6}, _REDUCES),
+    kind="training",
     metrics=("converged_step", "converged", "wrong_bits"),
 )
 
@@ -130,6 +133,7 @@ PAPER = Paper(
             experiment="copy",
             quantity=Quantity("constant", "wrong_bits"),
             aggregate="median",
+            kind="number",
             accept=at_most(),
             reason="Collier and Beel's criterion of convergence; medians over seeds as theirs.",
         ),
@@ -139,6 +143,7 @@ PAPER = Paper(
             quantity=Quantity("random", "converged_step"),
             relative_to=Quantity("constant", "converged_step"),
             aggregate="median",
+            kind="ordering",
             accept=at_least(1.25),
             reason="2 times on average over tasks and schemes, from 10 seeds; the direction, by a "
             "quarter, is what 3 seeds of one task can show.",
@@ -148,6 +153,7 @@ PAPER = Paper(
             experiment="copy",
             quantity=Quantity("constant", "copied_length"),
             aggregate="median",
+            kind="number",
             accept=at_least(),
             reason="At most a tenth of the bits wrong, at this length and all shorter ones.",
         ),
@@ -155,7 +161,8 @@ PAPER = Paper(
             id="copy-lstm-limit",
             experiment="copy",
             quantity=Quantity("lstm", "copied_length"),
-            aggregate="max",
+            aggregate="each",
+            kind="number",
             accept=at_most(),
             reason="At most a tenth of the bits wrong; no seed may do so at a length above 20.",
         ),

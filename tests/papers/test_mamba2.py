@@ -42,10 +42,10 @@ def projections(x, w, layer):
     return z, X.reshape(len(x), -1, layer.head_dim), B.reshape(shape), C.reshape(shape), delta
 
 
-def finish(y, z, w):
-    gated = y.reshape(len(y), -1) * silu(z)
+def finish(y, z, w, num_groups=1):
+    gated = (y.reshape(len(y), -1) * silu(z)).reshape(len(y), num_groups, -1)
     gated = gated / np.sqrt((gated**2).mean(-1, keepdims=True) + 1e-5)
-    return gated * w["norm_scale"] @ w["output_kernel"]
+    return gated.reshape(len(y), -1) * w["norm_scale"] @ w["output_kernel"]
 
 
 @pytest.mark.parametrize("num_groups", [1, 2])
@@ -64,8 +64,58 @@ def test_layer_is_the_papers_recurrence(form, num_groups):
             H = a * H + delta[t, h] * np.outer(B[t, group], X[t, h])
             y[t, h] = H.T @ C[t, group] + w["skip"][h] * X[t, h]
     got, state = layer(x, return_state=True)
-    np.testing.assert_allclose(array(got)[0], finish(y, z, w), rtol=1e-9, atol=1e-11)
+    want = finish(y, z, w, num_groups)
+    np.testing.assert_allclose(array(got)[0], want, rtol=1e-9, atol=1e-11)
     np.testing.assert_allclose(array(state["ssm"])[0, -1], H, rtol=1e-9)
+
+
+def test_each_group_is_normalised_by_itself():
+    """Two groups of one channel: each is its own root mean square, and normalised it is 1."""
+    layer = Mamba2(1, state_dim=1, head_dim=1, num_groups=2, dtype="float64")
+    layer.build((None, None, 1))
+    layer.output_kernel.assign(np.ones((2, 1)))
+    emitted = {"y": np.array([[[29.85, 6.27]]]), "z": np.ones((1, 1, 2))}
+    got = layer.readout({name: ops.convert_to_tensor(x) for name, x in emitted.items()})
+    np.testing.assert_allclose(array(got), [[[2.0]]], atol=1e-6)
+
+
+@pytest.mark.parametrize("num_groups", [1, 2, 4])
+def test_layer_is_that_of_transformers(num_groups):
+    """Hugging Face's mixer with our weights."""
+    torch = pytest.importorskip("torch")
+    modeling = pytest.importorskip("transformers.models.mamba2.modeling_mamba2")
+    from transformers import Mamba2Config
+
+    x = np.random.default_rng(3).standard_normal((2, 9, 8))
+    layer, w = drawn(
+        Mamba2(8, state_dim=3, head_dim=4, num_groups=num_groups, chunk_size=4, dtype="float64"), x
+    )
+    config = Mamba2Config(
+        hidden_size=8,
+        num_hidden_layers=1,
+        state_size=3,
+        head_dim=4,
+        num_heads=4,
+        n_groups=num_groups,
+        conv_kernel=4,
+        chunk_size=4,
+    )
+    mixer = modeling.Mamba2Mixer(config, layer_idx=0).double().eval()
+    ours = {
+        "in_proj.weight": w["kernel"].T,
+        "conv1d.weight": w["conv_kernel"].T[:, None],
+        "conv1d.bias": w["conv_bias"],
+        "dt_bias": w["dt_bias"],
+        "A_log": w["a_log"],
+        "D": w["skip"],
+        "norm.weight": w["norm_scale"],
+        "out_proj.weight": w["output_kernel"].T,
+    }
+    mixer.load_state_dict({name: torch.tensor(value) for name, value in ours.items()})
+    with torch.no_grad():
+        want = mixer(torch.tensor(x)).numpy()
+    # The mixer accumulates in float32.
+    np.testing.assert_allclose(array(layer(x)), want, atol=1e-5 * np.abs(want).max())
 
 
 def test_layer_is_the_dual_masked_attention():

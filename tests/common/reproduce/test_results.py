@@ -1,20 +1,13 @@
 import pytest
 
-from common.reproduce.reported import COLUMNS as REPORTED_COLUMNS
-from common.reproduce.reported import load_reported, reported_claims
 from common.reproduce.results import COLUMNS, load_results, record, recorded_values
-from tests.common.reproduce.test_spec import experiment, paper
+from tests.common.reproduce.test_spec import experiment
 
 
 def row(**changes):
     values = dict.fromkeys(COLUMNS, "x")
     values |= {"experiment": "fit", "preset": "cpu", "variant": "a", "seed": 0, "metric": "mse"}
     return {**values, "value": 0.5, **changes}
-
-
-def write_reported(path, *lines):
-    path.write_text("\n".join([",".join(REPORTED_COLUMNS), *lines]) + "\n")
-    return path
 
 
 def test_record_replaces_the_row_of_the_same_run(tmp_path):
@@ -46,33 +39,3 @@ def test_results_with_other_columns_are_refused(tmp_path):
     path.write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match="has the columns"):
         load_results(path)
-
-
-def test_reported_rows(tmp_path):
-    path = write_reported(tmp_path / "reported.csv", 'one,Table 1,mse,a,7e-3,s,paper,"x, y"')
-    reported = load_reported(path)
-    assert reported["one"].value == 0.007
-    assert reported["one"].note == "x, y"
-    assert reported_claims(paper(), tmp_path) == reported
-
-
-@pytest.mark.parametrize(
-    "lines, message",
-    [
-        (["one,T,mse,a,much,s,paper,"], "value is 'much'"),
-        (["one,T,mse,a,nan,s,paper,"], "value is 'nan'"),
-        (["one,T,mse,a,1,s,,"], "provenance is ''"),
-        (["one,T,mse,a,1,s,paper,", "one,T,mse,a,2,s,paper,"], "comes twice"),
-        (["one,T,mse,a,1"], "5 values, expected 8"),
-        ([",T,mse,a,1,s,paper,"], "id is ''"),
-    ],
-)
-def test_bad_reported_rows_are_named(tmp_path, lines, message):
-    with pytest.raises(ValueError, match=message):
-        load_reported(write_reported(tmp_path / "reported.csv", *lines))
-
-
-def test_a_claim_needs_its_reported_row(tmp_path):
-    write_reported(tmp_path / "reported.csv", "other,T,mse,a,1,s,paper,")
-    with pytest.raises(ValueError, match=r"claims \['one'\] have no row"):
-        reported_claims(paper(), tmp_path)
