@@ -16,12 +16,14 @@ class Interrupted(KeyboardInterrupt):
     Attributes:
         number: of the signal; the exit code is 128 more.
         saved: what was saved before, empty if nothing was under way.
+        again: whether the same command goes on from there.
     """
 
-    def __init__(self, number: int, saved: str = ""):
+    def __init__(self, number: int, saved: str = "", again: bool = True):
         super().__init__(number, saved)
         self.number = number
         self.saved = saved
+        self.again = again
 
 
 class Deferral:

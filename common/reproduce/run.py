@@ -16,6 +16,18 @@ if TYPE_CHECKING:
 Show = Callable[[str, int, int, dict[str, float]], None]
 
 
+class Probed(Exception):
+    """Ends a run that only probes: it has the losses of the first updates.
+
+    Attributes:
+        losses: one an update.
+    """
+
+    def __init__(self, losses: list[float]):
+        super().__init__(losses)
+        self.losses = losses
+
+
 class Run:
     """One (variant, seed) of an experiment.
 
@@ -44,6 +56,7 @@ class Run:
         dir: Path,
         data_dir: Path | None = None,
         show: Show | None = None,
+        probes: bool = False,
     ):
         self.variant = variant
         self.preset = preset
@@ -54,6 +67,7 @@ class Run:
         self.clocks: dict[str, float] = {}
         self.probe: list[float] = []
         self._show = show
+        self._probes = probes
         self._rows: list[dict[str, Any]] = []
         self._trained: set[str] = set()
         self._board = _tensorboard(dir / "tensorboard")
@@ -106,6 +120,7 @@ class Run:
         Raises:
             ValueError: if an argument is not as described.
             Diverged: if the loss is not finite, or an evaluation no number.
+            Probed: if the run only probes.
         """
         from common.reproduce import training
 
@@ -121,6 +136,8 @@ class Run:
             best=best,
             checkpoint_every_seconds=checkpoint_every_seconds,
         )
+        if self._probes:
+            raise Probed(training.probe(model, plan, self.dir / f"{name}.checkpoint.npz"))
         shown: dict[str, float] = {}
 
         def on_progress(step: int, values: Mapping[str, float]) -> None:

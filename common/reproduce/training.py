@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -202,6 +202,13 @@ def fit(
     if progress.best is not None:
         model.set_weights(progress.best)
     return progress
+
+
+def probe(model: keras.Model, training: Training, path: Path) -> list[float]:
+    """The losses of the first updates, as a run records them."""
+    steps = min(training.steps, PROBED_UPDATES)
+    short = replace(training, steps=steps, eval_every=steps, evaluate=None, stop=None, best=None)
+    return fit(model, short, path, lambda row: None, lambda step, loss: None).probe
 
 
 def _continue(
