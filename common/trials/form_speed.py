@@ -4,6 +4,7 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops, tree
 
@@ -65,7 +66,7 @@ def form_speed(
 
 
 def forward_and_backward(
-    layer: SequenceLayer, shape: tuple[int, int, int], seed: int
+    layer: keras.Layer, shape: tuple[int, int, int], seed: int
 ) -> Callable[[bool], Callable[[], object]]:
     """What makes the gradients of a layer in its inputs and weights, for `measure_fastest`."""
     rng = np.random.default_rng(seed)
@@ -74,9 +75,11 @@ def forward_and_backward(
     )
     layer.build(shape)
     weights = [variable.value for variable in layer.trainable_variables]
+    # Keras's own recurrent layers have a seed among theirs.
+    others = [variable.value for variable in layer.non_trainable_variables]
 
     def loss(inputs, upstream, *weights):
-        outputs, _ = layer.stateless_call(list(weights), [], inputs)
+        outputs, _ = layer.stateless_call(list(weights), others, inputs)
         return ops.sum(outputs * upstream)
 
     return gradient_maker(loss, (inputs, upstream, *weights))
