@@ -8,9 +8,14 @@ from keras import ops
 
 from common.layers import SoftmaxAttention
 from common.reproduce import Run
-from common.reproduce.timing import compiled, exponent, measure, measure_fastest
+from common.reproduce.timing import (
+    compiled,
+    exponent,
+    layer_gradient_maker,
+    measure,
+    measure_fastest,
+)
 from common.tasks import SequenceDuplication
-from common.trials.form_speed import forward_and_backward
 from papers.linear_transformer.layers import LinearAttention
 from papers.linear_transformer.model import LinearTransformer
 
@@ -77,7 +82,7 @@ def scaling(
     make = {}
     for length in lengths:
         layer = make_attention(attention, units, num_heads, length)
-        make[str(length)] = forward_and_backward(layer, (1, length, units), run.seed)
+        make[str(length)] = layer_gradient_maker(layer, (1, length, units), run.seed)
     fastest = measure_fastest(make, samples)
     seconds = [fastest[str(length)] for length in lengths]
     for length, value in zip(lengths, seconds, strict=True):

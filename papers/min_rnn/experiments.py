@@ -4,9 +4,8 @@ import keras
 import numpy as np
 
 from common.reproduce import Run
-from common.reproduce.timing import measure_fastest
+from common.reproduce.timing import layer_gradient_maker, measure_fastest
 from common.tasks import MambaSelectiveCopying
-from common.trials.form_speed import forward_and_backward
 from papers.min_rnn.layers import MinGRU, MinLSTM
 from papers.min_rnn.model import MinRNN
 
@@ -40,7 +39,7 @@ def training_time(
             "baseline": BASELINES[cell](units, return_sequences=True),
         }
         shape = (batch, length, units)
-        make = {name: forward_and_backward(one, shape, run.seed) for name, one in layers.items()}
+        make = {name: layer_gradient_maker(one, shape, run.seed) for name, one in layers.items()}
         seconds = measure_fastest(make, samples)
         ratios.append(seconds["baseline"] / seconds["minimal"])
         run.log(
