@@ -41,8 +41,9 @@ def stale(paper: Paper, directory: Path) -> int:
         for preset in experiment.presets
         for variant in experiment.variants
     }
-    columns = ("experiment", "preset", "variant", "fingerprint")
-    return sum(tuple(row[column] for column in columns) not in current for row in rows)
+    return sum(
+        (row.experiment, row.preset, row.variant, row.fingerprint) not in current for row in rows
+    )
 
 
 def _presets(experiment: Experiment) -> Iterable[str]:

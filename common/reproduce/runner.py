@@ -4,7 +4,7 @@ import importlib
 import inspect
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +21,7 @@ from rich.progress import (
 )
 
 from common.reproduce import plots, provenance, results
+from common.reproduce.code import code_hash
 from common.reproduce.files import FileError, remove_leftovers, write_json
 from common.reproduce.plan import (
     DIVERGED,
@@ -178,7 +179,7 @@ def _add(outcome: Outcome, plan: Plan, summary: dict[str, Any]) -> None:
     for metric, value in numbers(plan, summary).items():
         outcome.values.setdefault((variant, metric), {})[seed] = value
     if plan.record:
-        results.record(plan.directory / "results.csv", _rows(summary))
+        results.record(plan.directory / "results.csv", _row(summary))
 
 
 def draw(plan: Plan) -> Path | None:
@@ -206,7 +207,7 @@ def _run_one(plan: Plan, trial: Trial, variant: str, seed: int, bar: Progress) -
         if summary is not None:
             bar.console.print(f"{name}: finished before, {_told(summary)}", markup=False)
             return summary
-        attempts = [*before, _attempt()]
+        attempts = [*before, _attempt(plan, variant)]
         write_json(directory / "config.json", {**config, "attempts": attempts})
         task = bar.add_task(name, total=None, values="")
 
@@ -361,8 +362,9 @@ def _attempts_before(
     return []
 
 
-def _attempt() -> dict[str, Any]:
+def _attempt(plan: Plan, variant: str) -> dict[str, Any]:
     """This process, about to work on a run."""
+    root = plan.directory.parents[1]
     commit, dirty = provenance.commit(Path(__file__).parent)
     return {
         "start": provenance.now(),
@@ -370,6 +372,7 @@ def _attempt() -> dict[str, Any]:
         "command": provenance.command(),
         "commit": commit,
         "dirty": dirty,
+        "code": code_hash(plan.paper.name, plan.experiment, plan.preset, variant, root),
         "versions": provenance.versions(),
         "hardware": provenance.hardware(),
         "threads": provenance.threads(),
@@ -392,25 +395,24 @@ def _told(summary: dict[str, Any]) -> str:
     return _format(summary["metrics"])
 
 
-def _rows(summary: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The rows of results.csv for one finished run."""
+def _row(summary: dict[str, Any]) -> dict[str, Any]:
+    """The row of results.csv for one finished run."""
     origin = summary["provenance"]
-    for metric, value in summary["metrics"].items():
-        yield {
-            **{key: summary[key] for key in ("experiment", "preset", "variant", "seed")},
-            "metric": metric,
-            "value": repr(value),
-            "commit": origin["commit"],
-            "dirty": origin["dirty"],
-            "backend": summary["backend"],
-            "keras": origin["versions"]["keras"],
-            "tensorflow": origin["versions"].get("tensorflow", ""),
-            "hardware": origin["hardware"],
-            "date": origin["end"],
-            "command": origin["command"],
-            "seconds": f"{summary['seconds']['total']:.1f}",
-            "fingerprint": summary["fingerprint"],
-        }
+    versions = origin["versions"]
+    whole = ("experiment", "preset", "variant", "seed", "status", "probe", "settings")
+    diverged = summary["status"] == DIVERGED
+    averages = [*origin["load_average"], *origin["load_average_end"]]
+    return {
+        **{name: summary[name] for name in (*whole, "fingerprint", "backend")},
+        **{name: origin[name] for name in ("commit", "dirty", "command", "hardware")},
+        **{name: origin[name] for name in ("process", "threads", "xla_flags", "code")},
+        **{name: versions[name] for name in ("keras", "python", "numpy")},
+        "metrics": {"diverged_at": summary["diverged_at"]} if diverged else summary["metrics"],
+        "backend_version": versions[summary["backend"]],
+        "seconds": f"{summary['seconds']['total']:.1f}",
+        "load": " ".join(f"{one:.2f}" for one in averages),
+        "date": origin["end"],
+    }
 
 
 def _bar(console: Console) -> Progress:

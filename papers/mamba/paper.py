@@ -18,8 +18,8 @@ from common.reproduce.spec import (
 _SMOKE = "Shows that the code runs."
 _LABELLING = "common.trials.labelling:labelling"
 
-# Appendix E.1: two layers, Mamba of width 64, attention of 128. In tests the attentions see all
-# that came before.
+# Appendix E.1: two layers, Mamba of width 64, attention of 128, which there did not learn at a rate
+# of 1e-3. In tests the attentions see all that came before.
 _LONGEST = 2**14
 _ATTENTION = {"units": 128, "num_layers": 2, "num_heads": 8}
 _INDUCTION: dict[str, dict[str, Any]] = {
@@ -32,11 +32,14 @@ _INDUCTION: dict[str, dict[str, Any]] = {
             "model": "papers.mamba.model:AttentionLM",
             "model_settings": {**_ATTENTION, "window": 256, "positions": positions},
             "test_model": {"window": _LONGEST},
+            "learning_rates": [1e-3, 2e-4],
         }
         for name, positions in (("abs", "absolute"), ("rope", "rotary"))
     },
 }
 _LENGTHS = tuple(2**i for i in range(6, 15))
+# The special token is never the answer.
+_GUESSING = 100 / 15
 
 
 def _accuracy(length: int) -> str:
@@ -100,8 +103,9 @@ INDUCTION_HEADS = Experiment(
             ),
             minutes=12,
             scale="reduced",
-            reduces="16,000 updates for 204,800 (attention 409,600), fewer after four perfect "
-            "evaluations, 1,000 apart; one learning rate for two, 64 test sequences a length.",
+            reduces="16,000 updates for 204,800 (rotary attention 409,600), fewer after four "
+            "perfect evaluations, 1,000 apart; Mamba at one learning rate for two, 64 test "
+            "sequences a length.",
         ),
         "paper": Preset(
             settings=_induction(
@@ -118,6 +122,7 @@ INDUCTION_HEADS = Experiment(
         "learning_rate",
         "updates",
     ),
+    untrained={_accuracy(n): _GUESSING for n in _LENGTHS},
 )
 
 _LONG_LENGTHS = tuple(2**i for i in range(15, 21))
@@ -158,6 +163,7 @@ LONG_INDUCTION_HEADS = Experiment(
         "learning_rate",
         "updates",
     ),
+    untrained={_accuracy(n): _GUESSING for n in (256, *_LONG_LENGTHS)},
 )
 
 _TWO_LAYERS = {"units": 64, "num_layers": 2}
@@ -223,13 +229,15 @@ SELECTIVE_COPYING = Experiment(
     },
     kind="training",
     metrics=("accuracy", "learning_rate", "updates"),
+    # One of 14 data tokens.
+    untrained={"accuracy": 100 / 14},
 )
 
 SCAN_SPEED = Experiment(
     name="scan_speed",
-    description="Time of a standard scan over the fused scan's, forward and backward",
+    description="Time of a parallel scan and of a loop over the fused scan's, both directions",
     trial="papers.mamba.experiments:scan_speed",
-    variants={"associative": {"baseline": "associative"}, "loop": {"baseline": "loop"}},
+    variants={"scan": {}},
     presets={
         "smoke": Preset(
             settings={
@@ -272,7 +280,7 @@ SCAN_SPEED = Experiment(
     },
     kind="timing",
     seeds=(0, 1, 2, 3, 4),
-    metrics=("ratio", "first_ratio"),
+    metrics=("ratio", "parallel_ratio", "loop_ratio", "first_ratio"),
 )
 
 GENERATION = Experiment(
@@ -308,7 +316,8 @@ GENERATION = Experiment(
             minutes=1,
             scale="reduced",
             reduces="A CPU for an A100, 6 layers of width 512 (the transformer's) for 24 of 2,048, "
-            "batch 16, a vocabulary of 1,024, float32.",
+            "a batch of 16 for both where the paper's factor comes from Mamba's larger one, a "
+            "vocabulary of 1,024, float32.",
         ),
         "paper": Preset(
             settings={
@@ -321,7 +330,9 @@ GENERATION = Experiment(
                 "samples": 30,
             },
             minutes=5,
-            scale="paper",
+            scale="reduced",
+            reduces="A batch of 16 for both models, where the paper takes up to 128 and its "
+            "factor comes from Mamba's larger one.",
         ),
     },
     kind="timing",
@@ -374,54 +385,44 @@ PAPER = Paper(
         *(
             Claim(
                 id=f"induction-mamba-{length}",
-                experiment="induction_heads",
+                experiment=experiment,
                 quantity=Quantity("mamba", _accuracy(length)),
-                aggregate="best",
                 kind="number",
                 accept=at_least(98.0),
-                reason="A tick, or 100.0: one wrong in 64 test sequences. The paper has the best "
-                "learning rate, here the best seed counts.",
+                aggregate="each",
+                reason="A tick, or 100.0: one wrong in 64 test sequences.",
             )
-            for length in _LENGTHS
-        ),
-        *(
-            Claim(
-                id=f"induction-mamba-{length}",
-                experiment="long_induction_heads",
-                quantity=Quantity("mamba", f"accuracy_{length}"),
-                aggregate="best",
-                kind="number",
-                accept=at_least(98.0),
-                reason="As at the shorter lengths.",
+            for experiment, lengths in (
+                ("induction_heads", _LENGTHS),
+                ("long_induction_heads", _LONG_LENGTHS),
             )
-            for length in _LONG_LENGTHS
+            for length in lengths
         ),
         *(
             Claim(
                 id=f"induction-mha-{name}-256",
                 experiment="induction_heads",
                 quantity=Quantity(f"mha-{name}", "accuracy"),
-                aggregate="best",
                 kind="number",
                 accept=at_least(98.0),
+                aggregate="each",
                 reason="As for Mamba.",
             )
             for name in ("abs", "rope")
         ),
         *(
             Claim(
-                id=f"induction-mha-{name}-{length}-over-256",
+                id=f"induction-mha-{name}-{length}",
                 experiment="induction_heads",
                 quantity=Quantity(f"mha-{name}", _accuracy(length)),
-                relative_to=Quantity(f"mha-{name}", "accuracy"),
-                aggregate="median",
                 kind="ordering",
                 accept=at_most(bound),
-                reason="Lost, as in the paper; how soon depends on the run. A share of what was "
-                "learned, so that what has learned nothing has lost nothing.",
+                controls=(f"induction-mha-{name}-256",),
+                reason="Lost, as in the paper; how soon depends on the run. Only what was learned "
+                "can be lost.",
             )
             for name in ("abs", "rope")
-            for length, bound in ((1024, 0.5), (16384, 0.2))
+            for length, bound in ((1024, 50.0), (16384, 20.0))
         ),
         Claim(
             id="selective-copying-mamba-s6",
@@ -435,26 +436,39 @@ PAPER = Paper(
             id="selective-copying-no-gate-s4",
             experiment="selective_copying",
             quantity=Quantity("s4", "accuracy"),
-            kind="number",
+            kind="ordering",
             accept=at_most(50.0),
+            controls=("selective-copying-mamba-s6",),
             reason="Not solved; how much of it depends on the length, which is not the paper's.",
         ),
         Claim(
             id="speed-scan-least",
             experiment="scan_speed",
-            quantity=Quantity("associative", "ratio"),
+            quantity=Quantity("scan", "ratio"),
             kind="number",
             accept=at_least(),
-            reason="The lower end of the range that the paper gives.",
+            reason="The lower end of the paper's range, against the faster of a parallel scan and "
+            "a plain loop.",
+        ),
+        Claim(
+            id="speed-scan-parallel-least",
+            experiment="scan_speed",
+            quantity=Quantity("scan", "parallel_ratio"),
+            kind="number",
+            accept=at_least(),
+            controls=("speed-scan-least",),
+            reason="The same against the paper's baseline, a parallel scan with all states in "
+            "memory. It says something of the fused scan only where no loop is as fast.",
         ),
         Claim(
             id="speed-generation-least",
             experiment="generation",
             quantity=Quantity("mamba", "tokens_per_second"),
             relative_to=Quantity("transformer", "tokens_per_second"),
-            kind="ordering",
+            kind="number",
             accept=at_least(),
-            reason="The lower end of the range that the paper gives.",
+            reason="The lower end of the paper's range. Here both have the same batch: the time of "
+            "a step is compared, not the batch that fits.",
         ),
         *(
             Claim(
@@ -469,4 +483,13 @@ PAPER = Paper(
         ),
     ),
     default_experiment="induction_heads",
+    headline="Selective state spaces copy what counts and recall over a million steps",
+    headline_claims=("selective-copying-mamba-s6", "induction-mamba-1048576"),
+    not_attempted=(
+        "language models as good as Transformers of twice the size (Table 3, Figure 4)",
+        "DNA and audio, better the longer the context (Figures 5 to 7)",
+        "throughput of generation with the batch that fits (Figure 8, right)",
+        "the rows of H3, Hyena and attention with xPos on induction heads (Table 11)",
+        "the other six rows of selective copying (Table 1)",
+    ),
 )

@@ -8,9 +8,10 @@ import pytest
 from common.reproduce import report
 from common.reproduce.ledger import ledger, stale
 from common.reproduce.reported import Reported
-from common.reproduce.results import COLUMNS, record
+from common.reproduce.results import record
 from common.reproduce.spec import Quantity, at_most, within_relative
 from common.reproduce.verdict import judge, measure
+from tests.common.reproduce.test_results import row as made
 from tests.common.reproduce.test_spec import claim, experiment, paper, preset
 
 REPORTED = Reported(
@@ -111,18 +112,16 @@ def test_ledger_judges_every_preset_at_its_present_settings(tmp_path):
 
     def row(name, value, fingerprint=None):
         mark = fingerprint or one.experiments[0].fingerprint(name, "a")
-        changes = {"experiment": "fit", "preset": name, "variant": "a", "seed": 0}
-        changes |= {"metric": "mse", "value": value, "fingerprint": mark}
-        return {**dict.fromkeys(COLUMNS, ""), **changes}
+        return made(preset=name, metrics={"mse": value}, fingerprint=mark)
 
     assert [entry.word for entry in ledger(one, tmp_path)] == ["not run"]
     path = tmp_path / "results.csv"
-    record(path, [row("paper", 1.0, "older")])
+    record(path, row("paper", 1.0, "older"))
     assert [entry.word for entry in ledger(one, tmp_path)] == ["not run"]
     assert stale(one, tmp_path) == 1
-    record(path, [row("cpu", 1.0)])
+    record(path, row("cpu", 1.0))
     assert [entry.word for entry in ledger(one, tmp_path)] == ["reproduced at reduced scale"]
-    record(path, [row("paper", 3.0)])
+    record(path, row("paper", 3.0))
     found = [(entry.preset, entry.word) for entry in ledger(one, tmp_path)]
     assert found == [("paper", "not reproduced"), ("cpu", "reproduced at reduced scale")]
-    assert stale(one, tmp_path) == 0
+    assert stale(one, tmp_path) == 1
