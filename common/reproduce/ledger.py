@@ -44,7 +44,9 @@ class Book:
         kept = [row for row in self.recorded if (row.experiment, row.preset) not in made]
         self.rows = [*kept, *runs]
         self.made = made
-        self.behaviour = Behaviour(paper, [*self.recorded, *runs], load_probes(directory))
+        self.behaviour = Behaviour(
+            paper, [*self.recorded, *runs], load_probes(directory), directory.parents[1]
+        )
         self.verdict = cache(self._verdict)
 
     def verdicts(self) -> list[Verdict]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from common.reproduce.code import code_hash
+from common.reproduce.code import ROOT, code_hash
 from common.reproduce.files import format_csv, locked, read_csv, write_text
 from common.reproduce.results import Result
 from common.reproduce.spec import Paper
@@ -90,10 +90,14 @@ class Behaviour:
         paper: the paper.
         rows: of its results.csv.
         probes: of its probes.csv.
+        root: directory that holds `common` and `papers`.
     """
 
-    def __init__(self, paper: Paper, rows: Sequence[Result], probes: Sequence[Probe]):
+    def __init__(
+        self, paper: Paper, rows: Sequence[Result], probes: Sequence[Probe], root: Path = ROOT
+    ):
         self.paper = paper
+        self.root = root
         self.rows = rows
         self.probes = probes
 
@@ -105,7 +109,7 @@ class Behaviour:
         code has changed.
         """
         experiment = self.paper.experiment(row.experiment)
-        present = code_hash(self.paper.name, experiment, row.preset, row.variant)
+        present = self._present(row)
         if row.code == present:
             return SAME
         if experiment.kind == "timing":
@@ -134,9 +138,13 @@ class Behaviour:
         if not seeds:
             return []
         row = rows[0]
-        experiment = self.paper.experiment(row.experiment)
-        present = code_hash(self.paper.name, experiment, row.preset, row.variant)
+        present = self._present(row)
         return sorted(seeds - set(self._losses(row, lambda one: one.code == present)))
+
+    def _present(self, row: Result) -> str:
+        """Hash of the present code behind a run."""
+        experiment = self.paper.experiment(row.experiment)
+        return code_hash(self.paper.name, experiment, row.preset, row.variant, self.root)
 
     def _losses(self, row: Result, counts) -> dict[int, tuple[float, ...]]:
         """Seed to the newest probe of the variant of `row` among those that count."""
