@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from common.checks import check_choice, check_integers
 from common.reproduce.files import locked
-from common.tasks.task import SPLITS, Arrays, Task, check_choice, check_integers
+from common.tasks.task import SPLITS, Arrays, Task
 
 
 def frozen_split(
