@@ -185,7 +185,9 @@ def _paper_claims(paper: Paper, rows: Sequence[Row]) -> list[SpeedClaim]:
                 claim=one.id,
                 metric=one.metric,
                 variant=one.variant,
-                reported=f"{one.value:.4g} {one.unit}".rstrip(),
+                reported=one.statement
+                if one.value is None
+                else f"{one.value:.4g} {one.unit}".rstrip(),
                 hardware=baseline.hardware,
                 baseline=baseline.theirs,
                 recorded="–" if verdict is None else report.measured(verdict),

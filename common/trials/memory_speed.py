@@ -53,7 +53,8 @@ def memory_speed(layer: str, sizes: Mapping[str, Settings], reduces: str) -> Exp
                 reduces=reduces,
             ),
         },
-        seeds=(0,),
+        kind="timing",
+        seeds=(0, 1, 2, 3, 4),
         metrics=(
             "chunkwise_speedup",
             "first_speedup",
@@ -63,24 +64,20 @@ def memory_speed(layer: str, sizes: Mapping[str, Settings], reduces: str) -> Exp
     )
 
 
-def memory_speed_claims(
-    experiment: Experiment, explanations: Mapping[str, str] | None = None
-) -> tuple[Claim, ...]:
+def memory_speed_claims(experiment: Experiment) -> tuple[Claim, ...]:
     """The claims `speed-memory-<size>` of an experiment that `memory_speed` made.
 
     Args:
         experiment: The experiment.
-        explanations: Name of a model to why its claim is missed.
     """
-    explanations = explanations or {}
     return tuple(
         Claim(
             id=f"speed-memory-{size}",
             experiment=experiment.name,
             quantity=Quantity(size, "chunkwise_speedup"),
+            kind="ordering",
             accept=at_least(),
             reason="The bar of speed-chunkwise, for what the forms do differently.",
-            explanation=explanations.get(size, ""),
         )
         for size in experiment.variants
     )

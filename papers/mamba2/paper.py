@@ -79,7 +79,8 @@ SCAN_SPEED = Experiment(
             scale="paper",
         ),
     },
-    seeds=(0,),
+    kind="timing",
+    seeds=(0, 1, 2, 3, 4),
     metrics=("ratio", "first_ratio", "duality_milliseconds", "scan_milliseconds"),
 )
 
@@ -127,7 +128,8 @@ FORM_SPEED = Experiment(
             scale="paper",
         ),
     },
-    seeds=(0,),
+    kind="timing",
+    seeds=(0, 1, 2, 3, 4),
     metrics=(
         "chunkwise_speedup",
         "parallel_speedup",
@@ -153,6 +155,7 @@ PARAMETERS = Experiment(
         "cpu": Preset(settings={}, minutes=0.2, scale="paper"),
         "paper": Preset(settings={}, minutes=0.2, scale="paper"),
     },
+    kind="static",
     seeds=(0,),
     metrics=("millions",),
 )
@@ -189,6 +192,7 @@ PAPER = Paper(
                 id=f"mqar-{size}",
                 experiment=f"mqar_{size.replace('-', '_')}",
                 quantity=Quantity("mamba2", "accuracy"),
+                kind="ordering",
                 accept=at_least(0.99),
                 reason="Solved is 0.99 in Zoology's protocol, where training stops.",
             )
@@ -200,6 +204,7 @@ PAPER = Paper(
                 experiment="mqar_128_8",
                 quantity=Quantity("mamba2", "accuracy"),
                 relative_to=Quantity(other, "accuracy"),
+                kind="ordering",
                 accept=at_least(),
                 reason="The figure shows which is better, without a number.",
             )
@@ -209,6 +214,7 @@ PAPER = Paper(
             id="speed-scan",
             experiment="scan_speed",
             quantity=Quantity("N=64", "ratio"),
+            kind="number",
             accept=at_least(),
             reason="The lower end of the range that the paper gives.",
         ),
@@ -216,12 +222,9 @@ PAPER = Paper(
             id="speed-chunkwise",
             experiment="form_speed",
             quantity=Quantity("mamba2", "chunkwise_speedup"),
+            kind="ordering",
             accept=at_least(),
             reason="The paper has no number for its layer; ten is this project's bar at T = 4,096.",
-            explanation="On a CPU 3.9 at 4,096 steps, each form of the whole layer under its "
-            "faster compiler: 135 against 530 ms. Both forms share the projections, "
-            "10.5 GFLOP, at least 53 ms here, and the recurrent loop is compiled with XLA and has "
-            "a gradient of its own. speed-memory has the ratio without the projections.",
         ),
         *memory_speed_claims(MEMORY_SPEED),
         *(
@@ -229,6 +232,7 @@ PAPER = Paper(
                 id=f"parameters-{size}",
                 experiment="parameters",
                 quantity=Quantity(size, "millions"),
+                kind="static",
                 accept=within_relative(0.04),
                 reason="The models are called by a rounded number.",
             )
