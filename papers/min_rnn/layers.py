@@ -7,9 +7,6 @@ from common.checks import check_flags, check_numbers, check_positive
 from common.layers import SequenceLayer, StateSpec
 from common.ops.linear_scan import linear_scan, log_linear_scan
 
-# Stands for a state of 0 in log space: exp(log(1e-30)) vanishes against any g(x).
-_SMALLEST = 1e-30
-
 
 def g(x):
     """`x + 0.5` where x >= 0, else `sigmoid(x)`: positive and continuous (appendix B)."""
@@ -102,11 +99,13 @@ class _MinRNN(SequenceLayer):
 
     def parallel(self, features, state, initial, mask, reset):
         """The scan in log space (appendix B)."""
+        zero = None if self.learned_initial_state else initial
         hidden, final = log_linear_scan(
             features["log_keep"],
             features["log_write"] + log_g(features["candidate"]),
-            _log(state["hidden"]),
-            log_initial=_log(initial["hidden"]),
+            # Nothing is left of a state that is known to be 0.
+            None if state is zero else state["hidden"],
+            initial=None if zero is initial else initial["hidden"],
             mask=mask,
             reset=reset,
         )
@@ -115,12 +114,6 @@ class _MinRNN(SequenceLayer):
     def count_flops(self, batch_size: int, length: int) -> int:
         """`2 B T D n units` with n = 2 (minGRU) or 3 (minLSTM); the scan is elementwise."""
         return 2 * batch_size * length * self.kernel.shape[0] * self.kernel.shape[1]
-
-
-def _log(hidden):
-    # `ops.maximum` would round float64 to float32 outside TensorFlow.
-    smallest = ops.full_like(hidden, _SMALLEST)
-    return ops.log(ops.where(hidden > _SMALLEST, hidden, smallest))
 
 
 def _uniform(fan_in: int):
