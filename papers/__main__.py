@@ -6,6 +6,7 @@ from pathlib import Path
 import tyro
 
 from common.reproduce import report
+from common.reproduce.command import run_command
 from common.reproduce.ledger import ledger, stale
 from papers import get_paper, list_papers
 
@@ -22,6 +23,8 @@ class Options:
     """Print Markdown."""
     update_readme: bool = False
     """Write the tables between the ledger markers of README.md and papers/*/README.md."""
+    verbose: bool = False
+    """Show where an error comes from."""
 
 
 def main() -> int:
@@ -56,4 +59,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_command(main))
