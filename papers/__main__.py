@@ -1,18 +1,16 @@
 """`python -m papers`: the ledger of all claims, from the recorded results."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 
 from common.reproduce import report
+from common.reproduce.command import HOLD, run_command
 from common.reproduce.ledger import Book
 from papers import get_paper, list_papers
 
 ROOT = Path(__file__).parent
-
-OK, FAILED = 0, 2
 
 
 @dataclass(frozen=True)
@@ -39,24 +37,23 @@ class Options:
     probe: bool = False
     """Add to probes.csv how training starts with the present code, where recorded runs are of
     other code."""
+    verbose: bool = False
+    """Show where an error comes from."""
 
 
 def main() -> int:
-    """Prints the ledger, or does what an option says."""
+    """Prints the ledger, or does what an option says; the exit code is 2 where a file is not as it
+    must be."""
+    return run_command(_main)
+
+
+def _main() -> int:
     options = tyro.cli(
         Options,
         prog="python -m papers",
         description="The ledger: what papers report, what we measured, the verdicts.",
         config=(tyro.conf.FlagCreatePairsOff,),
     )
-    try:
-        return _run(options)
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return FAILED
-
-
-def _run(options: Options) -> int:
     names = list(dict.fromkeys(options.names)) or list(list_papers())
     if options.verify:
         return _verify(names)
@@ -67,13 +64,13 @@ def _run(options: Options) -> int:
         for paper in papers:
             for id in declare_claims(paper, ROOT / paper.name):
                 print(f"{paper.name}: {id} declared")
-        return OK
+        return HOLD
     if options.probe:
         from common.reproduce.probe import take_probes
 
         for paper in papers:
             take_probes(paper, ROOT / paper.name)
-        return OK
+        return HOLD
     books = [Book(paper, ROOT / paper.name) for paper in papers]
     if options.update:
         _update(books)
@@ -89,7 +86,7 @@ def _run(options: Options) -> int:
             report.print_claims(console, book)
     else:
         report.print_summary(report.make_console(), books)
-    return OK
+    return HOLD
 
 
 def _verify(names: list[str]) -> int:
@@ -103,7 +100,7 @@ def _verify(names: list[str]) -> int:
         if name in lengths:
             verify_length(path, *lengths[name])
     print(f"{len(names)} papers: every row of results.csv is as it was written")
-    return OK
+    return HOLD
 
 
 def _update(books: list[Book]) -> None:
