@@ -310,13 +310,13 @@ PAPER = Paper(
             reason="Solved but for some; the paper's own seeds vary by 0.15 (Table 5).",
         ),
         Claim(
-            id="modular-arithmetic-positive",
+            id="modular-arithmetic-positive-median",
             experiment="modular_arithmetic",
             quantity=Quantity("positive", "accuracy_long"),
-            aggregate="best",
+            aggregate="median",
             kind="number",
-            accept=within_absolute(0.15),
-            reason="The paper's own seeds vary by 0.15 (Table 5).",
+            accept=within_absolute(0.1),
+            reason="About twice the deviation of the paper's own seeds.",
         ),
         *(
             Claim(
