@@ -31,6 +31,7 @@ class Row:
         backend: Keras's backend; "torch" for torch's own.
         status: "ok", or why there are no numbers.
         message: of the failure.
+        doubt: why the numbers are not credible, measured twice; empty where they are.
         median_ms, p20_ms, p80_ms: of the samples; None in derived rows, but the median.
         samples: how many.
         compile_s: seconds of the first call.
@@ -57,6 +58,7 @@ class Row:
     backend: str
     status: str = OK
     message: str = ""
+    doubt: str = ""
     median_ms: float | None = None
     p20_ms: float | None = None
     p80_ms: float | None = None
@@ -105,6 +107,11 @@ class Roofline:
 COLUMNS = tuple(field.name for field in fields(Row))
 
 
+def latest(rows: Iterable[Row]) -> list[Row]:
+    """One row a cell, the last, where the cell's first one stood."""
+    return list({row.key: row for row in rows}.values())
+
+
 def write_row(file: IO[str], row: Row) -> None:
     """Appends a line, at once."""
     file.write(json.dumps(asdict(row)) + "\n")
@@ -112,7 +119,7 @@ def write_row(file: IO[str], row: Row) -> None:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Rows of a results.jsonl, or of a JSON list of them.
+    """Rows of a results.jsonl, or of a JSON list of them; of a cell measured again the last.
 
     Raises:
         ValueError: if the file holds anything else.
@@ -124,6 +131,6 @@ def read_rows(path: Path) -> list[Row]:
             items = json.loads(text)
         else:
             items = [json.loads(line) for line in text.splitlines() if line.strip()]
-        return [Row(**item) for item in items]
+        return latest(Row(**item) for item in items)
     except (ValueError, TypeError) as error:
         raise ValueError(f"--compare is {path}, expected rows of a run: {error}.") from error
