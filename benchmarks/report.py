@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -69,9 +69,10 @@ def layer_table(rows: Sequence[Row], layer: str, spread: bool = True) -> "pandas
     )
     # A line a contestant and length, a column a mode; those without a length, refused, at the end.
     modes = table.pivot(index=["name", "compiler", "length"], columns="mode", values="row")
+    cells: dict[Any, dict[Any, Any]] = modes.to_dict("index")
     keys = dict.fromkeys(zip(table["name"], table["compiler"], table["length"], strict=True))
     lines = [
-        _line(*key, modes.loc[key].dropna().to_dict(), spread)
+        _line(*key, {mode: row for mode, row in cells[key].items() if isinstance(row, Row)}, spread)
         for key in sorted(keys, key=lambda key: key[2] or 10**12)
     ]
     return pandas.DataFrame(lines, columns=list(HEADER))

@@ -4,7 +4,8 @@ import keras
 from einops import rearrange
 from keras import ops
 
-from common.layers.sequence_layer import SequenceLayer, check_positive
+from common.checks import check_divides, check_flags, check_positive, check_rates, given
+from common.layers.sequence_layer import SequenceLayer
 from common.layers.state import StateSpec
 from common.ops.attention import causal_attention, causal_attention_step
 from common.ops.rotary import count_steps, rotate
@@ -24,17 +25,20 @@ class MultiHead(SequenceLayer):
         num_heads: Number of heads H.
         key_dim: Key size K of a head; `units / num_heads` by default.
         value_dim: Value size V of a head; `units / num_heads` by default.
-        use_bias: Whether the projections have biases.
+        use_bias: Whether the projections have biases; that of the output where `readout` is this
+            class's, or adds it (`has_output_bias`).
         **kwargs: Arguments of `SequenceLayer`.
 
     Raises:
-        ValueError: if a size is not a positive integer, or `num_heads` does not divide `units`
-            where it has to.
+        ValueError: if a size is not a positive integer, `use_bias` no bool, or `num_heads` does
+            not divide `units` where it has to.
     """
 
     # Gains of Glorot's initial values of the projections into the heads and out of them.
     kernel_gain = 1.0
     output_gain = 1.0
+    # Whether `readout` adds a bias to the projected output.
+    has_output_bias = True
 
     def __init__(
         self,
@@ -47,16 +51,14 @@ class MultiHead(SequenceLayer):
     ):
         super().__init__(**kwargs)
         check_positive(self, units=units, num_heads=num_heads)
-        if units % num_heads and None in (key_dim, value_dim):
-            raise ValueError(
-                f"{type(self).__name__}: `units` must be divisible by `num_heads` = {num_heads} "
-                f"unless `key_dim` and `value_dim` are given; got {units}."
-            )
+        check_positive(self, **given(key_dim=key_dim, value_dim=value_dim))
+        check_flags(self, use_bias=use_bias)
+        if None in (key_dim, value_dim):  # else there is nothing to divide
+            check_divides(self, "`units`", units, num_heads=num_heads)
         self.units = units
         self.num_heads = num_heads
         self.key_dim = units // num_heads if key_dim is None else key_dim
         self.value_dim = units // num_heads if value_dim is None else value_dim
-        check_positive(self, key_dim=self.key_dim, value_dim=self.value_dim)
         self.use_bias = use_bias
 
     @property
@@ -79,6 +81,7 @@ class MultiHead(SequenceLayer):
         )
         if self.use_bias:
             self.bias = self.add_weight((width,), "zeros", name="bias")
+        if self.use_bias and self.has_output_bias:
             self.output_bias = self.add_weight((self.units,), "zeros", name="output_bias")
 
     def _initial_kernel(self, shape, dtype=None):
@@ -103,7 +106,7 @@ class MultiHead(SequenceLayer):
         outputs = ops.matmul(joined, self.cast(self.output_kernel))
         return outputs + self.cast(self.output_bias) if self.use_bias else outputs
 
-    def flops(self, batch_size: int, length: int) -> int:
+    def count_flops(self, batch_size: int, length: int) -> int:
         """`2 B T (D (2 H K + H V) + H V units)`, and those of the mixing along time."""
         joined = self.num_heads * self.value_dim
         weights = self.kernel.shape[0] * self.kernel.shape[1] + joined * self.units
@@ -112,16 +115,6 @@ class MultiHead(SequenceLayer):
     def mixing_flops(self, batch_size: int, length: int) -> int:
         """FLOPs of the mixing along time, all heads together."""
         raise NotImplementedError
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "num_heads": self.num_heads,
-            "key_dim": self.key_dim,
-            "value_dim": self.value_dim,
-            "use_bias": self.use_bias,
-        }
 
 
 def glorot(gain: float) -> keras.initializers.Initializer:
@@ -167,14 +160,12 @@ class SoftmaxAttention(MultiHead):
         **kwargs,
     ):
         super().__init__(units, num_heads, **kwargs)
+        check_positive(self, window=window, **given(num_kv_heads=num_kv_heads))
+        check_flags(self, rotary=rotary)
+        check_rates(self, dropout=dropout)
         self.window = window
         self.num_kv_heads = num_heads if num_kv_heads is None else num_kv_heads
-        check_positive(self, window=window, num_kv_heads=self.num_kv_heads)
-        if num_heads % self.num_kv_heads:
-            raise ValueError(
-                f"SoftmaxAttention: `num_kv_heads` must divide `num_heads` = {num_heads}; "
-                f"got {num_kv_heads}."
-            )
+        check_divides(self, "`num_heads`", num_heads, num_kv_heads=self.num_kv_heads)
         self.rotary = rotary
         if rotary and self.key_dim % 2:
             raise ValueError(
@@ -251,12 +242,3 @@ class SoftmaxAttention(MultiHead):
                 keys = length
         heads = batch_size * self.num_heads * (self.key_dim + self.value_dim)
         return 2 * heads * length * keys
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "window": self.window,
-            "num_kv_heads": self.num_kv_heads,
-            "rotary": self.rotary,
-            "dropout": self.dropout,
-        }

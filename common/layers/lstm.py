@@ -3,7 +3,9 @@
 import keras
 from keras import ops
 
-from common.layers.sequence_layer import SequenceLayer, check_positive
+from common.checks import check_numbers, check_positive
+from common.layers.initializers import output_gate_third
+from common.layers.sequence_layer import SequenceLayer
 from common.layers.state import StateSpec
 from common.ops.lstm import lstm_cell, lstm_scan
 
@@ -11,6 +13,8 @@ from common.ops.lstm import lstm_cell, lstm_scan
 @keras.saving.register_keras_serializable(package="papers")
 class LSTM(SequenceLayer):
     """Long short-term memory with forget gates and without peepholes.
+
+    Gates lie as in Keras's and torch's LSTM: input, forget, cell input, output.
 
     State: `{"hidden": (B, units), "cell": (B, units)}`.
 
@@ -20,20 +24,22 @@ class LSTM(SequenceLayer):
         **kwargs: Arguments of `SequenceLayer`.
 
     Raises:
-        ValueError: if `units` is not a positive integer.
+        ValueError: if `units` is not a positive integer or `forget_bias` not a finite number.
     """
 
     def __init__(self, units: int, forget_bias: float = 1.0, **kwargs):
         super().__init__(**kwargs)
         check_positive(self, units=units)
+        check_numbers(self, forget_bias=forget_bias)
         self.units = units
         self.forget_bias = forget_bias
 
     def build(self, input_shape):
         super().build(input_shape)
         n = self.units
-        self.kernel = self.add_weight((input_shape[-1], 4 * n), "glorot_uniform", name="kernel")
-        self.recurrent_kernel = self.add_weight((n, 4 * n), "orthogonal", name="recurrent_kernel")
+        uniform, orthogonal = output_gate_third("glorot_uniform"), output_gate_third("orthogonal")
+        self.kernel = self.add_weight((input_shape[-1], 4 * n), uniform, name="kernel")
+        self.recurrent_kernel = self.add_weight((n, 4 * n), orthogonal, name="recurrent_kernel")
         self.bias = self.add_weight((4 * n,), self._initial_bias, name="bias")
 
     def _initial_bias(self, shape, dtype=None):
@@ -62,9 +68,6 @@ class LSTM(SequenceLayer):
         hidden, cell = lstm_scan(features, state["hidden"], state["cell"], kernel)
         return self.cast(hidden), {"hidden": hidden[:, -1], "cell": cell[:, -1]}
 
-    def flops(self, batch_size: int, length: int) -> int:
+    def count_flops(self, batch_size: int, length: int) -> int:
         """`2 B T (D + units) 4 units`."""
         return 2 * batch_size * length * sum(self.kernel.shape[:1] + (self.units,)) * 4 * self.units
-
-    def get_config(self):
-        return {**super().get_config(), "units": self.units, "forget_bias": self.forget_bias}

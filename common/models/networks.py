@@ -3,7 +3,7 @@
 import keras
 from keras import layers, ops
 
-from common.layers import check_positive
+from common.checks import check_positive
 
 
 @keras.saving.register_keras_serializable(package="papers")

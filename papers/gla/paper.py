@@ -10,7 +10,6 @@ from common.reproduce.spec import (
     at_least,
     within_relative,
 )
-from common.trials.memory_speed import memory_speed, memory_speed_claims
 from common.trials.recall import mqar
 
 # Section 5.1: two layers, two heads for RetNet and GLA.
@@ -21,75 +20,6 @@ _MODELS = {
 }
 MQAR_64 = mqar(64, 4, _MODELS, minutes=3)
 MQAR_128 = mqar(128, 8, _MODELS, minutes=6)
-
-SPEED = Experiment(
-    name="speed",
-    description="Time of the recurrent form over that of the chunkwise one, forward and backward",
-    trial="common.trials.form_speed:form_speed",
-    variants={
-        "gla": {
-            "layer": "papers.gla:GatedLinearAttention",
-            "forms": ["chunkwise", "recurrent"],
-        }
-    },
-    presets={
-        "smoke": Preset(
-            settings={
-                "layer_settings": {"units": 8, "num_heads": 2},
-                "lengths": [16, 64],
-                "batch_size": 1,
-                "samples": 3,
-            },
-            minutes=0.5,
-            scale="reduced",
-            reduces="Shows that the code runs.",
-        ),
-        "cpu": Preset(
-            settings={
-                "layer_settings": {"units": 512, "num_heads": 4},
-                "lengths": [1024, 2048, 4096],
-                "batch_size": 1,
-                "samples": 7,
-            },
-            minutes=3,
-            scale="reduced",
-            reduces="A CPU for a GPU, width 512, one sequence.",
-        ),
-        "paper": Preset(
-            settings={
-                "layer_settings": {"units": 1024, "num_heads": 4},
-                "lengths": [1024, 4096],
-                "batch_size": 8,
-                "samples": 7,
-            },
-            minutes=10,
-            scale="paper",
-        ),
-    },
-    kind="timing",
-    seeds=(0, 1, 2, 3, 4),
-    metrics=(
-        "chunkwise_speedup",
-        "first_speedup",
-        "chunkwise_milliseconds",
-        "recurrent_milliseconds",
-    ),
-)
-
-MEMORY_SPEED = memory_speed(
-    "papers.gla:GatedLinearAttention",
-    {
-        "340M": {"units": 1024, "num_heads": 4},
-        "1.3B": {
-            "units": 1024,
-            "num_heads": 2,
-            "key_dim": 256,
-            "value_dim": 512,
-            "chunk_size": 128,
-        },
-    },
-    reduces="A CPU for a GPU, one sequence; of the 1.3B model two of the four heads.",
-)
 
 PARAMETERS = Experiment(
     name="parameters",
@@ -128,7 +58,7 @@ PAPER = Paper(
             },
         ),
     ),
-    experiments=(MQAR_64, MQAR_128, SPEED, MEMORY_SPEED, PARAMETERS),
+    experiments=(MQAR_64, MQAR_128, PARAMETERS),
     claims=(
         *(
             Claim(
@@ -137,7 +67,9 @@ PAPER = Paper(
                 quantity=Quantity("gla", "accuracy"),
                 kind="ordering",
                 accept=at_least(0.99),
-                reason="Solved is 0.99 in Zoology's protocol, where training stops.",
+                aggregate="each",
+                reason="The figure names no number. Solved is 0.99 in Zoology's protocol, where "
+                "training stops, and these are its two easiest settings.",
             )
             for size in ("64-4", "128-8")
         ),
@@ -147,18 +79,10 @@ PAPER = Paper(
             quantity=Quantity("gla", "accuracy"),
             relative_to=Quantity("retnet", "accuracy"),
             kind="ordering",
-            accept=at_least(),
+            accept=at_least(1.0),
+            controls=("mqar-128-8",),
             reason="The paper says which is better, not by how much.",
         ),
-        Claim(
-            id="speed-chunkwise",
-            experiment="speed",
-            quantity=Quantity("gla", "chunkwise_speedup"),
-            kind="ordering",
-            accept=at_least(),
-            reason="The paper has no number for its layer; ten is this project's bar at T = 4,096.",
-        ),
-        *memory_speed_claims(MEMORY_SPEED),
         *(
             Claim(
                 id=f"parameters-{size}",
@@ -172,4 +96,14 @@ PAPER = Paper(
         ),
     ),
     default_experiment="mqar_64_4",
+    headline="Models language as well as a LLaMA-like Transformer and trains faster than Mamba",
+    headline_claims=(),
+    not_attempted=(
+        "language models of 340M and 1.3B against Transformer++, RetNet and Mamba (Table 2)",
+        "real recall: FDA, SWDE and SQuAD (Table 3)",
+        "longer contexts than in training (Figure 5)",
+        "training throughput and memory of the 1.3B models on an H100 (Figure 6)",
+        "a layer faster than FlashAttention-2 at 1,000 steps (abstract)",
+        "no gate, scalar gates, other heads (Table 4)",
+    ),
 )

@@ -1,5 +1,7 @@
 """Griffin: what it declares."""
 
+import math
+
 from common.reproduce.spec import (
     Claim,
     Experiment,
@@ -103,6 +105,11 @@ INDUCTION_HEADS = Experiment(
         "learning_rate",
         "updates",
     ),
+    # The special token is never the answer.
+    untrained={
+        "accuracy": 1 / 15,
+        **{f"accuracy_x{times}": 1 / 15 for times in _LONGER},
+    },
 )
 
 
@@ -181,6 +188,8 @@ SELECTIVE_COPYING = Experiment(
     },
     kind="training",
     metrics=("accuracy", "updates", "learning_rate"),
+    # One of 14 data tokens, never solved.
+    untrained={"accuracy": 1 / 14, "updates": math.nan},
 )
 
 SPEED = Experiment(
@@ -261,8 +270,9 @@ PAPER = Paper(
                 id=f"induction-{family}",
                 experiment="induction_heads",
                 quantity=Quantity(family, "accuracy"),
-                kind="number",
+                kind="ordering",
                 accept=at_least(0.99),
+                aggregate="each",
                 reason="Solved perfectly at the training length, but for one error in a hundred.",
             )
             for family in _FAMILIES
@@ -273,6 +283,7 @@ PAPER = Paper(
             quantity=Quantity("hawk", "accuracy_x64"),
             kind="ordering",
             accept=at_least(0.95),
+            aggregate="each",
             reason="Perfectly, the paper says, from a figure: one error in twenty.",
         ),
         Claim(
@@ -281,23 +292,28 @@ PAPER = Paper(
             quantity=Quantity("griffin", "accuracy_x16"),
             kind="ordering",
             accept=at_least(0.8),
+            aggregate="each",
             reason="Very well, the paper says, short of Hawk's perfectly; no number is given.",
         ),
         Claim(
             id="extrapolation-transformer",
             experiment="induction_heads",
             quantity=Quantity("transformer", "accuracy_x16"),
+            relative_to=Quantity("griffin", "accuracy_x16"),
             kind="ordering",
             accept=at_most(0.5),
-            reason="It does not extrapolate; guessing is right one time in 16.",
+            controls=("induction-transformer", "extrapolation-griffin"),
+            reason="It does not extrapolate where Griffin does: less than half of what Griffin has "
+            "right.",
         ),
         *(
             Claim(
                 id=f"copying-{family}",
                 experiment="selective_copying",
                 quantity=Quantity(family, "accuracy"),
-                kind="number",
+                kind="ordering",
                 accept=at_least(0.98),
+                aggregate="each",
                 reason="All three solve it; training stops at 99 % on other examples.",
             )
             for family in _FAMILIES
@@ -307,9 +323,9 @@ PAPER = Paper(
             experiment="selective_copying",
             quantity=Quantity("hawk", "updates"),
             relative_to=Quantity("transformer", "updates"),
-            aggregate="median",
             kind="ordering",
             accept=at_least(1.5),
+            controls=("copying-hawk", "copying-transformer"),
             reason="Significantly slower, without a number: half as many updates more.",
         ),
         Claim(
@@ -317,10 +333,19 @@ PAPER = Paper(
             experiment="selective_copying",
             quantity=Quantity("griffin", "updates"),
             relative_to=Quantity("transformer", "updates"),
-            aggregate="median",
             kind="ordering",
             accept=at_most(1.5),
+            controls=("copying-griffin", "copying-transformer"),
             reason="About as fast, without a number: not half as many updates more.",
+        ),
+        Claim(
+            id="speed-native-forward",
+            experiment="speed",
+            quantity=Quantity("forward", "native_ratio"),
+            kind="number",
+            accept=at_least(2.5),
+            reason="Almost 3 on a TPU-v3. The paper does not say whether its times hold the "
+            "backward pass: both are claimed.",
         ),
         Claim(
             id="speed-native",
@@ -328,14 +353,15 @@ PAPER = Paper(
             quantity=Quantity("training", "native_ratio"),
             kind="number",
             accept=at_least(2.5),
-            reason="Almost 3 on a TPU-v3.",
+            controls=("speed-native-forward",),
+            reason="As forward.",
         ),
         Claim(
             id="speed-associative",
             experiment="speed",
             quantity=Quantity("training", "associative_native_ratio"),
             kind="ordering",
-            accept=at_least(),
+            accept=at_least(1.0),
             reason="The paper says which is slower, without a number.",
         ),
         Claim(
@@ -348,4 +374,12 @@ PAPER = Paper(
         ),
     ),
     default_experiment="induction_heads",
+    headline="Models language like Llama-2 with a sixth of the tokens and decodes faster",
+    headline_claims=(),
+    not_attempted=(
+        "scaling and downstream tasks against Transformers and Mamba (Figure 1a, Table 1)",
+        "latency and throughput of decoding against multi-query attention (Figures 1b and 4)",
+        "training time against multi-query attention as the length grows (Figure 3)",
+        "losses beyond the length of training (Figure 5) and the phone book (Figure 6c)",
+    ),
 )

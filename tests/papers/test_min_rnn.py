@@ -8,8 +8,11 @@ import pytest
 from keras import ops
 
 import papers.min_rnn
+from common.reproduce.run import Run
 from common.tasks import MambaSelectiveCopying
 from papers.min_rnn import MinGRU, MinLSTM, MinRNN
+from papers.min_rnn.experiments import selective_copying
+from tests.helpers.gradients import gradients
 
 
 def array(x):
@@ -46,6 +49,29 @@ def test_cells_are_the_papers_equations(cell, positive):
             h = f / (f + i) * h + i / (f + i) * candidate
         want.append(h)
     np.testing.assert_allclose(array(layer(x)), np.stack(want, 1), rtol=1e-10)
+
+
+# A minGRU keeps 3 / 4 of its state where the gate is -ln 3, a minLSTM half where f = i; g(0.5) = 1.
+@pytest.mark.parametrize("form", MinGRU.forms)
+@pytest.mark.parametrize(
+    ("cell", "bias", "kept"),
+    [(MinGRU, [0.5, -np.log(3)], 0.75), (MinLSTM, [0.5, 0.3, 0.3], 0.5)],
+)
+@pytest.mark.parametrize("start", [0.0, -1.0, 2.0])
+def test_any_state_counts_and_is_differentiated(cell, bias, kept, start, form):
+    layer = cell(1, form=form, dtype="float64")
+    layer.build((1, 2, 1))
+    layer.bias.assign(bias)
+    inputs = np.zeros((1, 2, 1))
+
+    def run(hidden):
+        return layer(inputs, initial_state={"hidden": hidden})
+
+    (got,), (gradient,) = gradients(run, [np.full((1, 1), start)])
+    first = kept * start + (1 - kept)
+    np.testing.assert_allclose(got[0, :, 0], [first, kept * first + 1 - kept], rtol=1e-12)
+    weights = np.array([0, 7919 % 1009]) / 504 - 1  # of `gradients`, by position
+    np.testing.assert_allclose(gradient, [[weights @ [kept, kept**2]]], rtol=1e-12)
 
 
 def test_log_space_starts_from_a_state_of_zero():
@@ -123,3 +149,31 @@ def test_the_readmes_example_runs():
     assert names["outputs"].shape == (8, 200, 32)
     assert names["output"].shape == (8, 32)
     assert names["state"]["hidden"].shape == (8, 32)
+
+
+def test_selective_copying_selects_on_validation_data_and_tests_once(tmp_path, monkeypatch):
+    drawn = []
+    batch = MambaSelectiveCopying.batch
+
+    def recorded(self, batch_size, seed, step, split="train"):
+        drawn.append((split, batch_size))
+        return batch(self, batch_size, seed, step, split)
+
+    monkeypatch.setattr(MambaSelectiveCopying, "batch", recorded)
+    result = selective_copying(
+        Run(variant="v", preset="cpu", seed=0, dir=tmp_path),
+        cell="mingru",
+        num_layers=1,
+        length=8,
+        num_tokens=2,
+        units=4,
+        expansion=1,
+        batch_size=4,
+        learning_rate=1e-3,
+        steps=10,
+        validation_size=6,
+        test_size=10,
+    )
+    assert [one for one in drawn if one[0] != "train"] == [("validation", 6), ("test", 10)]
+    assert drawn[-1][0] == "test"
+    assert set(result) == {"accuracy", "sequence_accuracy"}

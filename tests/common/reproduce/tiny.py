@@ -22,6 +22,9 @@ PAPER = Paper(
     venue="nowhere",
     url="https://example.org",
     default_experiment="fit",
+    headline="Two is two.",
+    headline_claims=("two",),
+    not_attempted=("the twentieth digit (Table 9)",),
     experiments=(
         Experiment(
             name="fit",
@@ -58,6 +61,20 @@ PAPER = Paper(
             seeds=(0,),
             metrics=("value",),
         ),
+        Experiment(
+            name="clock",
+            description="A process a seed.",
+            trial="papers.tiny.clock:clock",
+            variants={"one": {}, "two": {}},
+            presets={
+                "smoke": Preset(settings={}, minutes=0.01, scale="reduced", reduces="Nothing."),
+                "cpu": Preset(settings={}, minutes=0.01, scale="paper"),
+                "paper": Preset(settings={}, minutes=0.01, scale="paper"),
+            },
+            kind="timing",
+            seeds=(0, 1, 2, 3, 4),
+            metrics=("process",),
+        ),
     ),
     claims=(
         Claim(
@@ -84,11 +101,11 @@ import keras
 import numpy as np
 
 
-def fit(run, *, width, steps, pause):
+def fit(run, *, width, steps, pause, rate=0.001):
     model = keras.Sequential(
         [keras.layers.Dense(width, "tanh"), keras.layers.Dropout(0.2), keras.layers.Dense(1)]
     )
-    model.compile("adam", "mse", jit_compile=False)
+    model.compile(keras.optimizers.Adam(rate), "mse", jit_compile=False)
 
     def batches(step):
         time.sleep(pause)
@@ -111,6 +128,14 @@ def fit(run, *, width, steps, pause):
 
 def count(run, *, value):
     return {"value": value}
+"""
+
+CLOCK = """
+import os
+
+
+def clock(run):
+    return {"process": float(os.getpid())}
 """
 
 REPORTED = """\
@@ -158,6 +183,7 @@ def make_tree(root: Path) -> Tree:
     (tree.tiny / "__init__.py").write_text("")
     (tree.tiny / "paper.py").write_text(PAPER)
     (tree.tiny / "experiments.py").write_text(EXPERIMENTS)
+    (tree.tiny / "clock.py").write_text(CLOCK)
     (tree.tiny / "reported.csv").write_text(REPORTED)
     (tree.tiny / "__main__.py").write_text(
         "from common.reproduce import main\n"
