@@ -2,6 +2,7 @@
 
 import csv
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ import time
 import pytest
 
 from benchmarks.rows import read_rows
+from common.reproduce.interrupts import Interrupted
 from papers import get_paper, list_papers
 from tests.benchmarks.conftest import run
 
@@ -153,7 +155,7 @@ def test_interruption_keeps_what_was_measured(quick, monkeypatch):
 
     def interrupted(self, entries, contest, mode, length):
         if length == 16:
-            raise KeyboardInterrupt
+            raise Interrupted(signal.SIGINT)
         yield from measured(self, entries, contest, mode, length)
 
     monkeypatch.setattr(Runner, "_cells", interrupted)

@@ -13,7 +13,7 @@ from benchmarks.rows import read_rows
 from common.reproduce.timing import Timing
 from tests.benchmarks.test_compare import ROW
 
-MARKED = re.compile(r"[0-9] \?")
+MARKED = re.compile(r"[0-9)] \?")
 ARGUMENTS = ("--length", "8", "--modes", "backward")
 
 
@@ -35,16 +35,17 @@ def sampled(quick, monkeypatch):
             return dict(zip(functions, results, strict=True))
 
         monkeypatch.setattr("benchmarks.runner.sample", sample)
-        _, rows, directory, output = quick(["RunningSum"], *ARGUMENTS)
+        _, rows, directory, _ = quick(["RunningSum"], *ARGUMENTS)
         assert not left
+        report = " ".join((directory / "results.md").read_text().split())
         written = (directory / "results.jsonl").read_text().splitlines()
-        return {(row.name, row.mode): row for row in rows}, list(map(json.loads, written)), output
+        return {(row.name, row.mode): row for row in rows}, list(map(json.loads, written)), report
 
     return go
 
 
 def test_forward_slower_than_with_backward_is_measured_again(sampled):
-    rows, written, output = sampled(
+    rows, written, report = sampled(
         [timing(4), timing(1)], [timing(3), timing(3)], [timing(2)], [timing(5)]
     )
     assert rows["parallel", "forward"].median_ms == pytest.approx(2)
@@ -55,37 +56,38 @@ def test_forward_slower_than_with_backward_is_measured_again(sampled):
     # The first of the two is in the file too: nothing waits for the end of a run.
     cell = [(r["name"], r["mode"], round(r["median_ms"], 9)) for r in written]
     assert cell.count(("parallel", "forward", 4.0)) == cell.count(("parallel", "forward", 2.0)) == 1
-    assert not MARKED.search(output)
+    assert not MARKED.search(report)
 
 
 def test_and_marked_if_it_stays_so(sampled):
-    rows, _, output = sampled(
+    rows, _, report = sampled(
         [timing(4), timing(1)], [timing(3), timing(3)], [timing(4.5)], [timing(3.5)]
     )
     for mode in ("forward", "forward+backward"):
         assert rows["parallel", mode].doubt == "forward 4.5 ms, with backward 3.5"
         assert rows["recurrent", mode].doubt == ""
     assert ("parallel", "backward") not in rows
-    assert "4.5 ?" in output and "1 ?" not in output
+    assert "| 4.5 (4.28–4.72) ? | 3.5 (3.33–3.67) ? |" in report
+    assert len(MARKED.findall(report)) == 2
 
 
 def test_a_wide_spread_is_sampled_again(sampled):
-    rows, _, output = sampled(
+    rows, _, report = sampled(
         [timing(1, 0.6), timing(1)], [timing(1.5)], [timing(3), timing(3)]
     )  # fmt: skip
     assert rows["parallel", "forward"].median_ms == pytest.approx(1.5)
-    assert not any(row.doubt for row in rows.values()) and not MARKED.search(output)
+    assert not any(row.doubt for row in rows.values()) and not MARKED.search(report)
 
 
 def test_the_narrower_of_two_wide_ones_counts_and_is_marked(sampled):
-    rows, _, output = sampled(
+    rows, _, report = sampled(
         [timing(1, 0.6), timing(1)], [timing(2, 0.9)], [timing(3), timing(3)]
     )  # fmt: skip
     row = rows["parallel", "forward"]
     assert row.median_ms == pytest.approx(1)
     assert row.doubt == "p20 to p80 are 60% of the median"
     assert rows["parallel", "backward"].doubt == row.doubt
-    assert "1 ?" in output
+    assert "| 1 (0.7–1.3) ? " in report
 
 
 def test_numbers_in_doubt_prove_nothing():
