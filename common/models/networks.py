@@ -3,7 +3,7 @@
 import keras
 from keras import layers, ops
 
-from common.layers import check_positive
+from common.checks import check_flags, check_positive, refuse
 
 
 @keras.saving.register_keras_serializable(package="papers")
@@ -17,7 +17,7 @@ class MLP(layers.Layer):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if `hidden_units` is not a positive integer.
+        ValueError: if an argument is of the wrong type or out of its range.
     """
 
     def __init__(
@@ -25,6 +25,11 @@ class MLP(layers.Layer):
     ):
         super().__init__(**kwargs)
         check_positive(self, hidden_units=hidden_units)
+        check_flags(self, use_bias=use_bias)
+        if not isinstance(activation, str):
+            refuse(self, "activation", "a name of Keras's activations", activation)
+        keras.activations.get(activation)
+        self.supports_masking = True
         self.hidden_units = hidden_units
         self.activation = activation
         self.use_bias = use_bias
@@ -59,7 +64,7 @@ class GatedMLP(MLP):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if `hidden_units` is not a positive integer.
+        ValueError: if an argument is of the wrong type or out of its range.
     """
 
     def __init__(
