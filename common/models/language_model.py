@@ -150,7 +150,7 @@ class LanguageModel(SequenceModel):
         )
 
     @property
-    def stateful(self) -> dict[str, Any]:
+    def state_layers(self) -> dict[str, Any]:
         return {f"block_{i}": mixer for i, mixer in enumerate(self.mixers)}
 
     def build(self, input_shape):

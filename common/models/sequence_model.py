@@ -13,7 +13,7 @@ from common.models.recorded_model import RecordedModel
 class SequenceModel(RecordedModel):
     """Base of models made of sequence layers, with the state of them all in and out.
 
-    A subclass states in `stateful` which of its layers carry a state, and writes its `forward`
+    A subclass states in `state_layers` which of its layers carry a state, and writes its `forward`
     once, over whole sequences and for a step alike. From these the base makes `call`, `step` and
     `get_initial_state`.
 
@@ -49,7 +49,7 @@ class SequenceModel(RecordedModel):
     # What a subclass states.
 
     @property
-    def stateful(self) -> dict[str, Any]:
+    def state_layers(self) -> dict[str, Any]:
         """The layers that carry a state, by the state's name."""
         raise NotImplementedError
 
@@ -62,7 +62,7 @@ class SequenceModel(RecordedModel):
     def get_initial_state(self, batch_size) -> dict[str, Any]:
         """The state before the first step, of a built model: the layers', and the position."""
         state: dict[str, Any] = {
-            name: layer.get_initial_state(batch_size) for name, layer in self.stateful.items()
+            name: layer.get_initial_state(batch_size) for name, layer in self.state_layers.items()
         }
         if self.counts:
             state["position"] = ops.zeros((batch_size,), "int32")
@@ -116,7 +116,7 @@ class SequenceModel(RecordedModel):
         return positions
 
     def _check_state(self, argument: str, state) -> None:
-        names = sorted([*self.stateful, *(["position"] if self.counts else [])])
+        names = sorted([*self.state_layers, *(["position"] if self.counts else [])])
         got = sorted(state) if isinstance(state, dict) else state
         if got != names:
             refuse(self, argument, f"a dict with the keys {names}", got)

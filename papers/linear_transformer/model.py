@@ -175,7 +175,7 @@ class LinearTransformer(SequenceModel):
         self.head = layers.Dense(vocabulary, dtype=dtype)
 
     @property
-    def stateful(self) -> dict[str, Any]:
+    def state_layers(self) -> dict[str, Any]:
         return {f"block_{i}": block for i, block in enumerate(self.blocks)}
 
     def build(self, input_shape):
@@ -194,6 +194,6 @@ class LinearTransformer(SequenceModel):
         positions = ops.take(ops.convert_to_tensor(self.positions, symbols.dtype), at, axis=0)
         positions = ops.broadcast_to(positions, ops.shape(symbols))
         hidden = ops.concatenate([symbols, positions], axis=-1)
-        for name, block in self.stateful.items():
+        for name, block in self.state_layers.items():
             hidden = through.mix(name, block, hidden)
         return self.head(self.norm(hidden))

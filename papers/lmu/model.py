@@ -54,7 +54,7 @@ class LMUModel(SequenceModel):
         )
 
     @property
-    def stateful(self) -> dict[str, Any]:
+    def state_layers(self) -> dict[str, Any]:
         return {f"layer_{i}": layer for i, layer in enumerate(self.recurrent)}
 
     def build(self, input_shape):
@@ -67,7 +67,7 @@ class LMUModel(SequenceModel):
 
     def forward(self, inputs, through):
         hidden = inputs
-        for name, layer in self.stateful.items():
+        for name, layer in self.state_layers.items():
             hidden = through.mix(name, layer, hidden)
         return self.head(hidden if self.return_sequences else through.last(hidden))
 

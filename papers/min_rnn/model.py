@@ -76,7 +76,7 @@ class MinRNN(SequenceModel):
         self.head = layers.Dense(vocabulary, use_bias=False, dtype=dtype)
 
     @property
-    def stateful(self) -> dict[str, Any]:
+    def state_layers(self) -> dict[str, Any]:
         return {f"block_{i}": mixer for i, mixer in enumerate(self.mixers)}
 
     def build(self, input_shape):

@@ -35,7 +35,7 @@ class Transducer(SequenceModel):
         self.stack = list(stack)
 
     @property
-    def stateful(self) -> dict[str, Any]:
+    def state_layers(self) -> dict[str, Any]:
         return {
             f"layer_{i}": layer
             for i, layer in enumerate(self.stack)
