@@ -20,6 +20,7 @@ import numpy as np
 from einops import rearrange
 from keras import ops, tree
 
+from common.ops.branches import switch
 from common.ops.chunk_loop import states_before
 from common.ops.linear_scan import linear_scan
 from common.ops.sequence import (
@@ -260,19 +261,22 @@ def _attend_by_key(q, k, v, log_decay, state):
     def heads(x):
         return rearrange(x, "b n c h d -> n b h c d")
 
-    def by_products():
+    def by_products(q, k, log_decay, sums, kept):
         reading, keys = (heads(x) for x in _over_and_under(q, k, sums))
         scores = reading @ ops.swapaxes(keys, -1, -2)
         return scores * visible, reading, keys * kept
 
-    def by_halves():
+    def by_halves(q, k, log_decay, sums, kept):
         gates, keys = heads(log_decay), heads(k)
         blocks = [ops.reshape(x, (-1, *x.shape[-2:])) for x in (heads(q), keys, gates)]
         scores = ops.reshape(_scores_by_halves(*blocks), (*ops.shape(keys)[:-1], size))
         until = ops.exp(_later_than(size, dtype) @ gates)
         return scores, heads(ops.exp(sums) * q), until * keys
 
-    scores, reading, writing = ops.cond(ops.min(sums[:, :, -1]) > -_SAFE, by_products, by_halves)
+    safe = ops.min(sums[:, :, -1], initial=0.0) > -_SAFE
+    scores, reading, writing = switch(
+        ops.cast(safe, "int32"), (by_halves, by_products), q, k, log_decay, sums, kept
+    )
     v = heads(v)
     added = ops.swapaxes(writing, -1, -2) @ v
     before, final = states_before(added, state, kept=ops.swapaxes(kept, -1, -2))

@@ -60,21 +60,23 @@ def linear_scan(a, b, state=None, *, initial=None, mask=None, reset=None):
     return ops.cast(h, output_dtype), h[:, -1]
 
 
-def log_linear_scan(log_a, log_b, log_state=None, *, log_initial=None, mask=None, reset=None):
-    """Solves `h_t = a_t h_{t-1} + b_t` for positive values given by their logarithms.
+def log_linear_scan(log_a, log_b, state=None, *, initial=None, mask=None, reset=None):
+    """Solves `h_t = a_t h_{t-1} + b_t` for positive a and b given by their logarithms.
 
     Computes the same as the scan of Heinsen (2023), `log h = a* + logcumsumexp(log b - a*)` with
     `a* = cumsum(log a)`, but step by step, `log h_t = logaddexp(log a_t + log h_{t-1}, log b_t)`,
     so that no `a*` grows with T and eats the precision.
 
+    The recurrence is linear: what is left of `state` and `initial` is a sum of its own, outside
+    log space. They may be of any sign, and are differentiated at 0 too.
+
     Args:
         log_a: `(B, T, ...)`, logarithms of the gates.
         log_b: `(B, T, ...)`, logarithms of the inputs.
-        log_state: `(B, ...)`, logarithm of `h` before the first step, `-inf` for zero;
-            `log_initial` by default.
-        log_initial: `(B, ...)`, logarithm of what a reset puts back; `-inf` by default.
+        state: `(B, ...)`, `h` itself before the first step; `initial` by default.
+        initial: `(B, ...)`, the value a reset puts back; zeros by default.
         mask: `(B, T)` bool; false leaves the state as it was.
-        reset: `(B, T)` bool; true puts the state back before the step.
+        reset: `(B, T)` bool; true puts the state back to `initial` before the step.
 
     Returns:
         `(h, final)`: all states `(B, T, ...)`, not their logarithms, in the dtype of `log_b`, and
@@ -83,26 +85,22 @@ def log_linear_scan(log_a, log_b, log_state=None, *, log_initial=None, mask=None
     output_dtype, dtype = log_b.dtype, accumulation_dtype(log_b)
     log_a, log_b = ops.cast(log_a, dtype), ops.cast(log_b, dtype)
     zero = ops.cast(_LOG_ZERO, dtype)
-    log_initial = (
-        ops.full_like(log_b[:, 0], zero)
-        if log_initial is None
-        else _at_least(ops.cast(log_initial, dtype), zero)
-    )
-    log_state = log_initial if log_state is None else _at_least(ops.cast(log_state, dtype), zero)
     old, new = log_a, log_b
     if reset is not None:
-        started = _logaddexp(log_a + log_initial[:, None], log_b)
-        new = ops.where(expand_like(reset, new), started, new)
         old = ops.where(expand_like(reset, old), zero, old)
     if mask is not None:
-        kept_old, kept_new = ops.zeros_like(old), ops.full_like(new, zero)
+        kept = ops.zeros_like(old)
         if reset is not None:
-            kept_old = ops.where(expand_like(reset, old), zero, kept_old)
-            kept_new = ops.where(expand_like(reset, new), log_initial[:, None], kept_new)
-        old = ops.where(expand_like(mask, old), old, kept_old)
-        new = ops.where(expand_like(mask, new), new, kept_new)
-    log_h = _differentiable_log_scan(_at_least(old, zero), _at_least(new, zero), log_state)
-    h = ops.exp(log_h)
+            kept = ops.where(expand_like(reset, old), zero, kept)
+        old = ops.where(expand_like(mask, old), old, kept)
+        new = ops.where(expand_like(mask, new), new, zero)
+    nothing = ops.full_like(log_b[:, 0], zero)
+    h = ops.exp(_differentiable_log_scan(_at_least(old, zero), _at_least(new, zero), nothing))
+    if state is not None or initial is not None:
+        left, _ = linear_scan(
+            ops.exp(log_a), ops.zeros_like(h), state, initial=initial, mask=mask, reset=reset
+        )
+        h = h + left
     return ops.cast(h, output_dtype), h[:, -1]
 
 

@@ -1,8 +1,10 @@
 """The verdicts on every claim of a paper from its recorded results."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
+from common.reproduce.notes import load_notes
 from common.reproduce.reported import reported_claims
 from common.reproduce.results import load_results, recorded_values
 from common.reproduce.spec import Experiment, Paper
@@ -17,13 +19,16 @@ def ledger(paper: Paper, directory: Path) -> list[Verdict]:
     """
     rows = load_results(directory / "results.csv")
     reported = reported_claims(paper, directory)
+    notes = load_notes(paper, directory)
     verdicts = []
     for claim in paper.claims:
         experiment = paper.experiment(claim.experiment)
         values = {name: recorded_values(rows, experiment, name) for name in _presets(experiment)}
         covered = [name for name in values if measure(claim, values[name]) is not None]
         for preset in covered or ["cpu"]:
-            verdicts.append(judge(paper, claim, reported[claim.id], preset, values[preset]))
+            verdict = judge(paper, claim, reported[claim.id], preset, values[preset])
+            note = notes.get((claim.id, preset))
+            verdicts.append(replace(verdict, note=note.text if note else ""))
     return verdicts
 
 
@@ -36,8 +41,9 @@ def stale(paper: Paper, directory: Path) -> int:
         for preset in experiment.presets
         for variant in experiment.variants
     }
-    columns = ("experiment", "preset", "variant", "fingerprint")
-    return sum(tuple(row[column] for column in columns) not in current for row in rows)
+    return sum(
+        (row.experiment, row.preset, row.variant, row.fingerprint) not in current for row in rows
+    )
 
 
 def _presets(experiment: Experiment) -> Iterable[str]:

@@ -46,6 +46,8 @@ def quantity(verdict: Verdict) -> str:
 
 def reported(verdict: Verdict) -> str:
     """The reported value with its unit."""
+    if verdict.reported.value is None:
+        return verdict.reported.statement
     return f"{verdict.reported.value:.4g} {verdict.reported.unit}".rstrip()
 
 
@@ -68,7 +70,7 @@ def tolerance(verdict: Verdict) -> str:
 
 def explanation(verdict: Verdict) -> str:
     """Why the claim is not reproduced or not run; empty where it is reproduced."""
-    return verdict.claim.explanation if verdict.word in (NOT_REPRODUCED, NOT_RUN) else ""
+    return verdict.note if verdict.word in (NOT_REPRODUCED, NOT_RUN) else ""
 
 
 def explanations(verdicts: Sequence[Verdict]) -> dict[tuple[str, str], list[str]]:
@@ -126,7 +128,7 @@ def to_csv(verdicts: Sequence[Verdict]) -> str:
             {
                 "paper": verdict.paper,
                 "claim": verdict.claim.id,
-                "source": verdict.reported.source,
+                "source": verdict.reported.location,
                 "experiment": verdict.claim.experiment,
                 "quantity": quantity(verdict),
                 "reported": verdict.reported.value,

@@ -104,7 +104,7 @@ def run(plan: Plan, console: Console) -> Values:
         for variant, seed in pairs:
             summary = _run_one(plan, trial, variant, seed, bar)
             if plan.record:
-                results.record(plan.directory / "results.csv", _rows(plan, summary))
+                results.record(plan.directory / "results.csv", _row(summary))
             for metric, value in summary["metrics"].items():
                 values.setdefault((variant, metric), {})[seed] = value
             bar.advance(overall)
@@ -260,25 +260,26 @@ def _only_process(directory: Path) -> Iterator[None]:
         raise RuntimeError(f"{directory} is being run by another process.") from error
 
 
-def _rows(plan: Plan, summary: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The rows of results.csv for one finished run."""
+def _row(summary: dict[str, Any]) -> dict[str, Any]:
+    """The row of results.csv for one finished run."""
     origin = summary["provenance"]
-    for metric, value in summary["metrics"].items():
-        yield {
-            **{key: summary[key] for key in ("experiment", "preset", "variant", "seed")},
-            "metric": metric,
-            "value": repr(value),
-            "commit": origin["commit"],
-            "dirty": origin["dirty"],
-            "backend": summary["backend"],
-            "keras": origin["versions"]["keras"],
-            "tensorflow": origin["versions"].get("tensorflow", ""),
-            "hardware": origin["hardware"],
-            "date": origin["end"],
-            "command": origin["command"],
-            "seconds": f"{summary['seconds']['total']:.1f}",
-            "fingerprint": summary["fingerprint"],
-        }
+    versions = origin["versions"]
+    kept = ("experiment", "preset", "variant", "seed", "metrics", "settings", "fingerprint")
+    return {
+        **{name: summary[name] for name in (*kept, "backend")},
+        "status": "ok",
+        "probe": [],
+        "code": "",
+        **{name: origin[name] for name in ("commit", "dirty", "command", "hardware")},
+        "process": "",
+        "seconds": f"{summary['seconds']['total']:.1f}",
+        "backend_version": versions.get(summary["backend"], ""),
+        **{name: versions.get(name, "") for name in ("keras", "python", "numpy")},
+        "threads": "",
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "load": " ".join(f"{one:.2f}" for one in origin["load_average_end"]),
+        "date": origin["end"],
+    }
 
 
 def _bar(console: Console) -> Progress:

@@ -16,7 +16,10 @@ from typing import Any, Literal
 Settings = Mapping[str, Any]
 
 PRESETS = ("smoke", "cpu", "paper")
-AGGREGATES = ("mean", "median", "min", "max")
+AGGREGATES = ("mean", "median", "each", "best")
+CLAIM_KINDS = ("number", "ordering", "static")
+EXPERIMENT_KINDS = ("training", "timing", "static")
+TIMING_SEEDS = (0, 1, 2, 3, 4)
 FORMS = ("parallel", "chunkwise", "recurrent")
 
 # Names become directories and columns: no separators, no blanks.
@@ -147,8 +150,13 @@ class Experiment:
         trial: `"papers.lmu.experiments:capacity"`, a function `(run, **settings) -> metrics`.
         variants: variant name to the settings that make it.
         presets: exactly the presets "smoke" (seconds), "cpu" (minutes) and "paper".
-        seeds: the seeds a full result takes. The smoke preset takes the first only.
+        kind: "training"; "timing", where a seed is a process of its own; or "static", where nothing
+            is trained or timed.
+        seeds: the seeds a full result takes, of a timing always `TIMING_SEEDS`. The smoke preset
+            takes the first only.
         metrics: names of the values the trial returns, the main one first.
+        untrained: metric to the value that a guessing, untrained model gets: an accuracy's chance,
+            a loss of guessing, the budget of updates. A value may be NaN, "never".
     """
 
     name: str
@@ -156,8 +164,10 @@ class Experiment:
     trial: str
     variants: Mapping[str, Settings]
     presets: Mapping[str, Preset]
+    kind: Literal["training", "timing", "static"]
     seeds: tuple[int, ...] = (0, 1, 2)
     metrics: tuple[str, ...]
+    untrained: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _require_name("Experiment.name", self.name)
@@ -186,6 +196,24 @@ class Experiment:
         for metric in self.metrics:
             _require_name(f"{where} metric", metric)
         _require_unique(f"{where} metrics", self.metrics)
+        valid = self.kind in EXPERIMENT_KINDS
+        _require(valid, f"{where} kind", self.kind, f"one of {EXPERIMENT_KINDS}")
+        if self.kind == "timing":
+            _require(
+                self.seeds == TIMING_SEEDS,
+                f"{where} seeds",
+                self.seeds,
+                f"{TIMING_SEEDS}, a process each, of a timing",
+            )
+        valid = isinstance(self.untrained, Mapping) and set(self.untrained) <= set(self.metrics)
+        allowed = f"a mapping from some of {self.metrics} to numbers"
+        _require(valid, f"{where} untrained", self.untrained, allowed)
+        for metric, value in self.untrained.items():
+            valid = isinstance(value, int | float) and not isinstance(value, bool)
+            _require(valid, f"{where} untrained {metric!r}", value, "a number")
+        if self.untrained:
+            valid = self.kind == "training"
+            _require(valid, f"{where} untrained", self.untrained, "none where nothing is trained")
 
     def preset_variants(self, preset: str) -> tuple[str, ...]:
         """Names of the variants that run at `preset`."""
@@ -224,9 +252,21 @@ class Acceptance:
     kind: Literal["relative", "absolute", "at_most", "at_least", "between"]
     bounds: tuple[float, ...] = ()
 
-    def interval(self, reported: float) -> tuple[float, float]:
-        """Lowest and highest accepted value, both included."""
+    @property
+    def needs_reported(self) -> bool:
+        """Whether the interval depends on the reported value."""
+        return self.kind in ("relative", "absolute") or not self.bounds
+
+    def interval(self, reported: float | None) -> tuple[float, float]:
+        """Lowest and highest accepted value, both included.
+
+        Raises:
+            ValueError: if there is no reported value and the interval depends on it.
+        """
         bounds = self.bounds
+        if reported is None:
+            _require(not self.needs_reported, "reported", reported, "a number")
+            reported = math.nan
         if self.kind == "relative":
             return reported - bounds[0] * abs(reported), reported + bounds[0] * abs(reported)
         if self.kind == "absolute":
@@ -237,12 +277,12 @@ class Acceptance:
             return bounds[0] if bounds else reported, math.inf
         return bounds[0], bounds[1]
 
-    def holds(self, value: float, reported: float) -> bool:
+    def holds(self, value: float, reported: float | None) -> bool:
         """Whether `value` is accepted; NaN never is."""
         low, high = self.interval(reported)
         return low <= value <= high
 
-    def describe(self, reported: float) -> str:
+    def describe(self, reported: float | None) -> str:
         """The tolerance as the verdict table prints it."""
         low, high = self.interval(reported)
         if self.kind == "relative":
@@ -296,27 +336,33 @@ def between(low: float, high: float) -> Acceptance:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A reported number and what a measurement must be to reproduce it.
+    """What a paper reports and what a measurement must be to agree with it.
 
     Args:
         id: a row of the paper's reported.csv.
         experiment: name of the experiment that measures it.
         quantity: what is measured.
         relative_to: if given, the claim is about the ratio quantity / relative_to.
-        aggregate: how the seeds become one number; of a ratio, both sides before the division.
+        kind: "number" compares with a number that the paper gives; "ordering" is an order or a
+            threshold that the paper states; "static" is a count or a shape.
         accept: the tolerance.
+        aggregate: how the seeds become one: their "mean" or "median" (of a ratio, of both sides
+            before the division); "each", every seed judged alone, for what is solved or not;
+            "best", the best seed, where the paper reports the best of as many runs.
+        controls: ids of claims of the same paper that must hold, at the same preset, for this one
+            to mean anything: those that show that its models learned.
         reason: why this tolerance.
-        explanation: why the recorded runs do not reproduce the claim, or why there are none.
     """
 
     id: str
     experiment: str
     quantity: Quantity
     relative_to: Quantity | None = None
-    aggregate: Literal["mean", "median", "min", "max"] = "mean"
+    kind: Literal["number", "ordering", "static"]
     accept: Acceptance
+    aggregate: Literal["mean", "median", "each", "best"] = "mean"
+    controls: tuple[str, ...] = ()
     reason: str
-    explanation: str = ""
 
     def __post_init__(self) -> None:
         _require_name("Claim.id", self.id)
@@ -325,10 +371,17 @@ class Claim:
         _require(valid, f"{where} quantity", self.quantity, "a Quantity")
         valid = self.relative_to is None or isinstance(self.relative_to, Quantity)
         _require(valid, f"{where} relative_to", self.relative_to, "a Quantity or None")
+        valid = self.kind in CLAIM_KINDS
+        _require(valid, f"{where} kind", self.kind, f"one of {CLAIM_KINDS}")
         valid = self.aggregate in AGGREGATES
         _require(valid, f"{where} aggregate", self.aggregate, f"one of {AGGREGATES}")
         valid = isinstance(self.accept, Acceptance)
         _require(valid, f"{where} accept", self.accept, "an Acceptance, e.g. within_relative(0.1)")
+        valid = isinstance(self.controls, tuple) and all(
+            isinstance(one, str) for one in self.controls
+        )
+        _require(valid, f"{where} controls", self.controls, "a tuple of ids of claims")
+        _require_unique(f"{where} controls", self.controls)
         _require(bool(self.reason.strip()), f"{where} reason", self.reason, "why this tolerance")
 
     @property
@@ -352,6 +405,10 @@ class Paper:
         experiments: at least one.
         claims: in the order of the verdict table.
         default_experiment: what `python -m papers.<name>` runs.
+        headline: the paper's main claim in one short line of our words.
+        headline_claims: ids of the claims that stand for it; none means "not attempted".
+        not_attempted: what else the paper makes much of and has no claim here, with its table or
+            figure.
     """
 
     name: str
@@ -364,12 +421,15 @@ class Paper:
     experiments: tuple[Experiment, ...]
     claims: tuple[Claim, ...] = ()
     default_experiment: str
+    headline: str = ""
+    headline_claims: tuple[str, ...] = ()
+    not_attempted: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         valid = isinstance(self.name, str) and _PACKAGE.fullmatch(self.name) is not None
         _require(valid, "Paper.name", self.name, "a package name in lower case")
         where = f"Paper {self.name!r}:"
-        for name in ("layers", "experiments", "claims"):
+        for name in ("layers", "experiments", "claims", "headline_claims", "not_attempted"):
             value = getattr(self, name)
             _require(isinstance(value, tuple), f"{where} {name}", type(value).__name__, "a tuple")
         _require_unique(f"{where} layers", (case.name for case in self.layers))
@@ -386,6 +446,36 @@ class Paper:
                 valid = quantity.metric in experiment.metrics
                 allowed = experiment.metrics
                 _require(valid, f"{what} metric", quantity.metric, f"one of {allowed}")
+        known = {claim.id for claim in self.claims}
+        unknown = [one for one in self.headline_claims if one not in known]
+        _require(not unknown, f"{where} headline_claims", unknown, "ids of its claims")
+        _require_unique(f"{where} headline_claims", self.headline_claims)
+        for claim in self.claims:
+            what = f"{where} claim {claim.id!r}: controls"
+            unknown = [one for one in claim.controls if one not in known]
+            _require(not unknown, what, unknown, "ids of claims of the paper")
+            self.all_controls(claim)
+
+    def claim(self, id: str) -> Claim:
+        """The claim with this id, which must be there."""
+        return next(claim for claim in self.claims if claim.id == id)
+
+    def all_controls(self, claim: Claim) -> tuple[str, ...]:
+        """Ids of the controls of `claim`, of theirs, and so on.
+
+        Raises:
+            ValueError: if the claim is a control of itself.
+        """
+        found: list[str] = []
+        waiting = list(claim.controls)
+        while waiting:
+            one = waiting.pop()
+            what = f"Paper {self.name!r}: controls of claim {claim.id!r}"
+            _require(one != claim.id, what, claim.controls, "none that comes back to it")
+            if one not in found:
+                found.append(one)
+                waiting += self.claim(one).controls
+        return tuple(found)
 
     def experiment(self, name: str) -> Experiment:
         """The experiment called `name`.

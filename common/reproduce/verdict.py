@@ -18,8 +18,6 @@ SMOKE = "smoke only"
 _AGGREGATES: Mapping[str, Callable[[Sequence[float]], float]] = {
     "mean": statistics.fmean,
     "median": statistics.median,
-    "min": min,
-    "max": max,
 }
 
 
@@ -51,6 +49,7 @@ class Verdict:
         preset: name of the preset measured, empty if not run.
         measured: what we got, None if not run.
         word: one of the words above.
+        note: why the recorded runs are as they are, if there is something to say.
     """
 
     paper: str
@@ -60,6 +59,7 @@ class Verdict:
     preset: str
     measured: Measured | None
     word: str
+    note: str = ""
 
 
 def measure(claim: Claim, values: Values) -> Measured | None:
@@ -113,4 +113,13 @@ def _aggregate(claim: Claim, quantity: Quantity, values: Values) -> Measured | N
         # One seed that diverged is not to be hidden by a median or a minimum.
         return Measured(math.nan, None, len(numbers))
     deviation = statistics.stdev(numbers) if len(numbers) > 1 else None
-    return Measured(_AGGREGATES[claim.aggregate](numbers), deviation, len(numbers))
+    return Measured(_aggregate_of(claim)(numbers), deviation, len(numbers))
+
+
+def _aggregate_of(claim: Claim) -> Callable[[Sequence[float]], float]:
+    upwards = claim.accept.kind != "at_most"
+    if claim.aggregate == "best":
+        return max if upwards else min
+    if claim.aggregate == "each":
+        return min if upwards else max
+    return _AGGREGATES[claim.aggregate]

@@ -3,8 +3,6 @@
 import os
 from pathlib import Path
 
-import numpy as np
-
 from common.reproduce.files import locked
 from common.tasks.task import SPLITS, Arrays, Task, check_choice, check_integers
 
@@ -15,8 +13,8 @@ def frozen_split(
     """Reads a frozen split of a task, having prepared it if it is not there yet.
 
     The split is `task.batch(size, seed, step=0, split=split)` as it was when it was first asked
-    for. It lies in `data_dir/frozen_task/<config>/<version>` as array_record files, where the
-    config is named after the task, its settings, the split, the size and the seed, and the version
+    for. It lies in `data_dir/<task>/<config>/<version>` as array_record files, where the
+    config is named after the task's settings, the split, the size and the seed, and the version
     is `task.VERSION`, so that different data never share a directory. It appears there whole or
     not at all, also when several processes prepare it at once. TensorFlow is not imported.
 
@@ -41,22 +39,22 @@ def frozen_split(
     # Imported here: a second that only those who want frozen data should wait for.
     import tensorflow_datasets as tfds
 
-    from common.tasks.datasets.frozen_task import FrozenTask, FrozenTaskConfig, digest
+    from common.tasks.datasets import builder_class
+    from common.tasks.datasets.task_dataset import TaskConfig, digest, stack
 
-    config = FrozenTaskConfig.of(task, split, size, seed)
+    builder_type, config = builder_class(task), TaskConfig.of(task, {split: size}, seed)
     root = Path(data_dir).expanduser()
-    directory = root / "frozen_task" / config.name / task.VERSION
+    directory = root / builder_type.name / config.name / task.VERSION
     if not directory.is_dir():
         root.mkdir(parents=True, exist_ok=True)
         with locked(root):  # the second of two processes finds the work done
-            builder = FrozenTask(config=config, data_dir=root, file_format="array_record")
+            builder = builder_type(config=config, data_dir=root, file_format="array_record")
             builder.download_and_prepare()
 
     # From the files alone: the sampler may have changed since.
     builder = tfds.builder_from_directory(directory)
-    examples = list(builder.as_data_source(split=split))
-    arrays = {name: np.stack([example[name] for example in examples]) for name in examples[0]}
-    found, expected = digest(arrays), builder.info.metadata["sha256"]
+    arrays = stack(builder.as_data_source(split=split))
+    found, expected = digest(arrays), builder.info.metadata["sha256"][split]
     if found != expected:
         raise OSError(
             f"{directory} holds data with the SHA-256 {found}, expected {expected}: the files were "

@@ -83,5 +83,8 @@ def mqar(length: int, num_pairs: int, variants: Mapping[str, Settings], minutes:
                 scale="paper",
             ),
         },
+        kind="training",
         metrics=("accuracy", "learning_rate", "updates"),
+        # Naming any of the values that the sequence holds.
+        untrained={"accuracy": 1 / num_pairs},
     )

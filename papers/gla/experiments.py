@@ -1,4 +1,4 @@
-"""Parameters; recall is `common.trials.labelling`, speed `common.trials.form_speed`."""
+"""Parameters; recall is `common.trials.labelling`."""
 
 from common.models import count_parameters
 from common.reproduce import Run

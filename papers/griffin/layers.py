@@ -5,6 +5,7 @@ from einops import rearrange
 from keras import ops
 
 from common.layers import SequenceLayer, StateSpec, check_positive
+from common.ops.activations import gelu
 from common.ops.linear_scan import linear_scan
 from common.ops.rotary import count_steps
 from common.ops.short_convolution import causal_convolution, causal_convolution_step
@@ -197,7 +198,7 @@ class RecurrentBlock(SequenceLayer):
     def features(self, inputs, training=None):
         projected = ops.matmul(inputs, self.cast(self.kernel)) + self.cast(self.bias)
         x, gate = ops.split(projected, 2, axis=-1)
-        return {"x": x, "gate": ops.gelu(gate, approximate=False)}
+        return {"x": x, "gate": gelu(gate)}
 
     def recur(self, features, state):
         x, seen = causal_convolution_step(

@@ -8,6 +8,7 @@ from einops import rearrange
 from keras import initializers, ops
 
 from common.layers import SequenceLayer, StateSpec, check_positive
+from common.ops.activations import gelu
 from common.ops.complex_pairs import join, parts, times
 from common.ops.diagonal_lti import (
     SHORT,
@@ -35,11 +36,6 @@ def initial_frequencies(name: str, state_dim: int) -> np.ndarray:
     if name == "linear":
         return np.pi * n
     return state_dim / np.pi * (state_dim / (2 * n + 1) - 1)
-
-
-def _gelu(x):
-    # TensorFlow's has a constant of 8 digits, in float64 too.
-    return 0.5 * x * (1 + ops.erf(x / math.sqrt(2)))
 
 
 class _StateSpaceLayer(SequenceLayer):
@@ -266,7 +262,7 @@ class S4D(_StateSpaceLayer):
         return y + self._wide(self.skip) * features, {"memory": final}
 
     def readout(self, emitted):
-        emitted = self.cast(_gelu(emitted))
+        emitted = self.cast(gelu(emitted))
         return ops.matmul(emitted, self.cast(self.kernel)) + self.cast(self.bias)
 
     def flops(self, batch_size: int, length: int) -> int:

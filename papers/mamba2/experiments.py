@@ -7,7 +7,7 @@ from keras import ops
 
 from common.models import count_parameters
 from common.ops.gated_attention import chunkwise_gated_attention
-from common.ops.selective_scan import fused_selective_scan
+from common.ops.selective_scan import fused_selective_scan, recurrent_selective_scan
 from common.reproduce import Run
 from common.reproduce.timing import gradient_maker, measure_fastest
 from papers.mamba2.model import SIZES, Mamba2LM
@@ -31,23 +31,28 @@ def scan_speed(
 ) -> dict[str, float]:
     """Time of Mamba's scan over that of state space duality, forward and backward (figure 10).
 
-    Both compute the same numbers from the same x, Delta, A, B and C: the scan takes a decay for
+    All compute the same numbers from the same x, Delta, A, B and C: Mamba's take a decay for
     every channel and state number, of which those of a head are equal here; duality knows that
-    they are. On TensorFlow each is compiled with and without XLA, and the faster one counts.
+    they are. On TensorFlow each is compiled with and without XLA, and the faster one counts. Of
+    Mamba's the faster counts too, the fused scan or a plain loop.
 
     Returns:
-        `ratio` at the longest of `lengths`, `first_ratio` at the shortest, and both times at the
-        longest.
+        `ratio` at the longest of `lengths`, `first_ratio` at the shortest, and the three times at
+        the longest.
     """
     ratios: list[float] = []
     milliseconds: dict[str, float] = {}
-    forms = {"scan": _scan(head_dim), "duality": _duality(head_dim, chunk_size)}
+    forms = {
+        "scan": _scan(fused_selective_scan, head_dim),
+        "loop": _scan(recurrent_selective_scan, head_dim),
+        "duality": _duality(head_dim, chunk_size),
+    }
     for length in lengths:
         inputs = draw(run.seed, batch_size, length, num_heads, head_dim, state_dim)
         make = {name: _forward_and_backward(form, inputs) for name, form in forms.items()}
         seconds = measure_fastest(make, samples)
         milliseconds = {f"{name}_milliseconds": 1e3 * seconds[name] for name in forms}
-        ratios.append(milliseconds["scan_milliseconds"] / milliseconds["duality_milliseconds"])
+        ratios.append(min(seconds["scan"], seconds["loop"]) / seconds["duality"])
         run.log(step=length, ratio=ratios[-1], **milliseconds)
     return {"ratio": ratios[-1], "first_ratio": ratios[0], **milliseconds}
 
@@ -79,11 +84,11 @@ def _duality(head_dim: int, chunk_size: int) -> Callable:
     return form
 
 
-def _scan(head_dim: int) -> Callable:
+def _scan(scan: Callable, head_dim: int) -> Callable:
     def form(x, delta, a, b, c):
         delta = ops.repeat(delta, head_dim, axis=-1)
         decays = ops.repeat(a, head_dim)[:, None] * ops.ones_like(b[0, :1])
-        return fused_selective_scan(x, delta, b, c, decays)[0]
+        return scan(x, delta, b, c, decays)[0]
 
     return form
 

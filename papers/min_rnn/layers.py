@@ -6,9 +6,6 @@ from keras import ops
 from common.layers import SequenceLayer, StateSpec, check_positive
 from common.ops.linear_scan import linear_scan, log_linear_scan
 
-# Stands for a state of 0 in log space: exp(log(1e-30)) vanishes against any g(x).
-_SMALLEST = 1e-30
-
 
 def g(x):
     """`x + 0.5` where x >= 0, else `sigmoid(x)`: positive and continuous (appendix B)."""
@@ -100,11 +97,13 @@ class _MinRNN(SequenceLayer):
 
     def parallel(self, features, state, initial, mask, reset):
         """The scan in log space (appendix B)."""
+        zero = None if self.learned_initial_state else initial
         hidden, final = log_linear_scan(
             features["log_keep"],
             features["log_write"] + log_g(features["candidate"]),
-            _log(state["hidden"]),
-            log_initial=_log(initial["hidden"]),
+            # Nothing is left of a state that is known to be 0.
+            None if state is zero else state["hidden"],
+            initial=None if zero is initial else initial["hidden"],
             mask=mask,
             reset=reset,
         )
@@ -121,12 +120,6 @@ class _MinRNN(SequenceLayer):
             "positive": self.positive,
             "learned_initial_state": self.learned_initial_state,
         }
-
-
-def _log(hidden):
-    # `ops.maximum` would round float64 to float32 outside TensorFlow.
-    smallest = ops.full_like(hidden, _SMALLEST)
-    return ops.log(ops.where(hidden > _SMALLEST, hidden, smallest))
 
 
 def _uniform(fan_in: int):

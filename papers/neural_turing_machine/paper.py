@@ -60,6 +60,7 @@ COPY = Experiment(
         {"bucket": 5, "max_length": 20, "test_lengths": list(_TEST_LENGTHS)},
         _REDUCES,
     ),
+    kind="training",
     metrics=(
         "converged_step",
         "converged",
@@ -67,6 +68,8 @@ COPY = Experiment(
         *(f"wrong_bits_{length}" for length in _TEST_LENGTHS),
         "copied_length",
     ),
+    # Half of the 8 bits of 10.5 vectors; the budget and one evaluation more.
+    untrained={"wrong_bits": 42.0, "converged_step": 31_450.0, "copied_length": 0.0},
 )
 
 REPEAT_COPY = Experiment(
@@ -77,7 +80,10 @@ REPEAT_COPY = Experiment(
     presets=_presets(
         {"max_length": 2, "max_repeats": 2}, {"max_length": 10, "max_repeats": 10}, _REDUCES
     ),
+    kind="training",
     metrics=("converged_step", "converged", "wrong_bits"),
+    # Half of the 8 bits of 5.5 times 5.5 vectors.
+    untrained={"wrong_bits": 121.0},
 )
 
 ASSOCIATIVE_RECALL = Experiment(
@@ -86,7 +92,10 @@ ASSOCIATIVE_RECALL = Experiment(
     trial="papers.neural_turing_machine.experiments:associative_recall",
     variants=_MODELS,
     presets=_presets({"max_items": 2}, {"max_items": 6}, _REDUCES),
+    kind="training",
     metrics=("converged_step", "converged", "wrong_bits"),
+    # Half of the 6 bits of 3 vectors.
+    untrained={"wrong_bits": 9.0},
 )
 
 PAPER = Paper(
@@ -95,7 +104,7 @@ PAPER = Paper(
     authors="Alex Graves, Greg Wayne, Ivo Danihelka; Mark Collier, Joeran Beel",
     year=2014,
     venue="arXiv; ICANN 2018",
-    url="https://arxiv.org/abs/1410.5401",
+    url="https://arxiv.org/abs/1410.5401v2",
     layers=(
         LayerCase(
             name="ntm",
@@ -129,9 +138,10 @@ PAPER = Paper(
             id="copy-converged-error",
             experiment="copy",
             quantity=Quantity("constant", "wrong_bits"),
-            aggregate="median",
+            aggregate="each",
+            kind="ordering",
             accept=at_most(),
-            reason="Collier and Beel's criterion of convergence; medians over seeds as theirs.",
+            reason="Collier and Beel's criterion of convergence.",
         ),
         Claim(
             id="copy-constant-speedup",
@@ -139,26 +149,69 @@ PAPER = Paper(
             quantity=Quantity("random", "converged_step"),
             relative_to=Quantity("constant", "converged_step"),
             aggregate="median",
+            kind="ordering",
             accept=at_least(1.25),
-            reason="2 times on average over tasks and schemes, from 10 seeds; the direction, by a "
-            "quarter, is what 3 seeds of one task can show.",
+            controls=("copy-converged-error",),
+            reason="The paper's 2 is an average over tasks; of one task the direction, by at least "
+            "a quarter. Medians, as the paper's curves; a seed that never converges counts as the "
+            "whole budget, which can only lower the ratio.",
         ),
         Claim(
             id="copy-generalisation-length",
             experiment="copy",
             quantity=Quantity("constant", "copied_length"),
-            aggregate="median",
+            aggregate="each",
+            kind="ordering",
             accept=at_least(),
-            reason="At most a tenth of the bits wrong, at this length and all shorter ones.",
+            reason="At most a tenth of the bits wrong, at this length and all shorter ones. The "
+            "paper shows pictures only; its own at 120, shifted by one vector, would not pass.",
+        ),
+        Claim(
+            id="copy-lstm-learned",
+            experiment="copy",
+            quantity=Quantity("lstm", "copied_length"),
+            aggregate="each",
+            kind="ordering",
+            accept=at_least(),
+            reason="At most a tenth of the bits wrong at the longest length of training.",
         ),
         Claim(
             id="copy-lstm-limit",
             experiment="copy",
             quantity=Quantity("lstm", "copied_length"),
-            aggregate="max",
+            aggregate="each",
+            kind="ordering",
             accept=at_most(),
+            controls=("copy-lstm-learned",),
             reason="At most a tenth of the bits wrong; no seed may do so at a length above 20.",
+        ),
+        Claim(
+            id="repeat-copy-converged-error",
+            experiment="repeat_copy",
+            quantity=Quantity("constant", "wrong_bits"),
+            aggregate="each",
+            kind="ordering",
+            accept=at_most(0.1),
+            reason="The criterion of convergence of the authors' other tasks.",
+        ),
+        Claim(
+            id="associative-recall-converged-error",
+            experiment="associative_recall",
+            quantity=Quantity("constant", "wrong_bits"),
+            aggregate="each",
+            kind="ordering",
+            accept=at_most(),
+            reason="Collier and Beel's criterion of convergence.",
         ),
     ),
     default_experiment="copy",
+    headline="Learns to copy, and copies sequences six times as long; the LSTM does not",
+    headline_claims=("copy-converged-error", "copy-generalisation-length", "copy-lstm-limit"),
+    not_attempted=(
+        "learned initial memory, and constant ones 2 times faster over three tasks (Collier and "
+        "Beel, abstract)",
+        "repeat copy and recall beyond the sizes of training (Graves et al., Figures 8 and 11)",
+        "dynamic N-grams and priority sort (Graves et al., sections 4.4 and 4.5)",
+        "a feed-forward controller (Graves et al., Figure 3)",
+    ),
 )

@@ -1,4 +1,4 @@
-"""Parameters, and decoding against the number of tokens before; recall is `common.trials`."""
+"""Parameters, and decoding against the number of tokens before."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from common.layers import SequenceLayer, SoftmaxAttention
-from common.models import LanguageModel, count_parameters, draw_normal
+from common.models import count_parameters
 from common.reproduce import Run
 from common.reproduce.timing import compiled, measure
 from papers.retnet.layers import Retention
@@ -16,28 +16,6 @@ from papers.retnet.model import SIZES, RetNet
 def parameters(run: Run, *, size: str) -> dict[str, float]:
     """Parameters of a language model of table 2, in millions."""
     return {"millions": count_parameters(lambda: RetNet(**SIZES[size])) / 1e6}
-
-
-class ZoologyAttention(LanguageModel):
-    """Softmax attention with learned positions, as Zoology has it."""
-
-    def build(self, input_shape):
-        super().build(input_shape)
-        # Zoology's initial values, GPT-2's.
-        narrow = 0.02 / (2 * len(self.mixers)) ** 0.5
-        for mixer in self.mixers:
-            draw_normal(mixer.kernel, 0.02)
-            draw_normal(mixer.output_kernel, narrow)
-
-
-def attention(
-    vocabulary: int, units: int, num_layers: int, num_heads: int, window: int
-) -> LanguageModel:
-    """Softmax attention in place of retention, of which it is the upper bound in recall."""
-    mixers = [SoftmaxAttention(units, num_heads, window) for _ in range(num_layers)]
-    return ZoologyAttention(
-        vocabulary, units, mixers, max_positions=window, norm="layer", tied=True
-    )
 
 
 def decoding(

@@ -25,7 +25,8 @@ from papers.xlstm.cell import (
     slstm_scan,
 )
 
-# Least divisor of what is read, and what is added to a variance, both as in the authors' code.
+# Least divisor of what is read, which the authors' code adds to it, in units of exp(m); and what is
+# added to a variance, as there.
 _DIVISOR, _VARIANCE = 1e-6, 1e-5
 
 # h, c, n and m of the sLSTM.

@@ -103,6 +103,22 @@ def test_learns_with_fit_and_survives_saving(tmp_path):
     assert loaded.get_config() == model.get_config()
 
 
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="torch is not compiled here")
+@pytest.mark.parametrize("temperature", [16.0, 0.01])  # products of gates above exp(-40), below
+def test_trains_under_xla_with_a_last_batch_of_one(temperature):
+    inputs = np.random.default_rng(0).standard_normal((5, 12, 8)).astype("float32")
+    weights = []
+    for form in GatedLinearAttention.forms:
+        keras.utils.set_random_seed(0)
+        layer = GatedLinearAttention(8, 2, temperature=temperature, chunk_size=8, form=form)
+        model = keras.Sequential([keras.Input((None, 8)), layer])
+        model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=True)
+        model.fit(inputs, inputs, batch_size=4, shuffle=False, verbose=0)
+        weights.append(layer.get_weights())
+    for chunkwise, recurrent in zip(*weights, strict=True):
+        np.testing.assert_allclose(chunkwise, recurrent, rtol=1e-4, atol=1e-6)
+
+
 def test_the_model_streams():
     model = GLA(11, 8, 2, num_heads=2)
     symbols = np.random.default_rng(0).integers(11, size=(2, 6))

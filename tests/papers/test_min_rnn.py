@@ -10,6 +10,7 @@ from keras import ops
 import papers.min_rnn
 from common.tasks import MambaSelectiveCopying
 from papers.min_rnn import MinGRU, MinLSTM, MinRNN
+from tests.helpers.gradients import gradients
 
 
 def array(x):
@@ -46,6 +47,29 @@ def test_cells_are_the_papers_equations(cell, positive):
             h = f / (f + i) * h + i / (f + i) * candidate
         want.append(h)
     np.testing.assert_allclose(array(layer(x)), np.stack(want, 1), rtol=1e-10)
+
+
+# A minGRU keeps 3 / 4 of its state where the gate is -ln 3, a minLSTM half where f = i; g(0.5) = 1.
+@pytest.mark.parametrize("form", MinGRU.forms)
+@pytest.mark.parametrize(
+    ("cell", "bias", "kept"),
+    [(MinGRU, [0.5, -np.log(3)], 0.75), (MinLSTM, [0.5, 0.3, 0.3], 0.5)],
+)
+@pytest.mark.parametrize("start", [0.0, -1.0, 2.0])
+def test_any_state_counts_and_is_differentiated(cell, bias, kept, start, form):
+    layer = cell(1, form=form, dtype="float64")
+    layer.build((1, 2, 1))
+    layer.bias.assign(bias)
+    inputs = np.zeros((1, 2, 1))
+
+    def run(hidden):
+        return layer(inputs, initial_state={"hidden": hidden})
+
+    (got,), (gradient,) = gradients(run, [np.full((1, 1), start)])
+    first = kept * start + (1 - kept)
+    np.testing.assert_allclose(got[0, :, 0], [first, kept * first + 1 - kept], rtol=1e-12)
+    weights = np.array([0, 7919 % 1009]) / 504 - 1  # of `gradients`, by position
+    np.testing.assert_allclose(gradient, [[weights @ [kept, kept**2]]], rtol=1e-12)
 
 
 def test_log_space_starts_from_a_state_of_zero():

@@ -8,7 +8,6 @@ from keras import ops
 from common.models import count_parameters
 from common.tasks import MQAR
 from papers.retnet import Retention, RetNet
-from papers.retnet.experiments import attention
 from papers.retnet.model import SIZES
 
 
@@ -150,19 +149,3 @@ def test_bad_arguments_are_named():
         Retention(8, 2, chunk_size=48)
     with pytest.raises(ValueError, match="num_heads.*0"):
         Retention(8, 0)
-
-
-def test_the_attention_beside_it_has_positions_and_starts_narrow():
-    keras.utils.set_random_seed(0)
-    model = attention(vocabulary=20, units=32, num_layers=2, num_heads=1, window=16)
-    model.build((None, None))
-    for mixer in model.mixers:
-        assert array(mixer.kernel).std() == pytest.approx(0.02, rel=0.1)
-        assert array(mixer.output_kernel).std() == pytest.approx(0.01, rel=0.1)
-    tokens = np.array([[3, 3, 3]])
-    # The same symbol three times: only positions tell the steps apart.
-    first, second, third = array(model(tokens))[0]
-    assert not np.allclose(first, second) and not np.allclose(second, third)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("adam", loss, jit_compile=False)
-    model.train_on_batch(tokens, tokens)

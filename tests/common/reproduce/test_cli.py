@@ -135,9 +135,9 @@ def test_exit_code_recording_and_ledger(tree, run_tiny):
     assert code == 1  # the ratio is 2, accepted from 2.5
     assert "not reproduced" in output and "nothing was trained" in output
     first = results(tree)
-    assert [(row["variant"], row["seed"], row["value"]) for row in first] == [
-        ("one", "0", "1.0"),
-        ("two", "0", "2.0"),
+    assert [(row["variant"], row["seed"], row["metrics"]) for row in first] == [
+        ("one", "0", '{"value": 1.0}'),
+        ("two", "0", '{"value": 2.0}'),
     ]
     code, _, _ = run_tiny(*command, "--variant", "two")
     assert code == 0

@@ -1,78 +1,160 @@
+import json
+import math
+import multiprocessing
+
 import pytest
 
-from common.reproduce.reported import COLUMNS as REPORTED_COLUMNS
-from common.reproduce.reported import load_reported, reported_claims
-from common.reproduce.results import COLUMNS, load_results, record, recorded_values
-from tests.common.reproduce.test_spec import experiment, paper
+from common.reproduce.results import GIVEN, load_results, record, recorded_values, verify
+from tests.common.reproduce.test_spec import experiment
 
 
 def row(**changes):
-    values = dict.fromkeys(COLUMNS, "x")
-    values |= {"experiment": "fit", "preset": "cpu", "variant": "a", "seed": 0, "metric": "mse"}
-    return {**values, "value": 0.5, **changes}
+    """A row as the runner gives it."""
+    values = dict.fromkeys(GIVEN, "x")
+    values |= {"experiment": "fit", "preset": "cpu", "variant": "a", "seed": 0, "status": "ok"}
+    values |= {"metrics": {"mse": 0.5}, "probe": [3.0, 2.0], "settings": {"steps": 1}}
+    values |= {"dirty": False, "seconds": 1.5, "date": "2026-01-01T00:00:00+00:00"}
+    return {**values, "process": "2026-01-01T00:00:00+00:00 1", **changes}
 
 
-def write_reported(path, *lines):
-    path.write_text("\n".join([",".join(REPORTED_COLUMNS), *lines]) + "\n")
-    return path
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "tiny" / "results.csv"
 
 
-def test_record_replaces_the_row_of_the_same_run(tmp_path):
-    path = tmp_path / "results.csv"
-    record(path, [row(), row(seed=1)])
-    record(path, [row(value=0.25), row(metric="mae")])
-    rows = load_results(path)
-    found = [(one["seed"], one["metric"], one["value"]) for one in rows]
-    assert found == [("0", "mse", "0.25"), ("1", "mse", "0.5"), ("0", "mae", "0.5")]
-    assert list(tmp_path.iterdir()) == [path]
+def test_record_adds_and_never_rewrites(path):
+    record(path, row())
+    before = path.read_bytes()
+    record(path, row(date="2026-01-02", metrics={"mse": 0.25}))
+    record(path, row(date="2026-01-02", seed=1))
+    assert path.read_bytes().startswith(before)
+    found = [(one.attempt, one.seed, one.metrics) for one in load_results(path)]
+    assert found == [(1, 0, {"mse": 0.5}), (2, 0, {"mse": 0.25}), (1, 1, {"mse": 0.5})]
+    verify(path)
 
 
-def test_recorded_values_of_other_settings_are_left_out():
-    one = experiment()
-    mark = one.fingerprint("cpu", "a")
-    rows = [
-        row(seed="0", value="0.1", fingerprint=mark),
-        row(seed="1", value="0.2", fingerprint=mark),
-        row(seed="2", value="0.3", fingerprint="older"),
-        row(variant="gone", fingerprint=mark),
-        row(preset="paper", fingerprint=mark),
-        row(experiment="other", fingerprint=mark),
-    ]
-    assert recorded_values(rows, one, "cpu") == {("a", "mse"): {0: 0.1, 1: 0.2}}
+def test_a_run_that_is_recorded_is_not_recorded_again(path):
+    record(path, row())
+    before = path.read_bytes()
+    record(path, row())
+    assert path.read_bytes() == before
+    record(path, row(process="another"))
+    assert [one.attempt for one in load_results(path)] == [1, 2]
 
 
-def test_results_with_other_columns_are_refused(tmp_path):
-    path = tmp_path / "results.csv"
-    path.write_text("a,b\n1,2\n")
-    with pytest.raises(ValueError, match="has the columns"):
-        load_results(path)
-
-
-def test_reported_rows(tmp_path):
-    path = write_reported(tmp_path / "reported.csv", 'one,Table 1,mse,a,7e-3,s,paper,"x, y"')
-    reported = load_reported(path)
-    assert reported["one"].value == 0.007
-    assert reported["one"].note == "x, y"
-    assert reported_claims(paper(), tmp_path) == reported
+def test_rows_come_back_in_full(path):
+    metrics = {"mse": 0.1 + 0.2, "updates": math.inf}
+    record(path, row(metrics=metrics, probe=[1 / 3], settings={"b": [1, {"c": None}], "a": 'x,"y'}))
+    (one,) = load_results(path)
+    assert one.metrics == metrics
+    assert one.probe == (1 / 3,)
+    assert one.settings == {"b": [1, {"c": None}], "a": 'x,"y'}
+    assert (one.dirty, one.seconds, one.lacks) == (False, 1.5, ())
 
 
 @pytest.mark.parametrize(
-    "lines, message",
+    "changes, message",
     [
-        (["one,T,mse,a,much,s,paper,"], "value is 'much'"),
-        (["one,T,mse,a,nan,s,paper,"], "value is 'nan'"),
-        (["one,T,mse,a,1,s,,"], "provenance is ''"),
-        (["one,T,mse,a,1,s,paper,", "one,T,mse,a,2,s,paper,"], "comes twice"),
-        (["one,T,mse,a,1"], "5 values, expected 8"),
-        ([",T,mse,a,1,s,paper,"], "id is ''"),
+        ({"status": "lost"}, "status is 'lost'"),
+        ({"seconds": "long"}, "seconds is 'long'"),
+        ({"metrics": {"mse": "low"}}, "metrics is"),
+        ({"probe": 1.0}, "probe is"),
+        ({"dirty": "maybe"}, "dirty is 'maybe'"),
+        ({"seed": "one"}, "seed is 'one'"),
+        ({"extra": 1}, r"see \['extra'\]"),
     ],
 )
-def test_bad_reported_rows_are_named(tmp_path, lines, message):
+def test_rows_that_could_not_be_read_are_not_written(path, changes, message):
     with pytest.raises(ValueError, match=message):
-        load_reported(write_reported(tmp_path / "reported.csv", *lines))
+        record(path, row(**changes))
+    assert not path.exists()
 
 
-def test_a_claim_needs_its_reported_row(tmp_path):
-    write_reported(tmp_path / "reported.csv", "other,T,mse,a,1,s,paper,")
-    with pytest.raises(ValueError, match=r"claims \['one'\] have no row"):
-        reported_claims(paper(), tmp_path)
+def test_results_with_other_columns_are_refused(path):
+    path.parent.mkdir()
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match="has the columns"):
+        load_results(path)
+    with pytest.raises(ValueError, match="has the columns"):
+        verify(path)
+
+
+def rows_of(path):
+    for seed in range(3):
+        record(path, row(seed=seed))
+    return path.read_text().splitlines(keepends=True)
+
+
+def test_any_changed_character_is_found(path):
+    text = "".join(rows_of(path))
+    verify(path)
+    for position in [*range(0, len(text), 7), *range(len(text) - 40, len(text))]:
+        for other in ("7", "\n", '"', ","):
+            if text[position] != other:
+                path.write_text(text[:position] + other + text[position + 1 :])
+                with pytest.raises(ValueError, match="results.csv"):
+                    verify(path)
+
+
+def test_the_row_that_was_changed_is_named(path):
+    header, first, second, third = rows_of(path)
+    path.write_text(header + first + second.replace("0.5", "0.4") + third)
+    with pytest.raises(ValueError, match="results.csv, row 2: digest"):
+        verify(path)
+
+
+@pytest.mark.parametrize("order", [(0, 2), (1, 2), (1, 0, 2), (0, 0, 1, 2), (0, 1, 1)])
+def test_rows_taken_out_moved_or_repeated_are_found(path, order):
+    header, *rows = rows_of(path)
+    path.write_text(header + "".join(rows[i] for i in order))
+    with pytest.raises(ValueError, match="row"):
+        verify(path)
+
+
+def test_the_chain_belongs_to_its_paper(path, tmp_path):
+    rows_of(path)
+    other = tmp_path / "other" / "results.csv"
+    other.parent.mkdir()
+    other.write_bytes(path.read_bytes())
+    with pytest.raises(ValueError, match="row 1: digest"):
+        verify(other)
+
+
+def test_nothing_is_added_to_a_broken_chain(path):
+    header, first, second, third = rows_of(path)
+    path.write_text(header + second + third)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="row 1"):
+        record(path, row(seed=7))
+    assert path.read_bytes() == before
+
+
+def _record_ten(path, process):
+    for seed in range(10):
+        record(path, row(seed=seed, process=process))
+
+
+def test_processes_that_record_at_once_lose_nothing(path):
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=_record_ten, args=(path, str(i))) for i in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    verify(path)
+    attempts = sorted((one.seed, one.attempt) for one in load_results(path))
+    assert attempts == [(seed, attempt) for seed in range(10) for attempt in (1, 2, 3)]
+
+
+def test_recorded_values_of_other_settings_are_left_out(path):
+    one = experiment()
+    mark = one.fingerprint("cpu", "a")
+    record(path, row(fingerprint=mark, metrics={"mse": 0.1, "mae": 1.0}))
+    record(path, row(fingerprint=mark, seed=1, status="diverged", metrics={"diverged_at": 7}))
+    record(path, row(fingerprint="older", seed=2))
+    record(path, row(fingerprint=mark, variant="gone"))
+    record(path, row(fingerprint=mark, preset="paper"))
+    record(path, row(fingerprint=mark, experiment="other"))
+    values = recorded_values(load_results(path), one, "cpu")
+    assert json.dumps(values[("a", "mse")]) == '{"0": 0.1, "1": NaN}'
+    assert set(values) == {("a", "mse"), ("a", "mae")}

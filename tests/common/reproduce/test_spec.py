@@ -34,6 +34,7 @@ def experiment(**changes):
             "cpu": preset(variants=("b",)),
             "paper": preset(),
         },
+        "kind": "training",
         "metrics": ("mse", "mae"),
     }
     return Experiment(**{**values, **changes})
@@ -44,6 +45,7 @@ def claim(**changes):
         "id": "one",
         "experiment": "fit",
         "quantity": Quantity("a", "mse"),
+        "kind": "number",
         "accept": at_most(),
         "reason": "A test.",
     }
@@ -152,8 +154,15 @@ def test_acceptance_is_described():
         (experiment, {"seeds": ()}, "seeds is"),
         (experiment, {"seeds": (1, 1)}, "each name once"),
         (experiment, {"metrics": ()}, "metrics is"),
+        (experiment, {"kind": "speed"}, "kind is 'speed'"),
+        (experiment, {"kind": "timing"}, r"seeds is \(0, 1, 2\), expected \(0, 1, 2, 3, 4\)"),
+        (experiment, {"untrained": {"acc": 0.1}}, "untrained is"),
+        (experiment, {"untrained": {"mse": "0"}}, "untrained 'mse' is '0'"),
+        (experiment, {"untrained": {"mse": 1.0}, "kind": "static"}, "untrained is"),
         (claim, {"accept": 0.1}, "accept is 0.1"),
         (claim, {"aggregate": "sum"}, "aggregate is 'sum'"),
+        (claim, {"kind": "exact"}, "kind is 'exact'"),
+        (claim, {"controls": "one"}, "controls is 'one'"),
         (claim, {"reason": " "}, "reason is"),
         (claim, {"quantity": ("a", "mse")}, "quantity is"),
         (paper, {"name": "Tiny-Paper"}, "Paper.name is"),
@@ -162,6 +171,9 @@ def test_acceptance_is_described():
         (paper, {"claims": (claim(quantity=Quantity("c", "mse")),)}, "variant is 'c'"),
         (paper, {"claims": (claim(relative_to=Quantity("a", "x")),)}, "metric is 'x'"),
         (paper, {"claims": (claim(), claim())}, "each name once"),
+        (paper, {"claims": (claim(controls=("two",)),)}, r"controls is \['two'\]"),
+        (paper, {"claims": (claim(controls=("one",)),)}, "none that comes back to it"),
+        (paper, {"headline_claims": ("two",)}, r"headline_claims is \['two'\]"),
         (paper, {"experiments": [experiment()]}, "a tuple"),
     ],
 )

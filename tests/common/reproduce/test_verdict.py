@@ -1,18 +1,22 @@
 import csv
 import io
 import math
+from dataclasses import replace
 
 import pytest
 
 from common.reproduce import report
 from common.reproduce.ledger import ledger, stale
 from common.reproduce.reported import Reported
-from common.reproduce.results import COLUMNS, record
+from common.reproduce.results import record
 from common.reproduce.spec import Quantity, at_most, within_relative
 from common.reproduce.verdict import judge, measure
+from tests.common.reproduce.test_results import row as made
 from tests.common.reproduce.test_spec import claim, experiment, paper, preset
 
-REPORTED = Reported("one", "Table 1", "mse", "a", 2.0, "%", "paper", "")
+REPORTED = Reported(
+    "one", "", "", "Table 1", "https://a.b", "mse", "a", 2.0, None, None, "one run", "%", "", ""
+)
 
 
 def verdict(values, name="paper", **changes):
@@ -21,7 +25,7 @@ def verdict(values, name="paper", **changes):
 
 
 @pytest.mark.parametrize(
-    "aggregate, value", [("mean", 4.0), ("median", 2.0), ("min", 1.0), ("max", 9.0)]
+    "aggregate, value", [("mean", 4.0), ("median", 2.0), ("best", 1.0), ("each", 9.0)]
 )
 def test_aggregates(aggregate, value):
     measured = measure(claim(aggregate=aggregate), {("a", "mse"): {0: 1.0, 1: 2.0, 2: 9.0}})
@@ -50,7 +54,7 @@ def test_words():
     assert verdict(good, relative_to=Quantity("b", "mse")).word == "not run"
     assert verdict(good, "smoke").word == "smoke only"
     assert verdict(bad, "smoke").word == "smoke only"
-    assert verdict({("a", "mse"): {0: 1.0, 1: math.nan}}, aggregate="min").word == "not reproduced"
+    assert verdict({("a", "mse"): {0: 1.0, 1: math.nan}}, aggregate="best").word == "not reproduced"
 
 
 def test_reduced_scale_is_said():
@@ -76,7 +80,9 @@ def test_table_in_markdown_and_csv():
 
 def test_what_is_not_reproduced_is_explained():
     good, bad = {("a", "mse"): {0: 1.0}}, {("a", "mse"): {0: 9.0}}
-    rows = [verdict(values, accept=at_most(3.0), explanation="Hot.") for values in (good, bad, {})]
+    rows = [
+        replace(verdict(values, accept=at_most(3.0)), note="Hot.") for values in (good, bad, {})
+    ]
     assert report.to_markdown(rows).splitlines()[-2:] == ["", "- `one`, `one`: Hot."]
     of_all = report.to_markdown(rows, papers=True)
     assert of_all.splitlines()[-1] == f"- {rows[1].paper}: `one`, `one`: Hot."
@@ -100,23 +106,22 @@ def test_ledger_judges_every_preset_at_its_present_settings(tmp_path):
     presets = {name: preset(scale="reduced", reduces="Less.") for name in ("smoke", "cpu")}
     one = paper(experiments=(experiment(presets={**presets, "paper": preset()}),))
     (tmp_path / "reported.csv").write_text(
-        "id,source,metric,variant,value,unit,provenance,note\none,T,mse,a,2,,paper,\n"
+        "id,paper,arxiv,location,url,metric,variant,value,deviation,n,statistic,unit,statement,"
+        "note\none,,,T,https://a.b,mse,a,2,,,one run,,,\n"
     )
 
     def row(name, value, fingerprint=None):
         mark = fingerprint or one.experiments[0].fingerprint(name, "a")
-        changes = {"experiment": "fit", "preset": name, "variant": "a", "seed": 0}
-        changes |= {"metric": "mse", "value": value, "fingerprint": mark}
-        return {**dict.fromkeys(COLUMNS, ""), **changes}
+        return made(preset=name, metrics={"mse": value}, fingerprint=mark)
 
     assert [entry.word for entry in ledger(one, tmp_path)] == ["not run"]
     path = tmp_path / "results.csv"
-    record(path, [row("paper", 1.0, "older")])
+    record(path, row("paper", 1.0, "older"))
     assert [entry.word for entry in ledger(one, tmp_path)] == ["not run"]
     assert stale(one, tmp_path) == 1
-    record(path, [row("cpu", 1.0)])
+    record(path, row("cpu", 1.0))
     assert [entry.word for entry in ledger(one, tmp_path)] == ["reproduced at reduced scale"]
-    record(path, [row("paper", 3.0)])
+    record(path, row("paper", 3.0))
     found = [(entry.preset, entry.word) for entry in ledger(one, tmp_path)]
     assert found == [("paper", "not reproduced"), ("cpu", "reproduced at reduced scale")]
-    assert stale(one, tmp_path) == 0
+    assert stale(one, tmp_path) == 1

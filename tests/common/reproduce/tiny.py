@@ -39,8 +39,10 @@ PAPER = Paper(
                 ),
                 "paper": Preset(settings={"steps": 6, "pause": 0.0}, minutes=0.1, scale="paper"),
             },
+            kind="training",
             seeds=(0, 1),
             metrics=("error",),
+            untrained={"error": 1e9},
         ),
         Experiment(
             name="count",
@@ -52,6 +54,7 @@ PAPER = Paper(
                 "cpu": Preset(settings={}, minutes=0.01, scale="paper"),
                 "paper": Preset(settings={}, minutes=0.01, scale="paper"),
             },
+            kind="static",
             seeds=(0,),
             metrics=("value",),
         ),
@@ -59,15 +62,16 @@ PAPER = Paper(
     claims=(
         Claim(
             id="line", experiment="fit", quantity=Quantity("wide", "error"),
-            accept=at_most(100.0), reason="A test.",
+            kind="number", accept=at_most(100.0), reason="A test.",
         ),
         Claim(
             id="two", experiment="count", quantity=Quantity("two", "value"),
-            accept=within_relative(0.01), reason="A test.",
+            kind="number", accept=within_relative(0.01), reason="A test.",
         ),
         Claim(
             id="ratio", experiment="count", quantity=Quantity("two", "value"),
-            relative_to=Quantity("one", "value"), accept=between(2.5, 3.5), reason="A test.",
+            relative_to=Quantity("one", "value"), kind="number", accept=between(2.5, 3.5),
+            reason="A test.",
         ),
     ),
 )
@@ -109,10 +113,11 @@ def count(run, *, value):
     return {"value": value}
 """
 
-REPORTED = """id,source,metric,variant,value,unit,provenance,note
-line,Table 1,error,wide,0.5,,the paper,
-two,Table 2,value,two,2,s,the paper,
-ratio,Table 2,value,two,3,,the paper,
+REPORTED = """\
+id,paper,arxiv,location,url,metric,variant,value,deviation,n,statistic,unit,statement,note
+line,,,Table 1,https://example.org,error,wide,0.5,,,one run,,,
+two,,,Table 2,https://example.org,value,two,2,,,one run,s,,
+ratio,,,Table 2,https://example.org,value,two,3,,,one run,,,
 """
 
 

@@ -1,0 +1,232 @@
+"""flash-linear-attention: the mixing of GLA, RetNet, linear attention and the delta rules.
+
+Its references for the recurrences are taken (its layers need Triton); what is around them is put
+together here from PyTorch's functions, as the papers' layers have it.
+"""
+
+import torch
+from torch.nn import functional as F
+from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
+
+from tests.golden.peers.recording import draw, in_float64, normal, record, version, warm
+
+B, T, D, H, K, V = 2, 11, 3, 2, 4, 3
+
+
+def vectors():
+    yield "gated-linear-attention", _gla()
+    yield "retention", _retention()
+    yield "linear-attention", _linear_attention()
+    yield "fast-weights-sum", _fast_weights_sum()
+    yield "fast-weights-delta", _fast_weights_delta()
+    yield "delta-net", _delta_net(gated=False)
+    yield "gated-delta-net", _delta_net(gated=True)
+
+
+def _naive(name: str):
+    return in_float64("fla-core", f"fla/ops/{name}/naive.py")
+
+
+def _source(function: str) -> str:
+    return f"{version('fla-core')}: {function}"
+
+
+def _heads(x, weight):
+    """`(B, T, H, n)` from inputs and a weight `(H n, D)`."""
+    return F.linear(x, weight).unflatten(-1, (H, -1))
+
+
+def _rms_norm(x, scale):
+    return F.rms_norm(x, (x.shape[-1],), scale, 1e-5)
+
+
+def _projections(**more):
+    return {
+        "q": (H * K, D), "k": (H * K, D), "v": (H * V, D), "o": (6, H * V), **more
+    }  # fmt: skip
+
+
+def _gla():
+    rule = _naive("gla").naive_recurrent_gla
+
+    def run(w, x, state):
+        q, k, v = (_heads(x, w[name]) for name in "qkv")
+        gate = F.linear(F.linear(x, w["gk_low"]), w["gk"], w["gk_bias"])
+        gate = (F.logsigmoid(gate) / 16).unflatten(-1, (H, K))
+        o, memory = rule(q, k, v, gate, state["memory"], True)
+        o = _rms_norm(o, w["norm"]).flatten(2) * F.silu(F.linear(x, w["g"]))
+        return F.linear(o, w["o"]), {"memory": memory}
+
+    shapes = _projections(gk_low=(3, D), gk=(H * K, 3), gk_bias=(H * K,), g=(H * V, D), norm=(V,))
+    return record(
+        _source("naive_recurrent_gla"),
+        run,
+        draw(1, **shapes),
+        normal(B, T, D),
+        warm(2, memory=(B, H, K, V)),
+    )
+
+
+def _retention():
+    simple_gla = _naive("simple_gla").naive_recurrent_simple_gla
+    naive_retention = _naive("retention").naive_retention
+    started = torch.tensor([[0], [4]])  # steps before the first one
+    gamma = 1 - 2.0 ** (-5 - torch.arange(H, dtype=torch.float64))
+
+    def run(w, x, state):
+        q, k, v = (_heads(x, w[name]) for name in "qkv")
+        steps = started + torch.arange(T)
+        rates = 1e4 ** -(torch.arange(0, K, 2, dtype=torch.float64) / K)
+        angles = steps[..., None] * torch.cat([rates, rates])
+        q, k = apply_rotary_pos_emb(q, k, angles.cos(), angles.sin(), unsqueeze_dim=2)
+        # The scores' sum is what values of 1 give.
+        values = torch.cat([v, torch.ones_like(v[..., :1])], dim=-1)
+        kept = gamma.log().expand(B, T, H)
+        start = torch.cat([state["memory"], state["normaliser"][..., None]], dim=-1)
+        o, memory = simple_gla(q, k, values, kept, initial_state=start)
+        if not state["memory"][0].any():  # then both references have the first sequence
+            by_head = (x[:1].transpose(1, 2) for x in (q, k, values))
+            same = naive_retention(*by_head).transpose(1, 2)
+            torch.testing.assert_close(o[:1], same, rtol=1e-9, atol=1e-9)
+        # "Retention score normalization", section 2.2: the decays' sum, then the scores'.
+        powers = torch.arange(int(steps.max()) + 1)
+        totals = (gamma[:, None] ** powers).cumsum(-1).T[steps]  # (B, T, H)
+        o = o / totals.sqrt()[..., None]
+        o = o[..., :-1] / torch.clamp(o[..., -1:].abs(), min=1)
+        o = F.layer_norm(o, (V,), eps=1e-5).flatten(2) * F.silu(F.linear(x, w["g"]))
+        return F.linear(o, w["o"]), {"memory": memory[..., :-1], "normaliser": memory[..., -1]}
+
+    return record(
+        f"{_source('naive_recurrent_simple_gla, naive_retention')}; {version('transformers')}: "
+        "llama's apply_rotary_pos_emb",
+        run,
+        draw(3, **_projections(g=(H * V, D))),
+        normal(B, T, D),
+        {
+            **warm(4, memory=(B, H, K, V), normaliser=(B, H, K)),
+            "position": started[:, 0].numpy(),
+        },
+    )
+
+
+def _linear_attention():
+    rule = _naive("linear_attn").naive_recurrent_linear_attn
+
+    def run(w, x, state):
+        q, k, v = (_heads(x, w[name]) for name in "qkv")
+        start = state["memory"], state["normaliser"][:, None]
+        o, (memory, normaliser) = rule(
+            F.elu(q) + 1, F.elu(k) + 1, v, 1.0, start, output_final_state=True, normalize=True
+        )
+        return F.linear(o.flatten(2), w["o"]), {"memory": memory, "normaliser": normaliser[:, 0]}
+
+    return record(
+        _source("naive_recurrent_linear_attn, normalize=True (epsilon 1e-10)"),
+        run,
+        draw(5, **_projections()),
+        normal(B, T, D),
+        _positive_sums(6, K),
+    )
+
+
+def _positive_sums(seed: int, keys: int):
+    """A memory, and a sum of positive keys."""
+    state = warm(seed, memory=(B, H, keys, V), normaliser=(B, H, keys))
+    state["normaliser"] = abs(state["normaliser"])
+    return state
+
+
+def _fast_weights_sum():
+    rule = _naive("linear_attn").naive_recurrent_linear_attn
+
+    def run(w, x, state):
+        q, k, v = (_heads(x, w[name]) for name in "qkv")
+        values = torch.cat([v, torch.ones_like(v[..., :1])], dim=-1)
+        start = torch.cat([state["memory"], state["normaliser"][..., None]], dim=-1)
+        o, memory = rule(F.elu(q) + 1, F.elu(k) + 1, values, 1.0, start, output_final_state=True)
+        o = o[..., :-1] / (o[..., -1:] + 1e-6)  # eq. 19
+        final = {"memory": memory[..., :-1], "normaliser": memory[..., -1]}
+        return F.linear(o.flatten(2), w["o"]), final
+
+    return record(
+        _source("naive_recurrent_linear_attn"),
+        run,
+        draw(7, **_projections()),
+        normal(B, T, D),
+        _positive_sums(8, K),
+    )
+
+
+def _dpfp(x, nu: int):
+    """Eq. 37 of Schlag et al.: `phi_{i nu} = r_i r_{i + nu}`, written as their listing has it."""
+    x = torch.cat([torch.relu(x), torch.relu(-x)], dim=-1)
+    rolled = torch.cat([x.roll(shifts=j, dims=-1) for j in range(1, nu + 1)], dim=-1)
+    return torch.cat([x] * nu, dim=-1) * rolled
+
+
+def _fast_weights_delta(nu: int = 2):
+    rule = _naive("delta_rule").delta_rule_recurrence
+    size = 2 * K * nu
+
+    def run(w, x, state):
+        q, k = (_dpfp(_heads(x, w[name]), nu) for name in "qk")
+        q, k = (phi / (phi.sum(-1, keepdim=True) + 1e-6) for phi in (q, k))  # eq. 29
+        beta = torch.sigmoid(F.linear(x, w["beta"], w["beta_bias"]))
+        # The reference divides queries by the root of their size.
+        by_head = (x.transpose(1, 2) for x in (q * size**0.5, k, _heads(x, w["v"]), beta))
+        o, memory = rule(*by_head, initial_state=state["memory"])
+        return F.linear(o.transpose(1, 2).flatten(2), w["o"]), {"memory": memory}
+
+    return record(
+        f"{_source('delta_rule_recurrence')}; DPFP as the paper lists it",
+        run,
+        draw(9, **_projections(beta=(H, D), beta_bias=(H,))),
+        normal(B, T, D),
+        warm(10, memory=(B, H, size, V)),
+    )
+
+
+def _delta_net(gated: bool, width: int = 4):
+    """DeltaNet with a convolution and beta up to 2; gated, without and up to 1."""
+    rule = _naive("delta_rule").delta_rule_recurrence
+    gated_rule = _naive("gated_delta_rule").naive_recurrent_gated_delta_rule
+
+    def unit(x):  # fla.modules.l2norm
+        return x * torch.rsqrt((x * x).sum(-1, keepdim=True) + 1e-6)
+
+    def run(w, x, state):
+        qkv = torch.cat([F.linear(x, w[name]) for name in "qkv"], dim=-1)
+        final = {}
+        if not gated:
+            seen = torch.cat([state["conv"], qkv.transpose(1, 2)], dim=-1)
+            final["conv"] = seen[..., 1 - width :]
+            qkv = F.conv1d(seen, w["conv"][:, None], groups=len(w["conv"])).transpose(1, 2)
+        parts = F.silu(qkv).split([H * K, H * K, H * V], dim=-1)
+        q, k, v = (part.unflatten(-1, (H, -1)) for part in parts)
+        beta = torch.sigmoid(F.linear(x, w["beta"]))
+        if gated:
+            g = -w["A_log"].exp() * F.softplus(F.linear(x, w["a"]) + w["dt_bias"])
+            start = state["memory"]
+            o, final["memory"] = gated_rule(unit(q), unit(k), v, beta, g, None, start, True)
+            o = _rms_norm(o, w["norm"]).flatten(2) * F.silu(F.linear(x, w["g"]))
+        else:
+            by_head = (x.transpose(1, 2) for x in (unit(q), unit(k), v, 2 * beta))
+            o, final["memory"] = rule(*by_head, initial_state=state["memory"])
+            o = _rms_norm(o.transpose(1, 2), w["norm"]).flatten(2)
+        return F.linear(o, w["o"]), final
+
+    channels = H * (2 * K + V)
+    shapes = _projections(beta=(H, D), norm=(V,))
+    states = {"memory": (B, H, K, V)}
+    if gated:
+        shapes |= {"a": (H, D), "A_log": (H,), "dt_bias": (H,), "g": (H * V, D)}
+    else:
+        shapes["conv"] = (channels, width)
+        states["conv"] = (B, channels, width - 1)
+    return record(
+        _source("naive_recurrent_gated_delta_rule" if gated else "delta_rule_recurrence"),
+        run,
+        draw(11, **shapes),
+        normal(B, T, D),
+        warm(12, **states),
+    )
