@@ -4,8 +4,9 @@ import keras
 from einops import rearrange
 from keras import ops
 
+from common.checks import check_choice
 from common.layers import SequenceLayer, StateSpec, check_positive
-from common.ops.activations import gelu
+from common.ops.activations import GELUS
 from common.ops.linear_scan import linear_scan
 from common.ops.rotary import count_steps
 from common.ops.short_convolution import causal_convolution, causal_convolution_step
@@ -144,6 +145,7 @@ class RecurrentBlock(SequenceLayer):
         recurrent_units: Width of the RG-LRU; about `4 / 3 units` in the paper.
         num_blocks: Blocks of the gates' kernels.
         kernel_size: Steps that the convolution sees.
+        activation: `"gelu"`, or `"gelu_tanh"`, its approximation by a hyperbolic tangent.
         **kwargs: Arguments of `SequenceLayer`.
 
     Raises:
@@ -159,6 +161,7 @@ class RecurrentBlock(SequenceLayer):
         recurrent_units: int,
         num_blocks: int = 16,
         kernel_size: int = 4,
+        activation: str = "gelu",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -167,6 +170,8 @@ class RecurrentBlock(SequenceLayer):
         self.recurrent_units = recurrent_units
         self.num_blocks = num_blocks
         self.kernel_size = kernel_size
+        check_choice(self, tuple(GELUS), activation=activation)
+        self.activation = activation
         self.recurrence = RGLRU(
             recurrent_units, num_blocks, form=self.form, dtype=self.dtype_policy
         )
@@ -198,7 +203,7 @@ class RecurrentBlock(SequenceLayer):
     def features(self, inputs, training=None):
         projected = ops.matmul(inputs, self.cast(self.kernel)) + self.cast(self.bias)
         x, gate = ops.split(projected, 2, axis=-1)
-        return {"x": x, "gate": gelu(gate)}
+        return {"x": x, "gate": GELUS[self.activation](gate)}
 
     def recur(self, features, state):
         x, seen = causal_convolution_step(
@@ -245,6 +250,7 @@ class RecurrentBlock(SequenceLayer):
             "recurrent_units": self.recurrent_units,
             "num_blocks": self.num_blocks,
             "kernel_size": self.kernel_size,
+            "activation": self.activation,
         }
 
 

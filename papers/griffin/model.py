@@ -40,6 +40,12 @@ def _sizes() -> dict[str, dict]:
             "num_heads": num_heads,
             "window": 2048,
             "blocks": griffin_blocks(depth),
+            # Where its code departs from Griffin's paper.
+            "activation": "gelu_tanh",
+            "rotary_dim": units // num_heads // 2,
+            "output_bias": True,
+            "embedding_scale": units**0.5,
+            "logits_cap": 30.0,
         }
     return sizes
 
@@ -66,6 +72,10 @@ class Griffin(LanguageModel):
         window: Steps that local attention sees.
         context: Steps that global attention sees, at least the length of the sequences.
         expansion: Width of the MLP over D.
+        activation: Of the recurrent blocks and MLPs: `"gelu"`, or `"gelu_tanh"`, its approximation
+            by a hyperbolic tangent.
+        rotary_dim: How many entries of a head's queries and keys are rotated; all by default.
+        output_bias: Whether the attentions' output projections have a bias.
         form: Form of the recurrent blocks.
         dtype: Of the model and of all its layers.
         **kwargs: Arguments of `common.models.LanguageModel`.
@@ -87,6 +97,9 @@ class Griffin(LanguageModel):
         window: int = 1024,
         context: int = 2048,
         expansion: int = 3,
+        activation: str = "gelu",
+        rotary_dim: int | None = None,
+        output_bias: bool = False,
         form: str = "auto",
         dtype=None,
         **kwargs,
@@ -97,20 +110,34 @@ class Griffin(LanguageModel):
         for letter in blocks:
             if letter == "r":
                 mixers.append(
-                    RecurrentBlock(units, recurrent_units, num_blocks, form=form, dtype=dtype)
+                    RecurrentBlock(
+                        units,
+                        recurrent_units,
+                        num_blocks,
+                        activation=activation,
+                        form=form,
+                        dtype=dtype,
+                    )
                 )
             else:
                 reach = window if letter == "l" else context
                 mixers.append(
                     SoftmaxAttention(
-                        units, num_heads, reach, num_kv_heads=1, rotary=True, dtype=dtype
+                        units,
+                        num_heads,
+                        reach,
+                        num_kv_heads=1,
+                        rotary=True,
+                        rotary_dim=rotary_dim,
+                        output_bias=output_bias,
+                        dtype=dtype,
                     )
                 )
         super().__init__(
             vocabulary,
             units,
             mixers,
-            [GatedMLP(expansion * units, "gelu", use_bias=True, dtype=dtype) for _ in blocks],
+            [GatedMLP(expansion * units, activation, use_bias=True, dtype=dtype) for _ in blocks],
             tied=True,
             epsilon=1e-6,
             embedding_deviation=units**-0.5,
