@@ -1,6 +1,5 @@
 """`python -m benchmarks`: what the layers cost, beside peers, the machine and the papers."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,47 +13,47 @@ from benchmarks.claims import CLAIM_COLUMNS, speed_claims
 from benchmarks.compare import shared_cells, slowdowns
 from benchmarks.options import Options, backend_name
 from benchmarks.rows import COLUMNS, Roofline, Row, read_rows, write_row
+from common.reproduce.command import run_command
 from common.reproduce.files import format_csv, write_json, write_text
+from common.reproduce.interrupts import Interrupted
 from common.reproduce.report import make_console
 from papers import list_papers
 
-GOOD, SLOWER, BAD_ARGUMENTS, INTERRUPTED = 0, 1, 2, 130
+GOOD, SLOWER = 0, 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line.
 
     Returns:
-        0; 1 if --compare finds cells that became slower; 2 for bad arguments; 130 if interrupted.
+        0; 1 if --compare finds cells that became slower; 2 for bad arguments or files; 3 for
+        anything else that stopped it; 128 and its number after a signal.
     """
-    console = make_console()
-    try:
-        options = tyro.cli(
-            Options,
-            args=arguments,
-            prog="python -m benchmarks",
-            description="Times the layers of the papers, forward and backward.",
-        )
-        before = read_rows(options.compare) if options.compare else []
-        if options.list:
-            _list(options, console)
-            return GOOD
-        if options.claims:
-            claims = speed_claims(options.papers or list_papers())
-            report.print_claims(console, claims)
-            return GOOD
-        backend = backend_name()
-        from benchmarks.device import choose_device
+    return run_command(lambda: _main(arguments))
 
-        device = choose_device(options.device)
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return BAD_ARGUMENTS
+
+def _main(arguments: Sequence[str] | None) -> int:
+    console = make_console()
+    options = tyro.cli(
+        Options,
+        args=arguments,
+        prog="python -m benchmarks",
+        description="Times the layers of the papers, forward and backward.",
+    )
+    before = read_rows(options.compare) if options.compare else []
+    if options.list:
+        _list(options, console)
+        return GOOD
+    if options.claims:
+        claims = speed_claims(options.papers or list_papers())
+        report.print_claims(console, claims)
+        return GOOD
+    backend = backend_name()
+    from benchmarks.device import choose_device
+
+    device = choose_device(options.device)
     directory = options.directory(device, backend)
-    rows, interrupted = _run(options, device, directory, console)
-    if interrupted:
-        print(f"Interrupted; what was measured is in {directory}.", file=sys.stderr)
-        return INTERRUPTED
+    rows = _run(options, device, directory, console)
     if options.compare is None:
         return GOOD
     slower = slowdowns(rows, before, options.threshold)
@@ -62,10 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return SLOWER if slower else GOOD
 
 
-def _run(
-    options: Options, device: str, directory: Path, console: Console
-) -> tuple[list[Row], bool]:
-    """Measures and writes; the rows, and whether the user stopped it."""
+def _run(options: Options, device: str, directory: Path, console: Console) -> list[Row]:
+    """Measures and writes; the rows.
+
+    Raises:
+        Interrupted: on a signal, once what was measured is written.
+    """
     import keras
 
     from benchmarks.device import limit_memory, load_average
@@ -76,7 +77,7 @@ def _run(
     if device == "cpu":
         limit_memory()
     rows: list[Row] = []
-    interrupted = False
+    interrupted = None
     directory.mkdir(parents=True, exist_ok=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with (
@@ -98,12 +99,14 @@ def _run(
                 rows.append(row)
                 write_row(file, row)
                 console.print(report.row_line(row), markup=False)
-        except KeyboardInterrupt:
-            interrupted = True
+        except Interrupted as error:
+            interrupted = error
     facts["load_after"] = load_average()
     write_json(directory / "environment.json", facts)
     _write(options, directory, rows, roofline, facts, console)
-    return rows, interrupted
+    if interrupted is not None:
+        raise Interrupted(interrupted.number, f"{directory} holds what was measured", again=False)
+    return rows
 
 
 def _write(

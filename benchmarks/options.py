@@ -1,11 +1,11 @@
 """What `python -m benchmarks` can be asked for. Imports neither Keras nor a backend."""
 
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from common.reproduce import provenance
 from common.reproduce.spec import LayerCase
 from papers import get_paper, list_papers
 
@@ -56,6 +56,8 @@ class Options:
     """Print the layers, their forms and sizes, and exit."""
     claims: bool = False
     """Print the speeds that the papers report beside ours, and exit."""
+    verbose: bool = False
+    """Show what the libraries log, and where an error comes from."""
 
     def __post_init__(self) -> None:
         _require_all("--papers", self.papers, list_papers())
@@ -116,8 +118,12 @@ class Options:
 
 
 def backend_name() -> str:
-    """The backend Keras will use, without importing it; TensorFlow unless the user says so."""
-    return os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    """The backend Keras will use, without importing it; TensorFlow unless the user says so.
+
+    Raises:
+        ValueError: if it is none of ours, or not installed.
+    """
+    return provenance.backend()
 
 
 def _names(papers: tuple[str, ...]) -> dict[str, LayerCase]:

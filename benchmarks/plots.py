@@ -1,9 +1,11 @@
 """Time, memory and tokens a second against T: a PNG a layer."""
 
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.rows import OK, Row
+from common.reproduce.files import write_bytes
 from common.reproduce.spec import FORMS
 
 _PANELS: tuple[tuple[str, Callable[[Row], float | None]], ...] = (
@@ -55,7 +57,6 @@ def _draw_layer(title: str, rows: Sequence[Row], path: Path) -> None:
         axes.minorticks_off()
         axes.grid(alpha=0.3)
     panels[-1].legend(fontsize="x-small", loc="center left", bbox_to_anchor=(1.0, 0.5))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    figure.savefig(temporary, dpi=110, format="png")
-    temporary.replace(path)
+    content = io.BytesIO()
+    figure.savefig(content, dpi=110, format="png")
+    write_bytes(path, content.getvalue())

@@ -1,12 +1,12 @@
 """What the machine can do, measured in the same run: matrix products and copies."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
 
 from benchmarks.rows import Roofline
+from common.reproduce.provenance import cores
 from common.reproduce.timing import Timing, compiled, measure
 
 
@@ -32,7 +32,7 @@ def _device_copy(samples: int, numbers: int = 2**28) -> float:
 def _host_copy(samples: int, numbers: int = 2**25) -> float:
     # Into memory that is there already: backends allocate their outputs, and the first touch of
     # a page takes longer than its copy. NumPy copies outside Python's lock.
-    count = len(os.sched_getaffinity(0))
+    count = cores()
     parts = list(
         zip(
             np.array_split(np.ones(numbers, "float32"), count),

@@ -1,10 +1,12 @@
 """What one measurement leaves: a row of results.jsonl."""
 
 import json
-from collections.abc import Iterable
+import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
+
+from common.reproduce.files import FileError, read_text
 
 OK = "ok"
 DISAGREES = "disagrees"
@@ -115,15 +117,46 @@ def read_rows(path: Path) -> list[Row]:
     """Rows of a results.jsonl, or of a JSON list of them.
 
     Raises:
-        ValueError: if the file holds anything else.
+        FileError: if the file holds anything else; the message names the row.
     """
-    text = path.read_text()
+    expected = f"--compare is {path}, expected rows of a run"
+    text = read_text(path)
+    if not text.lstrip().startswith("["):
+        lines = enumerate(text.splitlines(), 1)
+        return [_row(line, f"{expected}: row {n}") for n, line in lines if line.strip()]
     try:
-        items: Iterable[Any]
-        if text.lstrip().startswith("["):
-            items = json.loads(text)
-        else:
-            items = [json.loads(line) for line in text.splitlines() if line.strip()]
-        return [Row(**item) for item in items]
+        items = json.loads(text)
+    except ValueError as error:
+        raise FileError(f"{expected}: {error}.") from error
+    return [_row(json.dumps(item), f"{expected}: row {n}") for n, item in enumerate(items, 1)]
+
+
+def _row(text: str, where: str) -> Row:
+    try:
+        row = Row(**json.loads(text))
+        _check(row)
+        return row
     except (ValueError, TypeError) as error:
-        raise ValueError(f"--compare is {path}, expected rows of a run: {error}.") from error
+        raise FileError(f"{where}: {error}.") from error
+
+
+def _check(row: Row) -> None:
+    """Raises a ValueError if what is compared is not of its kind."""
+    for name in ("layer", "name", "compiler", "mode", "dtype", "device", "backend", "status"):
+        _require(isinstance(getattr(row, name), str), name, getattr(row, name), "text")
+    for name in ("batch", "length"):
+        value = getattr(row, name)
+        _require(type(value) is int and value > 0, name, value, "a positive integer")
+    timed = row.p20_ms is not None  # others are differences, which noise may make negative
+    for name in ("median_ms", "p20_ms", "p80_ms"):
+        value = getattr(row, name)
+        number = type(value) in (int, float) and math.isfinite(value)
+        if timed:
+            _require(number and value > 0, name, value, "a positive number of a row with p20_ms")
+        else:
+            _require(number or value is None, name, value, "a number or null")
+
+
+def _require(condition: bool, name: str, value: object, expected: str) -> None:
+    if not condition:
+        raise ValueError(f"{name} is {value!r}, expected {expected}")

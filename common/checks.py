@@ -13,7 +13,7 @@ came. `bool` is no number, and a number is finite. Nothing but NumPy is imported
 """
 
 import math
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -111,7 +111,7 @@ def check_strings(owner: Any, /, **values: Any) -> None:
             refuse(owner, name, "a string", value)
 
 
-def refuse(owner: Any, name: str, expected: str, value: Any) -> None:
+def refuse(owner: Any, name: str, expected: str, value: Any) -> NoReturn:
     """Raises the `ValueError` of an argument that is not what was expected."""
     kind = owner if isinstance(owner, str) else type(owner).__name__
     raise ValueError(f"{kind}: `{name}` must be {expected}; got {value!r}.")

@@ -1,8 +1,9 @@
 """Layers that more than one paper needs, and the base of them all."""
 
 from common.layers.attention import SMALL_GAIN, MultiHead, SoftmaxAttention, glorot
+from common.layers.initializers import initializer_of
 from common.layers.lstm import LSTM
-from common.layers.sequence_layer import SequenceLayer, check_positive
+from common.layers.sequence_layer import SequenceLayer
 from common.layers.state import StateSpec
 
 __all__ = [
@@ -12,6 +13,6 @@ __all__ = [
     "SequenceLayer",
     "SoftmaxAttention",
     "StateSpec",
-    "check_positive",
     "glorot",
+    "initializer_of",
 ]

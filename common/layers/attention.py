@@ -4,8 +4,16 @@ import keras
 from einops import rearrange
 from keras import ops
 
-from common.checks import check_flags, check_integers, refuse
-from common.layers.sequence_layer import SequenceLayer, check_positive
+from common.checks import (
+    check_divides,
+    check_flags,
+    check_integers,
+    check_positive,
+    check_rates,
+    given,
+    refuse,
+)
+from common.layers.sequence_layer import SequenceLayer
 from common.layers.state import StateSpec
 from common.ops.attention import causal_attention, causal_attention_step
 from common.ops.rotary import count_steps, rotate
@@ -25,17 +33,20 @@ class MultiHead(SequenceLayer):
         num_heads: Number of heads H.
         key_dim: Key size K of a head; `units / num_heads` by default.
         value_dim: Value size V of a head; `units / num_heads` by default.
-        use_bias: Whether the projections have biases.
+        use_bias: Whether the projections have biases; that of the output where `readout` is this
+            class's, or adds it (`has_output_bias`).
         **kwargs: Arguments of `SequenceLayer`.
 
     Raises:
-        ValueError: if a size is not a positive integer, or `num_heads` does not divide `units`
-            where it has to.
+        ValueError: if a size is not a positive integer, `use_bias` no bool, or `num_heads` does
+            not divide `units` where it has to.
     """
 
     # Gains of Glorot's initial values of the projections into the heads and out of them.
     kernel_gain = 1.0
     output_gain = 1.0
+    # Whether `readout` adds a bias to the projected output.
+    has_output_bias = True
 
     def __init__(
         self,
@@ -48,16 +59,14 @@ class MultiHead(SequenceLayer):
     ):
         super().__init__(**kwargs)
         check_positive(self, units=units, num_heads=num_heads)
-        if units % num_heads and None in (key_dim, value_dim):
-            raise ValueError(
-                f"{type(self).__name__}: `units` must be divisible by `num_heads` = {num_heads} "
-                f"unless `key_dim` and `value_dim` are given; got {units}."
-            )
+        check_positive(self, **given(key_dim=key_dim, value_dim=value_dim))
+        check_flags(self, use_bias=use_bias)
+        if None in (key_dim, value_dim):  # else there is nothing to divide
+            check_divides(self, "`units`", units, num_heads=num_heads)
         self.units = units
         self.num_heads = num_heads
         self.key_dim = units // num_heads if key_dim is None else key_dim
         self.value_dim = units // num_heads if value_dim is None else value_dim
-        check_positive(self, key_dim=self.key_dim, value_dim=self.value_dim)
         self.use_bias = use_bias
 
     @property
@@ -80,6 +89,7 @@ class MultiHead(SequenceLayer):
         )
         if self.use_bias:
             self.bias = self.add_weight((width,), "zeros", name="bias")
+        if self.use_bias and self.has_output_bias:
             self.output_bias = self.add_weight((self.units,), "zeros", name="output_bias")
 
     def _initial_kernel(self, shape, dtype=None):
@@ -104,7 +114,7 @@ class MultiHead(SequenceLayer):
         outputs = ops.matmul(joined, self.cast(self.output_kernel))
         return outputs + self.cast(self.output_bias) if self.use_bias else outputs
 
-    def flops(self, batch_size: int, length: int) -> int:
+    def count_flops(self, batch_size: int, length: int) -> int:
         """`2 B T (D (2 H K + H V) + H V units)`, and those of the mixing along time."""
         joined = self.num_heads * self.value_dim
         weights = self.kernel.shape[0] * self.kernel.shape[1] + joined * self.units
@@ -113,16 +123,6 @@ class MultiHead(SequenceLayer):
     def mixing_flops(self, batch_size: int, length: int) -> int:
         """FLOPs of the mixing along time, all heads together."""
         raise NotImplementedError
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "num_heads": self.num_heads,
-            "key_dim": self.key_dim,
-            "value_dim": self.value_dim,
-            "use_bias": self.use_bias,
-        }
 
 
 def glorot(gain: float) -> keras.initializers.Initializer:
@@ -173,7 +173,9 @@ class SoftmaxAttention(MultiHead):
         **kwargs,
     ):
         super().__init__(units, num_heads, **kwargs)
-        check_flags(self, output_bias=output_bias)
+        check_positive(self, window=window, **given(num_kv_heads=num_kv_heads))
+        check_flags(self, rotary=rotary, output_bias=output_bias)
+        check_rates(self, dropout=dropout)
         if rotary_dim is not None:
             check_integers(self, 2, self.key_dim, rotary_dim=rotary_dim)
             if rotary_dim % 2 or not rotary:
@@ -183,12 +185,7 @@ class SoftmaxAttention(MultiHead):
         self.adds_output_bias = output_bias and not self.use_bias
         self.window = window
         self.num_kv_heads = num_heads if num_kv_heads is None else num_kv_heads
-        check_positive(self, window=window, num_kv_heads=self.num_kv_heads)
-        if num_heads % self.num_kv_heads:
-            raise ValueError(
-                f"SoftmaxAttention: `num_kv_heads` must divide `num_heads` = {num_heads}; "
-                f"got {num_kv_heads}."
-            )
+        check_divides(self, "`num_heads`", num_heads, num_kv_heads=self.num_kv_heads)
         self.rotary = rotary
         if rotary and self.key_dim % 2:
             raise ValueError(
@@ -280,14 +277,3 @@ class SoftmaxAttention(MultiHead):
                 keys = length
         heads = batch_size * self.num_heads * (self.key_dim + self.value_dim)
         return 2 * heads * length * keys
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "window": self.window,
-            "num_kv_heads": self.num_kv_heads,
-            "rotary": self.rotary,
-            "dropout": self.dropout,
-            "rotary_dim": self.rotary_dim,
-            "output_bias": self.adds_output_bias,
-        }

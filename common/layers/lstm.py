@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from common.layers.sequence_layer import SequenceLayer, check_positive
+from common.checks import check_numbers, check_positive
+from common.layers.sequence_layer import SequenceLayer
 from common.layers.state import StateSpec
 from common.ops.lstm import lstm_cell, lstm_scan
 
@@ -20,12 +21,13 @@ class LSTM(SequenceLayer):
         **kwargs: Arguments of `SequenceLayer`.
 
     Raises:
-        ValueError: if `units` is not a positive integer.
+        ValueError: if `units` is not a positive integer or `forget_bias` not a finite number.
     """
 
     def __init__(self, units: int, forget_bias: float = 1.0, **kwargs):
         super().__init__(**kwargs)
         check_positive(self, units=units)
+        check_numbers(self, forget_bias=forget_bias)
         self.units = units
         self.forget_bias = forget_bias
 
@@ -62,9 +64,6 @@ class LSTM(SequenceLayer):
         hidden, cell = lstm_scan(features, state["hidden"], state["cell"], kernel)
         return self.cast(hidden), {"hidden": hidden[:, -1], "cell": cell[:, -1]}
 
-    def flops(self, batch_size: int, length: int) -> int:
+    def count_flops(self, batch_size: int, length: int) -> int:
         """`2 B T (D + units) 4 units`."""
         return 2 * batch_size * length * sum(self.kernel.shape[:1] + (self.units,)) * 4 * self.units
-
-    def get_config(self):
-        return {**super().get_config(), "units": self.units, "forget_bias": self.forget_bias}

@@ -1,10 +1,14 @@
 """`SequenceLayer`: the contract that every layer of every paper keeps."""
 
+from types import FunctionType
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops, tree
 
+from common.checks import check_choice, check_flags, check_integers
+from common.layers.marks import backwards, check_marks
 from common.layers.state import StateSpec, check_state, spec_bytes, symbolic_state
 from common.ops.sequence import scan_marked, zero_where_masked
 
@@ -23,20 +27,28 @@ class SequenceLayer(keras.layers.Layer):
     A state is a nested dict of named tensors with the batch first. It is float32 under the mixed
     policies (float64 under float64), in and out of `call`, so nothing is lost between calls.
 
+    `keras.layers.Bidirectional` takes any of these layers. The config is Keras's own record of the
+    constructor's arguments: a subclass writes no `get_config`.
+
     Args:
         form: How `call` computes: one of the class's `forms`, or `"auto"`, which takes the
             first of them. `resolved_form` tells which that is.
+        go_backwards: Whether `call` takes the last step first. Outputs stand in the order in which
+            they were computed, as those of `keras.layers.RNN` do; `mask` and `reset` are those of
+            the inputs, `reset` true at a document's first step in time.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
     Call arguments:
         inputs: Tensor of shape `(B, T, D)`.
         initial_state: State to start from, as `get_initial_state` or an earlier call gave it.
-            `None` starts from `get_initial_state`.
-        mask: Boolean tensor of shape `(B, T)`. A step where it is false leaves the state as it
-            was and emits zeros; what stands in `inputs` there, NaN included, has no influence
-            on anything, gradients included.
-        reset: Boolean tensor of shape `(B, T)`. Where it is true the state is put back to
-            `get_initial_state` before that step is taken, masked or not (packed documents).
+            `None` starts from `get_initial_state`. Floating point tensors of another width are
+            cast to the state's.
+        mask: Boolean tensor of shape `(B, T)`, or integers 0 and 1. A step where it is false leaves
+            the state as it was and emits zeros; what stands in `inputs` there, NaN included, has
+            no influence on anything, gradients included.
+        reset: Boolean tensor of shape `(B, T)`, or integers 0 and 1. Where it is true the state is
+            put back to `get_initial_state` before that step is taken, masked or not (packed
+            documents).
         training: Whether dropout acts.
         return_state: Whether to return the final state too.
 
@@ -45,23 +57,32 @@ class SequenceLayer(keras.layers.Layer):
         `(outputs, state)`.
 
     Raises:
-        ValueError: if `form` is unknown, `inputs`, `mask` or `reset` have the wrong shape, or
-            `initial_state` the wrong structure, shape or batch size.
+        ValueError: if `form` is unknown, `inputs`, `mask` or `reset` have the wrong shape, `mask`
+            or `reset` holds anything but truth values, or `initial_state` has the wrong structure,
+            shape, batch size or kind of dtype.
     """
 
     forms: tuple[str, ...] = ("recurrent",)
 
-    def __init__(self, form: str = "auto", **kwargs):
+    # What `keras.layers.Bidirectional` asks of a layer beside `go_backwards`.
+    return_sequences = True
+    return_state = False
+    stateful = False
+
+    def __new__(cls, *args, **kwargs):
+        # Keras records the arguments where all are plain values; it keeps `dtype` by itself.
+        kwargs = {name: _plain(value) for name, value in kwargs.items() if name != "dtype"}
+        return super().__new__(cls, *map(_plain, args), **kwargs)
+
+    def __init__(self, form: str = "auto", go_backwards: bool = False, **kwargs):
         # Keras would otherwise cast the float32 state that a caller hands back to the compute
         # dtype, and every variable with it. Layers cast what they compute with: `self.cast`.
         kwargs.setdefault("autocast", False)
         super().__init__(**kwargs)
-        if form not in ("auto", *self.forms):
-            raise ValueError(
-                f"{type(self).__name__}: `form` must be 'auto' or one of {self.forms}; "
-                f"got {form!r}."
-            )
+        check_choice(self, ("auto", *self.forms), form=form)
+        check_flags(self, go_backwards=go_backwards)
         self.form = form
+        self.go_backwards = go_backwards
         self.supports_masking = True
         self.input_spec = keras.layers.InputSpec(ndim=3)
 
@@ -132,11 +153,8 @@ class SequenceLayer(keras.layers.Layer):
         """Chunk by chunk; the same arguments and results as `recurrent`."""
         raise NotImplementedError
 
-    def flops(self, batch_size: int, length: int) -> int:
-        """Floating-point operations of the matrix products of one forward `call`.
-
-        A multiply-add counts as two; elementwise work is not counted.
-        """
+    def count_flops(self, batch_size: int, length: int) -> int:
+        """What `flops` returns, of a built layer."""
         raise NotImplementedError
 
     # What the base makes of it.
@@ -155,8 +173,22 @@ class SequenceLayer(keras.layers.Layer):
         """`x`, a tensor or a weight, in the compute dtype."""
         return ops.cast(x, self.compute_dtype)
 
+    def flops(self, batch_size: int, length: int) -> int:
+        """Floating-point operations of the matrix products of one forward `call`.
+
+        A multiply-add counts as two; elementwise work is not counted.
+
+        Raises:
+            ValueError: if a number is not a positive integer, or the layer is not built yet.
+        """
+        check_integers(self, 1, batch_size=batch_size, length=length)
+        if not self.built:
+            raise ValueError(f"{type(self).__name__}: build the layer first, to count its FLOPs.")
+        return self.count_flops(batch_size, length)
+
     def state_bytes(self, batch_size: int) -> int:
         """Bytes of the state of `batch_size` sequences."""
+        check_integers(self, 0, batch_size=batch_size)
         return batch_size * spec_bytes(self.state_spec(), self.state_dtype)
 
     def get_initial_state(self, batch_size) -> dict:
@@ -169,8 +201,11 @@ class SequenceLayer(keras.layers.Layer):
             Nested dict of tensors of shape `(batch_size, ...)`.
 
         Raises:
-            ValueError: if the state is the layer's own and the layer is not built yet.
+            ValueError: if `batch_size` is no such number, or the state is the layer's own and the
+                layer is not built yet.
         """
+        if batch_size is None or isinstance(batch_size, int | float | str | list | tuple):
+            check_integers(self, 0, batch_size=batch_size)
         own = type(self).initial_values is not SequenceLayer.initial_values
         if own and not self.built:
             raise ValueError(
@@ -197,7 +232,12 @@ class SequenceLayer(keras.layers.Layer):
         batch_size = inputs.shape[0] if inputs.shape[0] is not None else ops.shape(inputs)[0]
         initial = self.get_initial_state(batch_size)
         state = initial if initial_state is None else self._as_state(initial_state, inputs)
-        mask, reset = self._as_marks("mask", mask, inputs), self._as_marks("reset", reset, inputs)
+        mask, reset = (
+            check_marks(marks, inputs.shape, name, type(self).__name__)
+            for name, marks in (("mask", mask), ("reset", reset))
+        )
+        if self.go_backwards:
+            inputs, mask, reset = backwards(inputs, mask, reset)
         features = self.features(self.cast(zero_where_masked(inputs, mask)), training)
         run = getattr(self, self.resolved_form)
         emitted, state = run(features, state, initial, mask, reset)
@@ -237,20 +277,6 @@ class SequenceLayer(keras.layers.Layer):
             state,
         )
 
-    def _as_marks(self, name: str, marks, inputs):
-        if marks is None:
-            return None
-        marks = ops.cast(marks, "bool")
-        if len(marks.shape) != 2 or any(
-            got is not None and want is not None and got != want
-            for got, want in zip(marks.shape, inputs.shape, strict=False)
-        ):
-            raise ValueError(
-                f"{type(self).__name__}: `{name}` must have shape (batch, time) = "
-                f"{tuple(inputs.shape[:2])}; got {tuple(marks.shape)}."
-            )
-        return marks
-
     def _check_inputs(self, inputs, rank: int) -> None:
         axes = "(batch, time, features)" if rank == 3 else "(batch, features)"
         if len(inputs.shape) != rank:
@@ -285,6 +311,8 @@ class SequenceLayer(keras.layers.Layer):
         return_state=False,
     ):
         self._check_inputs(inputs, rank=3)
+        for name, marks in (("mask", mask), ("reset", reset)):
+            check_marks(marks, inputs.shape, name, type(self).__name__)
         if initial_state is not None:
             check_state(initial_state, self.state_spec(), inputs.shape[0], type(self).__name__)
         outputs = keras.KerasTensor(
@@ -295,19 +323,27 @@ class SequenceLayer(keras.layers.Layer):
         return outputs, symbolic_state(self.state_spec(), inputs.shape[0], self.state_dtype)
 
     def compute_mask(self, inputs, previous_mask):
-        return previous_mask
+        if previous_mask is None or not self.go_backwards:
+            return previous_mask
+        return ops.flip(previous_mask, axis=1)
 
     def get_config(self):
-        return {**super().get_config(), "form": self.form}
-
-
-def check_positive(owner: Any, **values) -> None:
-    """Raises a `ValueError` naming each argument that is not a positive integer."""
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(
-                f"{type(owner).__name__}: `{name}` must be a positive integer; got {value!r}."
+        """The recorded arguments, also where a subclass adds to them."""
+        if self._auto_config is None:
+            raise NotImplementedError(
+                f"{type(self).__name__}: an argument of the constructor is an object that Keras "
+                "can't record; write `get_config`, without `super()`."
             )
+        return {**self._auto_config.config, **super().get_config()}
 
 
-__all__ = ["SequenceLayer", "StateSpec", "check_positive"]
+def _plain(argument):
+    """An argument as Keras can record it: objects as what they are saved as."""
+    if isinstance(argument, np.generic):
+        return argument.item()
+    if hasattr(argument, "get_config") or isinstance(argument, FunctionType):
+        return keras.saving.serialize_keras_object(argument)
+    return argument
+
+
+__all__ = ["SequenceLayer", "StateSpec"]

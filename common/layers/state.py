@@ -38,7 +38,8 @@ def check_state(state: Nest, spec: Nest, batch_size, layer_name: str) -> None:
         layer_name: Named in the message.
 
     Raises:
-        ValueError: if a name is missing or unknown, or a shape differs.
+        ValueError: if a name is missing or unknown, a shape differs, or a dtype is of another
+            kind: integers where the state has floating point numbers, or the other way round.
     """
     _check(state, spec, batch_size, layer_name, "initial_state")
 
@@ -63,6 +64,14 @@ def _check(state, spec, batch_size, layer_name, path):
         raise ValueError(
             f"{layer_name}: `{path}` must have shape {expected} (batch first); got {shape}."
         )
+    dtype, kind = keras.backend.standardize_dtype(state.dtype), _kind(spec.dtype or "float")
+    if _kind(dtype) != kind:
+        raise ValueError(f"{layer_name}: `{path}` must hold {kind} numbers; got dtype {dtype}.")
+
+
+def _kind(dtype: str) -> str:
+    kinds = {"uint": "integer", "int": "integer", "bool": "bool", "complex": "complex"}
+    return next((kind for name, kind in kinds.items() if dtype.startswith(name)), "floating point")
 
 
 def spec_bytes(spec: Nest, default_dtype: str) -> int:

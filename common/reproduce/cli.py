@@ -1,7 +1,6 @@
 """`python -m papers.<name>`: run an experiment and print its verdicts."""
 
 import importlib
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,12 +10,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from common.reproduce import provenance
+from common.reproduce.command import FAIL, HOLD, STOPPED, run_command
+from common.reproduce.plan import Plan
 from common.reproduce.report import make_console, print_table
 from common.reproduce.reported import reported_claims
 from common.reproduce.spec import Experiment, Paper
 from common.reproduce.verdict import NOT_REPRODUCED, judge
 
-HOLD, FAIL, BAD_ARGUMENTS = 0, 1, 2
+MAX_SEED = 2**32 - 1  # of NumPy's generators
 
 
 @dataclass(frozen=True)
@@ -36,19 +38,26 @@ class Options:
     record: bool = False
     """Add finished runs to the paper's results.csv, which the ledger reads."""
     rerun: bool = False
-    """Run finished seeds again; their old files are moved aside."""
+    """Start again what is there, finished or not; the old files are moved aside."""
     runs_dir: Path = Path("runs")
     """Where runs are written, and found again."""
     data_dir: Path | None = None
     """Where datasets are; by default that of TensorFlow Datasets."""
+    verbose: bool = False
+    """Show what the libraries log, and where an error comes from."""
 
 
 def main(paper: Paper) -> int:
     """Runs the command line of `paper`.
 
     Returns:
-        0 if every claim that was run holds, 1 if some do not, 2 for bad arguments.
+        0 if every claim that was run holds, 1 if some do not, 2 for bad arguments or files, 3 for
+        anything else that stopped it, 128 and its number after a signal.
     """
+    return run_command(lambda: _main(paper))
+
+
+def _main(paper: Paper) -> int:
     options = tyro.cli(
         Options,
         prog=f"python -m papers.{paper.name}",
@@ -59,29 +68,14 @@ def main(paper: Paper) -> int:
     if options.list:
         _list(paper, console)
         return HOLD
-    try:
-        experiment = paper.experiment(options.experiment or paper.default_experiment)
-        variants = _choose_variants(experiment, options)
-        seeds = _choose_seeds(experiment, options)
-        if options.record and options.preset == "smoke":
-            raise ValueError("--record is given with --preset smoke, expected cpu or paper.")
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return BAD_ARGUMENTS
-    return _run(paper, experiment, variants, seeds, options, console)
-
-
-def _run(
-    paper: Paper,
-    experiment: Experiment,
-    variants: tuple[str, ...],
-    seeds: tuple[int, ...],
-    options: Options,
-    console: Console,
-) -> int:
-    from common.reproduce import runner  # imports Keras
-
-    plan = runner.Plan(
+    chosen = paper.default_experiment if options.experiment is None else options.experiment
+    experiment = paper.experiment(chosen)
+    variants = _choose_variants(experiment, options)
+    seeds = _choose_seeds(experiment, options)
+    if options.record and options.preset == "smoke":
+        raise ValueError("--record is given with --preset smoke, expected cpu or paper.")
+    provenance.backend()  # a wrong one is said before anything is imported
+    plan = Plan(
         paper=paper,
         directory=package_directory(paper),
         experiment=experiment,
@@ -92,24 +86,35 @@ def _run(
         data_dir=options.data_dir,
         record=options.record,
         rerun=options.rerun,
+        verbose=options.verbose,
     )
-    reported = reported_claims(paper, plan.directory)
-    try:
-        values = runner.run(plan, console)
-    except KeyboardInterrupt:
-        print("Interrupted; the same command goes on from here.", file=sys.stderr)
-        return 130
-    verdicts = [
-        judge(paper, claim, reported[claim.id], options.preset, values)
-        for claim in paper.claims
-        if claim.experiment == experiment.name
-    ]
+    return _run(plan, console)
+
+
+def _run(plan: Plan, console: Console) -> int:
+    reported = reported_claims(plan.paper, plan.directory)
+    from common.reproduce import runner  # imports Matplotlib, and with the trial Keras
+
+    outcome = runner.run(plan, console)
     curves = runner.draw(plan)
     console.print(f"learning curves: {escape(str(curves or 'none, nothing was trained'))}")
-    if reduces := experiment.presets[options.preset].reduces:
+    if reduces := plan.experiment.presets[plan.preset].reduces:
         console.print(f"scale: reduced. {escape(reduces)}")
-    print_table(console, verdicts)
-    return FAIL if any(one.word == NOT_REPRODUCED for one in verdicts) else HOLD
+    code = FAIL if outcome.diverged else HOLD
+    if plan.preset != "smoke":  # whose few steps say nothing about a claim
+        verdicts = [
+            judge(plan.paper, claim, reported[claim.id], plan.preset, outcome.values)
+            for claim in plan.paper.claims
+            if claim.experiment == plan.experiment.name
+        ]
+        print_table(console, verdicts)
+        if any(one.word == NOT_REPRODUCED for one in verdicts):
+            code = FAIL
+    for name in outcome.diverged:
+        console.print(f"{name}: diverged, no metric of it is used", markup=False)
+    for name in outcome.held:
+        console.print(f"{name}: another process is at it, and has not finished", markup=False)
+    return STOPPED if outcome.held else code
 
 
 def package_directory(paper: Paper) -> Path:
@@ -129,8 +134,9 @@ def _choose_variants(experiment: Experiment, options: Options) -> tuple[str, ...
 
 
 def _choose_seeds(experiment: Experiment, options: Options) -> tuple[int, ...]:
-    if any(seed < 0 for seed in options.seeds):
-        raise ValueError(f"--seeds is {options.seeds}, expected integers >= 0.")
+    if any(not 0 <= seed <= MAX_SEED for seed in options.seeds):
+        given = " ".join(map(str, options.seeds))
+        raise ValueError(f"--seeds is {given}, expected integers from 0 to {MAX_SEED}.")
     return tuple(dict.fromkeys(options.seeds)) or experiment.preset_seeds(options.preset)
 
 

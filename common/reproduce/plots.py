@@ -1,8 +1,11 @@
 """Learning curves from the metrics.csv of runs."""
 
 import csv
+import io
 from collections.abc import Mapping
 from pathlib import Path
+
+from common.reproduce.files import FileError, read_text, write_bytes
 
 PANELS = 4
 
@@ -49,21 +52,31 @@ def learning_curves(runs: Mapping[str, list[Path]], metrics: tuple[str, ...], pa
             axes.set_yscale("log")
         axes.set(xlabel="step", ylabel=name)
         axes.legend(fontsize="small")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    figure.savefig(temporary, dpi=120, format="png")
-    temporary.replace(path)
+    content = io.BytesIO()
+    figure.savefig(content, dpi=120, format="png")
+    write_bytes(path, content.getvalue())
     return True
 
 
 def _read(path: Path) -> dict[str, list[tuple[float, float]]]:
-    """Points (step, value) by metric."""
+    """Points (step, value) by metric.
+
+    Raises:
+        FileError: if a step or a value is no number.
+    """
     points: dict[str, list[tuple[float, float]]] = {}
     if not path.exists():
         return points
-    with path.open(newline="") as file:
-        for row in csv.DictReader(file):
-            for name, value in row.items():
-                if name not in ("phase", "step") and value:
-                    points.setdefault(name, []).append((float(row["step"]), float(value)))
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
+    for row in reader:
+        for name, value in row.items():
+            if name not in ("phase", "step") and value:
+                try:
+                    point = float(row["step"]), float(value)
+                except (KeyError, TypeError, ValueError) as error:
+                    raise FileError(
+                        f"{path}, line {reader.line_num}: step {row.get('step')!r} and {name} "
+                        f"{value!r}, expected numbers."
+                    ) from error
+                points.setdefault(name, []).append(point)
     return points

@@ -1,5 +1,7 @@
 """Where a result comes from: code, versions, machine."""
 
+import importlib.util
+import json
 import os
 import platform
 import shlex
@@ -11,11 +13,40 @@ from importlib import metadata
 from pathlib import Path
 
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy")
+BACKENDS = ("tensorflow", "jax", "torch")
 
 
 def now() -> str:
     """The time in UTC, ISO 8601 to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+_STARTED = now()
+
+
+def process() -> str:
+    """When this process started, and its number: no two processes of a machine have the same."""
+    return f"{_STARTED} {os.getpid()}"
+
+
+def backend() -> str:
+    """The backend that Keras takes, without importing it.
+
+    Raises:
+        ValueError: if it is none of ours, or not installed.
+    """
+    name, source = os.environ.get("KERAS_BACKEND", ""), "KERAS_BACKEND"
+    if not name:
+        home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+        try:
+            name = str(json.loads((home / "keras.json").read_text())["backend"])
+            source = f"backend in {home / 'keras.json'}"
+        except (OSError, ValueError, KeyError, TypeError):  # as Keras does, take the default
+            name = "tensorflow"
+    if name not in BACKENDS or importlib.util.find_spec(name) is None:
+        installed = [one for one in BACKENDS if importlib.util.find_spec(one) is not None]
+        raise ValueError(f"{source} is {name!r}, expected one of {' '.join(installed)}.")
+    return name
 
 
 @cache
@@ -37,8 +68,25 @@ def commit(directory: Path) -> tuple[str, bool]:
 @cache
 def hardware() -> str:
     """Accelerators if the backend sees any, then the processor and the cores we may use."""
-    names = [*_accelerators(), f"{_processor()} ({len(os.sched_getaffinity(0))} cores)"]
-    return ", ".join(names)
+    return ", ".join([*_accelerators(), f"{_processor()} ({cores()} cores)"])
+
+
+def cores() -> int:
+    """How many cores this process may use; where the system does not say, how many there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def threads() -> str:
+    """Threads that were asked for, of OpenMP and within and between TensorFlow's operations."""
+    asked = {"omp": os.environ.get("OMP_NUM_THREADS", "")}
+    if backend() == "tensorflow":
+        import tensorflow as tf
+
+        asked["intra"] = str(tf.config.threading.get_intra_op_parallelism_threads())
+        asked["inter"] = str(tf.config.threading.get_inter_op_parallelism_threads())
+    return " ".join(f"{name} {number or 'default'}" for name, number in asked.items())
 
 
 def versions() -> dict[str, str]:
@@ -79,20 +127,18 @@ def _processor() -> str:
 
 
 def _accelerators() -> list[str]:
-    import keras
-
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
+    name = backend()
+    if name == "tensorflow":
         import tensorflow as tf
 
         details = tf.config.experimental.get_device_details
         devices = tf.config.list_physical_devices("GPU")
         return [str(details(device).get("device_name", device.name)) for device in devices]
-    if backend == "jax":
+    if name == "jax":
         import jax
 
         return [device.device_kind for device in jax.devices() if device.platform != "cpu"]
-    if backend == "torch":
+    if name == "torch":
         import torch
 
         return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]

@@ -83,7 +83,7 @@ class Result:
         hardware: accelerators, processor, cores.
         threads: of OpenMP and of the backend.
         xla_flags: XLA_FLAGS.
-        load: load averages at the end.
+        load: load averages over 1, 5 and 15 minutes, at the start and at the end.
         lacks: names of the columns that were not recorded.
         digest: of this row and of the digest before.
     """

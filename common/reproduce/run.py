@@ -16,6 +16,18 @@ if TYPE_CHECKING:
 Show = Callable[[str, int, int, dict[str, float]], None]
 
 
+class Probed(Exception):
+    """Ends a run that only probes: it has the losses of the first updates.
+
+    Attributes:
+        losses: one an update.
+    """
+
+    def __init__(self, losses: list[float]):
+        super().__init__(losses)
+        self.losses = losses
+
+
 class Run:
     """One (variant, seed) of an experiment.
 
@@ -32,7 +44,7 @@ class Run:
         history: rows of the latest `train`, one an evaluation.
         clocks: seconds by name ("compile", "data", "train", "eval", "checkpoint"), summed over
             the calls of `train`.
-        resumptions: how often a call of `train` continued from a checkpoint.
+        probe: losses of the first updates of the first `train`, empty before it.
     """
 
     def __init__(
@@ -44,6 +56,7 @@ class Run:
         dir: Path,
         data_dir: Path | None = None,
         show: Show | None = None,
+        probes: bool = False,
     ):
         self.variant = variant
         self.preset = preset
@@ -52,7 +65,9 @@ class Run:
         self.data_dir = data_dir
         self.history: list[Row] = []
         self.clocks: dict[str, float] = {}
+        self.probe: list[float] = []
         self._show = show
+        self._probes = probes
         self._rows: list[dict[str, Any]] = []
         self._trained: set[str] = set()
         self._board = _tensorboard(dir / "tensorboard")
@@ -104,6 +119,8 @@ class Run:
 
         Raises:
             ValueError: if an argument is not as described.
+            Diverged: if the loss is not finite, or an evaluation no number.
+            Probed: if the run only probes.
         """
         from common.reproduce import training
 
@@ -119,6 +136,8 @@ class Run:
             best=best,
             checkpoint_every_seconds=checkpoint_every_seconds,
         )
+        if self._probes:
+            raise Probed(training.probe(model, plan, self.dir / f"{name}.checkpoint.npz"))
         shown: dict[str, float] = {}
 
         def on_progress(step: int, values: Mapping[str, float]) -> None:
@@ -131,14 +150,17 @@ class Run:
             values = {key: value for key, value in row.items() if key != "step"}
             on_progress(int(row["step"]), values)
 
-        progress = training.fit(
-            model,
-            plan,
-            self.dir / f"{name}.checkpoint.npz",
-            on_row,
-            lambda step, loss: on_progress(step, {"loss": loss}),
-        )
-        self.write_metrics()
+        try:
+            progress = training.fit(
+                model,
+                plan,
+                self.dir / f"{name}.checkpoint.npz",
+                on_row,
+                lambda step, loss: on_progress(step, {"loss": loss}),
+            )
+        finally:
+            self.write_metrics()
+        self.probe = self.probe or progress.probe
         self.history = progress.history
         for clock, seconds in progress.clocks.items():
             self.clocks[clock] = self.clocks.get(clock, 0.0) + seconds

@@ -188,6 +188,34 @@ def gradient_maker(loss: Callable, inputs: Sequence) -> Callable[[bool], Callabl
     return make
 
 
+def layer_gradient_maker(
+    layer: keras.Layer, shape: tuple[int, int, int], seed: int
+) -> Callable[[bool], Callable[[], object]]:
+    """What makes the gradients of a layer in inputs and weights, for `measure_fastest`.
+
+    Args:
+        layer: From `(B, T, D)` to a tensor of that shape.
+        shape: B, T and D of the inputs and of the upstream gradient, which are drawn.
+        seed: Of both.
+    """
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    inputs, upstream = (
+        keras.ops.convert_to_tensor(x) for x in rng.standard_normal((2, *shape)).astype("float32")
+    )
+    layer.build(shape)
+    weights = [variable.value for variable in layer.trainable_variables]
+    # Keras's own recurrent layers have a seed among theirs.
+    others = [variable.value for variable in layer.non_trainable_variables]
+
+    def loss(inputs, upstream, *weights):
+        outputs, _ = layer.stateless_call(list(weights), others, inputs)
+        return keras.ops.sum(outputs * upstream)
+
+    return gradient_maker(loss, (inputs, upstream, *weights))
+
+
 def exponent(lengths, seconds) -> float:
     """Slope of log time against log length, by least squares: 1 is linear, 2 quadratic."""
     import numpy as np

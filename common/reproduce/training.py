@@ -1,9 +1,10 @@
 """Training that can be killed at any moment and resumed to the same numbers."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -11,18 +12,38 @@ import keras
 
 from common.reproduce import checkpoint
 from common.reproduce.checkpoint import Progress, Row
+from common.reproduce.interrupts import Deferral, deferred
 
 Batch = Sequence[Any] | Mapping[str, Any]
 Best = tuple[Literal["min", "max"], str]
 
 SHOW_EVERY_SECONDS = 0.5
+PROBED_UPDATES = 3
+
+
+class Diverged(ArithmeticError):
+    """Training met a loss, or an evaluation, that is no number.
+
+    Attributes:
+        step: the optimizer step, counted from 1.
+        what: name of the metric and what it was.
+    """
+
+    def __init__(self, step: int, what: str):
+        super().__init__(f"{what} at step {step}")
+        self.step = step
+        self.what = what
 
 
 class Stepper(Protocol):
     """Takes train steps through Keras's own compiled train function."""
 
-    def step(self, data: tuple[Any, Any, Any]) -> None:
-        """One optimizer step on (x, y, sample_weight); may return before the device is done."""
+    def step(self, data: tuple[Any, Any, Any]) -> Any:
+        """One optimizer step on (x, y, sample_weight); may return before the device is done.
+
+        Returns:
+            The training loss, the mean since the metrics were reset, a tensor still to come.
+        """
 
     def sync(self) -> None:
         """Brings the model's variables up to date."""
@@ -35,8 +56,8 @@ class VariableStepper:
         model.make_train_function()
         self._train_function = model.train_function
 
-    def step(self, data: tuple[Any, Any, Any]) -> None:
-        self._train_function([data])
+    def step(self, data: tuple[Any, Any, Any]) -> Any:
+        return self._train_function([data])["loss"]
 
     def sync(self) -> None:
         pass
@@ -56,10 +77,11 @@ class FunctionalStepper:
         )
         self._values: Any = None
 
-    def step(self, data: tuple[Any, Any, Any]) -> None:
+    def step(self, data: tuple[Any, Any, Any]) -> Any:
         if self._values is None:
             self._values = tuple([variable.value for variable in group] for group in self._groups)
-        _, self._values = self._train_function(self._values, iter([data]))
+        logs, self._values = self._train_function(self._values, iter([data]))
+        return logs["loss"]
 
     def sync(self) -> None:
         if self._values is None:
@@ -153,6 +175,10 @@ def fit(
 
     Returns:
         The finished progress; the model holds the best weights if `training.best` asks for them.
+
+    Raises:
+        Diverged: at the first loss that is not finite, or evaluation that is no number.
+        Interrupted: after a signal, once the checkpoint is written.
     """
     if model.steps_per_execution != 1:
         raise ValueError(f"steps_per_execution is {model.steps_per_execution!r}, expected 1.")
@@ -161,19 +187,28 @@ def fit(
     with _clock(progress, "compile"):
         # Builds model, optimizer and metrics and compiles the step. When resuming, the variables
         # it changes are all overwritten by the checkpoint.
-        model.train_on_batch(*unpack(training.batches(0)))
+        first = model.train_on_batch(*unpack(training.batches(0)))
     compiled = progress.clocks["compile"]
     progress.step = 1
+    progress.probe = [float(first[0] if isinstance(first, list) else first)]
     if resumes:
         progress = checkpoint.restore(path, model)
         progress.clocks["compile"] += compiled
     for row in progress.history:
         on_row(row)
     if not progress.finished:
+        _require_finite("loss", progress.probe[0], 1)
         _continue(model, training, path, progress, on_row, on_progress)
     if progress.best is not None:
         model.set_weights(progress.best)
     return progress
+
+
+def probe(model: keras.Model, training: Training, path: Path) -> list[float]:
+    """The losses of the first updates, as a run records them."""
+    steps = min(training.steps, PROBED_UPDATES)
+    short = replace(training, steps=steps, eval_every=steps, evaluate=None, stop=None, best=None)
+    return fit(model, short, path, lambda row: None, lambda step, loss: None).probe
 
 
 def _continue(
@@ -186,19 +221,22 @@ def _continue(
 ) -> None:
     stepper = make_stepper(model)
     saved = time.monotonic()
-    while not progress.finished:
-        last = progress.history[-1]["step"] if progress.history else 0
-        due = min(int(last) + training.eval_every, training.steps)
-        _advance(model, stepper, training, progress, due, saved, on_progress)
-        if progress.step == due:
-            row = _evaluate(model, training, progress)
-            on_row(row)
-            stopped = training.stop is not None and training.stop(progress.history)
-            progress.finished = stopped or progress.step >= training.steps
-        if progress.finished or time.monotonic() - saved >= training.checkpoint_every_seconds:
-            with _clock(progress, "checkpoint"):
-                checkpoint.save(path, model, progress)
-            saved = time.monotonic()
+    with deferred() as deferral:
+        while not progress.finished and not deferral.number:
+            last = progress.history[-1]["step"] if progress.history else 0
+            due = min(int(last) + training.eval_every, training.steps)
+            pause = saved + training.checkpoint_every_seconds
+            _advance(model, stepper, training, progress, due, pause, deferral, on_progress)
+            if progress.step == due:
+                row = _evaluate(model, training, progress)
+                on_row(row)
+                stopped = training.stop is not None and training.stop(progress.history)
+                progress.finished = stopped or progress.step >= training.steps
+            if progress.finished or deferral.number or time.monotonic() >= pause:
+                with _clock(progress, "checkpoint"):
+                    checkpoint.save(path, model, progress)
+                saved = time.monotonic()
+                deferral.saved = f"{path} holds step {progress.step:,}"
 
 
 def _advance(
@@ -207,30 +245,67 @@ def _advance(
     training: Training,
     progress: Progress,
     due: int,
-    saved: float,
+    pause: float,
+    deferral: Deferral,
     on_progress: Callable[[int, float], None],
 ) -> None:
-    """Trains up to step `due`, or until a checkpoint is due; the variables are then in sync."""
+    """Trains up to step `due`, until a signal comes or, where it shows its loss, time `pause`.
+
+    The variables are then in sync. Losses are read where they are shown: a device is never waited
+    for in order to look at one.
+    """
     shown = time.monotonic()
     clocks = progress.clocks
-    while progress.step < due:
+    means: list[Any] = []  # of the losses since the last reset, one a step not looked at yet
+    while progress.step < due and not deferral.number:
         start = time.perf_counter()
         data = unpack(training.batches(progress.step))
         sampled = time.perf_counter()
-        stepper.step(data)
+        before = _losses(model) if len(progress.probe) < PROBED_UPDATES else None
+        means.append(stepper.step(data))
         progress.step += 1
         clocks["data"] = clocks.get("data", 0.0) + sampled - start
         clocks["train"] = clocks.get("train", 0.0) + time.perf_counter() - sampled
-        now = time.monotonic()
-        if now - shown >= SHOW_EVERY_SECONDS:
+        if before is not None:
+            stepper.sync()
+            total, count = (now - then for now, then in zip(_losses(model), before, strict=True))
+            progress.probe.append(total / count)
+        if time.monotonic() - shown >= SHOW_EVERY_SECONDS:
             with _clock(progress, "train"):
                 stepper.sync()
-                loss = float(model.get_metrics_result()["loss"])
+                loss = _finite_mean(means, progress.step)
+            means.clear()
             on_progress(progress.step, loss)
-            shown = now
-            if now - saved >= training.checkpoint_every_seconds:
+            shown = time.monotonic()
+            if shown >= pause:
                 break
-    stepper.sync()
+    with _clock(progress, "train"):
+        stepper.sync()
+        if means:
+            _finite_mean(means, progress.step)
+
+
+def _finite_mean(means: Sequence[Any], step: int) -> float:
+    """The last of the means after the latest steps, the last of which is `step`.
+
+    Once a loss is not finite, neither is any mean after it.
+    """
+    last = float(means[-1])
+    if not math.isfinite(last):
+        for index, mean in enumerate(means):
+            _require_finite("loss", float(mean), step - len(means) + index + 1)
+    return last
+
+
+def _require_finite(name: str, value: float, step: int) -> None:
+    if not math.isfinite(value):
+        raise Diverged(step, f"{name} is {value}")
+
+
+def _losses(model: keras.Model) -> tuple[float, float]:
+    """Sum and count of the losses that Keras keeps since the metrics' last reset."""
+    (tracker,) = (metric for metric in model.metrics if metric.name == "loss")
+    return float(tracker.total), float(tracker.count)
 
 
 def _evaluate(model: keras.Model, training: Training, progress: Progress) -> Row:
@@ -246,6 +321,9 @@ def _evaluate(model: keras.Model, training: Training, progress: Progress) -> Row
     if clash:
         raise ValueError(f"evaluate returned {clash}, names that the training metrics have.")
     row |= values
+    for name, value in row.items():
+        if math.isnan(value):
+            raise Diverged(progress.step, f"{name} is {value}")
     if training.best is not None and training.best[1] not in row:
         raise ValueError(f"best is {training.best!r}, expected a metric of {sorted(row)}.")
     progress.history.append(row)

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from common.checks import check_choice, check_integers
 from common.tasks.episodes import check_padding, draw_bits, draw_lengths, episode, place
-from common.tasks.task import Arrays, Task, check_choice, check_integers
+from common.tasks.task import Arrays, Task
 
 
 @dataclass(frozen=True)

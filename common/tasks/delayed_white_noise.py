@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.tasks.task import Arrays, Task, check_integers
+from common.checks import check_integers, check_numbers
+from common.tasks.task import Arrays, Task
 
 
 @dataclass(frozen=True)
@@ -42,16 +43,10 @@ class DelayedWhiteNoise(Task):
     def __post_init__(self) -> None:
         check_integers(self, 1, window=self.window)
         check_integers(self, 2, outputs=self.outputs)
-        if not 1 / self.length_factor <= self.band_limit < self.window / 2:
-            raise ValueError(
-                "DelayedWhiteNoise: `band_limit` must be at least 1 / length_factor = "
-                f"{1 / self.length_factor:g} and below window / 2 = {self.window / 2:g}; "
-                f"got {self.band_limit!r}."
-            )
-        if not self.length_factor > 1:
-            raise ValueError(
-                f"DelayedWhiteNoise: `length_factor` must be above 1; got {self.length_factor!r}."
-            )
+        check_numbers(self, above=1, length_factor=self.length_factor)
+        # From one wave in the whole signal to the Nyquist frequency.
+        longest, shortest = 1 / self.length_factor, self.window / 2
+        check_numbers(self, at_least=longest, below=shortest, band_limit=self.band_limit)
 
     @property
     def length(self) -> int:

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from common.tasks.task import Arrays, check_flags
+from common.checks import check_flags
+from common.tasks.task import Arrays
 
 
 def check_padding(task: Any, pad: bool, shared_length: bool) -> None:

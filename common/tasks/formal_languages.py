@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.tasks.task import Arrays, Task, check_flags, check_integers
+from common.checks import check_flags, check_integers
+from common.tasks.task import Arrays, Task
 
 # Tokens; numbers follow the signs, or the brackets where there are some.
 PAD, PLUS, MINUS, TIMES, EQUALS, OPEN, CLOSE = range(7)

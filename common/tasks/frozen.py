@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
+from common.checks import check_choice, check_integers
 from common.reproduce.files import locked
-from common.tasks.task import SPLITS, Arrays, Task, check_choice, check_integers
+from common.tasks.task import SPLITS, Arrays, Task
 
 
 def frozen_split(

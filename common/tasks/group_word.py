@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.tasks.task import Arrays, Task, check_choice, check_flags, check_integers
+from common.checks import check_choice, check_flags, check_integers
+from common.tasks.task import Arrays, Task
 
 GROUPS = ("S5", "A5", "Z60", "A4xZ5")
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.tasks.task import Arrays, FiniteTask, check_choice, check_integers
+from common.checks import check_choice, check_integers, refuse
+from common.tasks.task import Arrays, FiniteTask
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class MackeyGlass(FiniteTask):
         )
         check_integers(self, 0, washout=self.washout, data_seed=self.data_seed)
         if self.series % 4:
-            raise ValueError(f"MackeyGlass: `series` must be a multiple of 4; got {self.series!r}.")
+            refuse(self, "series", "a multiple of 4", self.series)
 
     def arrays(self, split: str = "train") -> Arrays:
         check_choice(self, ("train", "validation", "test"), split=split)

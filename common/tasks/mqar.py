@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.tasks.task import Arrays, Task, check_flags, check_integers
+from common.checks import check_flags, check_integers, check_numbers, refuse
+from common.tasks.task import Arrays, Task
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,9 @@ class MQAR(Task):
         check_integers(self, 2 * self.num_pairs + 2, vocab_size=self.vocab_size)
         check_integers(self, 4 * self.num_pairs, length=self.length)
         check_flags(self, random_non_queries=self.random_non_queries)
+        check_numbers(self, above=0, power=self.power)
         if self.length % 2:
-            raise ValueError(f"MQAR: `length` must be even; got {self.length!r}.")
-        if not (isinstance(self.power, int | float) and self.power > 0):
-            raise ValueError(f"MQAR: `power` must be a positive number; got {self.power!r}.")
+            refuse(self, "length", "even", self.length)
 
     def sample(self, rng: np.random.Generator, batch_size: int, split: str) -> Arrays:
         pairs, half = self.num_pairs, self.vocab_size // 2

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.tasks.task import SPLITS, Arrays, FiniteTask, check_choice, check_integers
+from common.checks import check_choice, check_integers, refuse
+from common.tasks.task import SPLITS, Arrays, FiniteTask
 
 # Sequences are drawn in blocks of one size, so that the first ones don't depend on how many are
 # asked for, and until enough of them are different or so many times as many have been drawn.
@@ -135,9 +136,7 @@ class SafariAssociativeRecall(_SafariTask):
         check_integers(self, 2, length=self.length)
         check_integers(self, 4, vocab_size=self.vocab_size)
         if self.length % 2:
-            raise ValueError(
-                f"SafariAssociativeRecall: `length` must be even; got {self.length!r}."
-            )
+            refuse(self, "length", "even", self.length)
 
     def _draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
         num_keys = (self.vocab_size - 2) // 2

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.tasks.task import Arrays, Task, check_integers
+from common.checks import check_integers
+from common.tasks.task import Arrays, Task
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from common.tasks.task import Arrays, FiniteTask, check_choice, check_flags, check_integers
+from common.checks import check_choice, check_flags, check_integers, check_strings, given
+from common.tasks.task import Arrays, FiniteTask
 
 PIXELS = 28 * 28
 
@@ -48,10 +49,7 @@ class SequentialMNIST(FiniteTask):
     def __post_init__(self) -> None:
         check_flags(self, permuted=self.permuted)
         check_integers(self, 0, permutation_seed=self.permutation_seed)
-        if not (self.data_dir is None or isinstance(self.data_dir, str)):
-            raise ValueError(
-                f"SequentialMNIST: `data_dir` must be a string or None; got {self.data_dir!r}."
-            )
+        check_strings(self, **given(data_dir=self.data_dir))
 
     @property
     def order(self) -> np.ndarray:

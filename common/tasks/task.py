@@ -2,42 +2,15 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
+
+from common.checks import check_choice, check_integers
 
 Arrays = dict[str, np.ndarray]
 
 SPLITS = ("train", "validation", "test")
-
-
-def check_integers(task: Any, minimum: int, maximum: int = 2**32 - 1, **values: Any) -> None:
-    """Raises a `ValueError` naming each of `values` that is no integer in the given range."""
-    for name, value in values.items():
-        valid = isinstance(value, int | np.integer) and not isinstance(value, bool)
-        if not valid or not minimum <= value <= maximum:
-            raise ValueError(
-                f"{type(task).__name__}: `{name}` must be an integer from {minimum} to {maximum}; "
-                f"got {value!r}."
-            )
-
-
-def check_flags(task: Any, **values: Any) -> None:
-    """Raises a `ValueError` naming each of `values` that is not a bool."""
-    for name, value in values.items():
-        if not isinstance(value, bool):
-            raise ValueError(
-                f"{type(task).__name__}: `{name}` must be True or False; got {value!r}."
-            )
-
-
-def check_choice(task: Any, choices: tuple[str, ...], **values: Any) -> None:
-    """Raises a `ValueError` naming each of `values` that is not one of `choices`."""
-    for name, value in values.items():
-        if value not in choices:
-            raise ValueError(
-                f"{type(task).__name__}: `{name}` must be one of {choices}; got {value!r}."
-            )
 
 
 @dataclass(frozen=True)

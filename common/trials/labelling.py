@@ -12,8 +12,10 @@ from keras import ops
 import common.tasks
 from common.reproduce.run import Run
 from common.reproduce.timing import compiled
+from common.reproduce.training import Diverged
 from common.tasks import Task
 from common.tasks.task import Arrays
+from common.trials.answers import NOTHING, likeliest, likeliest_in_graph
 
 # Seed of the validation and test sets: what a model is trained on never depends on it.
 EVALUATION_SEED = 0
@@ -50,7 +52,8 @@ def labelling(
 
     Batches are drawn anew at every step (a `FiniteTask` goes through its examples). For each
     learning rate a model is trained from the same seed; the best of all on validation data is
-    tested. The sweep ends early with a learning rate that has reached `stop_accuracy`.
+    tested. The sweep ends early with a learning rate that has reached `stop_accuracy`. A learning
+    rate that diverges is out; if all do, so does the run.
 
     Args:
         run: The run.
@@ -118,16 +121,21 @@ def labelling(
         def evaluate(net=net):
             return {"accuracy": accuracy(_predicted(net, validation, batch_size), validation)}
 
-        row = run.train(
-            net,
-            batches,
-            steps=steps,
-            evaluate=evaluate,
-            eval_every=eval_every,
-            best=("max", "accuracy") if keep == "best" else None,
-            stop=lambda history: _reached(history, bound, stop_after),
-            name="train" if len(learning_rates) == 1 else f"train-{learning_rate:g}",
-        )
+        try:
+            row = run.train(
+                net,
+                batches,
+                steps=steps,
+                evaluate=evaluate,
+                eval_every=eval_every,
+                best=("max", "accuracy") if keep == "best" else None,
+                stop=lambda history: _reached(history, bound, stop_after),
+                name="train" if len(learning_rates) == 1 else f"train-{learning_rate:g}",
+            )
+        except Diverged:
+            if best is None and learning_rate == learning_rates[-1]:
+                raise
+            continue
         if row["accuracy"] > best_accuracy:
             best_accuracy, best = row["accuracy"], net.get_weights()
             rate, updates = learning_rate, row["step"]
@@ -137,10 +145,11 @@ def labelling(
     net = make(**{**model_settings, **(test_model or {})})
     net.build((None, None))
     net.set_weights(best)
-    results = {"accuracy": _tested(net, source, test_size, batch_size, stream)}
+    tested = _Tester(net, test_size, batch_size, stream)
+    results = {"accuracy": tested(source)}
     for name, changed in (tests or {}).items():
         harder = getattr(common.tasks, task)(**{**task_settings, **changed})
-        results[f"accuracy_{name}"] = _tested(net, harder, test_size, batch_size, stream)
+        results[f"accuracy_{name}"] = tested(harder)
     results = {
         name: (100 if percent else 1) * (value - chance) / (1 - chance)
         for name, value in results.items()
@@ -202,37 +211,46 @@ def _predicted(net: keras.Model, arrays: Arrays, batch_size: int) -> np.ndarray:
     """The likeliest symbol at every step that counts, `(B, T)`."""
     at = _steps_that_count(arrays)
     if at is None:
-        return net.predict(arrays["inputs"], batch_size=batch_size, verbose=0).argmax(-1)
+        return likeliest(net.predict(arrays["inputs"], batch_size=batch_size, verbose=0))
     inputs = {"inputs": arrays["inputs"], "at": at}
-    named = net.predict(inputs, batch_size=batch_size, verbose=0).argmax(-1)
-    predicted = np.full_like(arrays["targets"], -1)
+    named = likeliest(net.predict(inputs, batch_size=batch_size, verbose=0))
+    predicted = np.full_like(arrays["targets"], NOTHING)
     np.put_along_axis(predicted, at, named.astype(predicted.dtype), axis=1)
     return predicted
 
 
-def _tested(net: keras.Model, task: Task, size: int, batch_size: int, stream: int) -> float:
-    arrays = task.batch(size, EVALUATION_SEED, 0, split="test")
-    if not stream:
-        return accuracy(_predicted(net, arrays, batch_size), arrays)
+class _Tester:
+    """Tests a network on sets of any length; what it compiles serves all of them."""
 
-    def chunk(inputs, state):
-        logits, state = net(inputs, initial_state=state, return_state=True, training=False)
-        return ops.argmax(logits, axis=-1), state
+    def __init__(self, net: keras.Model, size: int, batch_size: int, stream: int):
+        self.net, self.size, self.batch_size, self.stream = net, size, batch_size, stream
+        self.label = compiled(self._label)
+        # Where nothing counts the compiler leaves out what the state does not need: all of the
+        # last layer but its state.
+        self.advance = compiled(lambda inputs, state: self._label(inputs, state)[1])
 
-    label = compiled(chunk)
-    # Where nothing counts the compiler leaves out what the state does not need: all of the last
-    # layer but its state.
-    advance = compiled(lambda inputs, state: chunk(inputs, state)[1])
-    predicted = np.full_like(arrays["targets"], -1)
-    for start in range(0, size, batch_size):
-        rows = slice(start, min(start + batch_size, size))
-        inputs, weights = arrays["inputs"][rows], arrays["weights"][rows]
-        state = net.get_initial_state(len(inputs))
-        for t in range(0, inputs.shape[1], stream):
-            steps = ops.convert_to_tensor(inputs[:, t : t + stream])
-            if weights[:, t : t + stream].any():
-                named, state = label(steps, state)
-                predicted[rows, t : t + stream] = ops.convert_to_numpy(named)
-            else:
-                state = advance(steps, state)
-    return accuracy(predicted, arrays)
+    def __call__(self, task: Task) -> float:
+        """Accuracy on the test set of `task`."""
+        arrays = task.batch(self.size, EVALUATION_SEED, 0, split="test")
+        if self.stream:
+            return accuracy(self._streamed(arrays), arrays)
+        return accuracy(_predicted(self.net, arrays, self.batch_size), arrays)
+
+    def _label(self, inputs, state):
+        logits, state = self.net(inputs, initial_state=state, return_state=True, training=False)
+        return likeliest_in_graph(logits), state
+
+    def _streamed(self, arrays: Arrays) -> np.ndarray:
+        predicted = np.full_like(arrays["targets"], NOTHING)
+        for start in range(0, self.size, self.batch_size):
+            rows = slice(start, min(start + self.batch_size, self.size))
+            inputs, weights = arrays["inputs"][rows], arrays["weights"][rows]
+            state = self.net.get_initial_state(len(inputs))
+            for t in range(0, inputs.shape[1], self.stream):
+                steps = ops.convert_to_tensor(inputs[:, t : t + self.stream])
+                if weights[:, t : t + self.stream].any():
+                    named, state = self.label(steps, state)
+                    predicted[rows, t : t + self.stream] = ops.convert_to_numpy(named)
+                else:
+                    state = self.advance(steps, state)
+        return predicted

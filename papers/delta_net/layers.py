@@ -7,7 +7,8 @@ import numpy as np
 from einops import rearrange
 from keras import ops
 
-from common.layers import MultiHead, StateSpec, check_positive
+from common.checks import check_flags, check_integers, check_numbers, check_positive, given
+from common.layers import MultiHead, StateSpec
 from common.ops.delta_rule import (
     chunkwise_delta_rule,
     delta_rule_flops,
@@ -59,7 +60,8 @@ class DeltaNet(MultiHead):
             of `SequenceLayer`.
 
     Raises:
-        ValueError: if `conv_width` is no integer from 2, or a size is not a positive integer.
+        ValueError: if `conv_width` is no integer from 2, a size not a positive integer, `epsilon`
+            not positive, or another argument of the wrong type.
     """
 
     forms = ("chunkwise", "recurrent")
@@ -77,12 +79,9 @@ class DeltaNet(MultiHead):
     ):
         super().__init__(units, num_heads, **kwargs)
         check_positive(self, chunk_size=chunk_size)
-        if conv_width is not None:
-            check_positive(self, conv_width=conv_width)
-            if conv_width < 2:
-                raise ValueError(
-                    f"DeltaNet: `conv_width` must be at least 2, or None; got {conv_width!r}."
-                )
+        check_integers(self, 2, **given(conv_width=conv_width))
+        check_flags(self, negative_eigenvalues=negative_eigenvalues, gated=gated)
+        check_numbers(self, above=0, epsilon=epsilon)
         self.conv_width = conv_width
         self.negative_eigenvalues = negative_eigenvalues
         self.gated = gated
@@ -198,13 +197,13 @@ class DeltaNet(MultiHead):
     def _wide(self, x):
         return ops.cast(x, self.state_dtype)
 
-    def flops(self, batch_size: int, length: int) -> int:
+    def count_flops(self, batch_size: int, length: int) -> int:
         """As `MultiHead`, `2 B T D H` for beta and, if gated, `2 B T D (H + H V)` for the gates."""
         width = self.num_heads
         if self.gated:
             width += self.num_heads * (1 + self.value_dim)
         gates = 2 * batch_size * length * self.kernel.shape[0] * width
-        return super().flops(batch_size, length) + gates
+        return super().count_flops(batch_size, length) + gates
 
     def mixing_flops(self, batch_size: int, length: int) -> int:
         """Recurrent: `4 B H T K V`, a read with the key and one with the query.
@@ -215,16 +214,6 @@ class DeltaNet(MultiHead):
         if self.resolved_form == "recurrent":
             return 4 * heads * length * self.key_dim * self.value_dim
         return heads * delta_rule_flops(length, self.key_dim, self.value_dim, self.chunk_size)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "conv_width": self.conv_width,
-            "negative_eigenvalues": self.negative_eigenvalues,
-            "gated": self.gated,
-            "chunk_size": self.chunk_size,
-            "epsilon": self.epsilon,
-        }
 
 
 def _unit(x):

@@ -5,7 +5,8 @@ from functools import partial
 import keras
 from keras import ops
 
-from common.layers import MultiHead, StateSpec, check_positive
+from common.checks import check_choice, check_positive
+from common.layers import MultiHead, StateSpec
 from common.ops.delta_rule import (
     chunkwise_delta_rule,
     delta_rule_flops,
@@ -72,13 +73,8 @@ class FastWeightAttention(MultiHead):
         chunk_size: int = 64,
         **kwargs,
     ):
-        if rule not in RULES:
-            raise ValueError(f"FastWeightAttention: `rule` must be one of {RULES}; got {rule!r}.")
-        if feature_map not in FEATURE_MAPS:
-            raise ValueError(
-                f"FastWeightAttention: `feature_map` must be one of {FEATURE_MAPS}; "
-                f"got {feature_map!r}."
-            )
+        check_choice(self, RULES, rule=rule)
+        check_choice(self, FEATURE_MAPS, feature_map=feature_map)
         if rule == "delta":
             self.forms = ("chunkwise", "recurrent")
         super().__init__(units, num_heads, **kwargs)
@@ -167,9 +163,9 @@ class FastWeightAttention(MultiHead):
         )
         return read, {"memory": memory, "normaliser": normaliser}
 
-    def flops(self, batch_size: int, length: int) -> int:
+    def count_flops(self, batch_size: int, length: int) -> int:
         """As `MultiHead`, and `2 B T D H` for beta in the delta rule."""
-        flops = super().flops(batch_size, length)
+        flops = super().count_flops(batch_size, length)
         if self.rule == "delta":
             flops += 2 * batch_size * length * self.kernel.shape[0] * self.num_heads
         return flops
@@ -191,12 +187,3 @@ class FastWeightAttention(MultiHead):
         padded = -(-length // chunk) * chunk
         values += 1
         return 2 * heads * padded * (chunk * size + chunk * values + 2 * size * values)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "rule": self.rule,
-            "feature_map": self.feature_map,
-            "nu": self.nu,
-            "chunk_size": self.chunk_size,
-        }

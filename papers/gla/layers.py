@@ -6,7 +6,8 @@ import keras
 from einops import rearrange
 from keras import ops
 
-from common.layers import SMALL_GAIN, MultiHead, StateSpec, check_positive, glorot
+from common.checks import check_numbers, check_positive, check_powers_of_two, refuse
+from common.layers import SMALL_GAIN, MultiHead, StateSpec, glorot
 from common.ops.gated_attention import (
     chunkwise_gated_attention,
     gated_attention_flops,
@@ -52,6 +53,7 @@ class GatedLinearAttention(MultiHead):
     """
 
     forms = ("chunkwise", "recurrent")
+    has_output_bias = False
     kernel_gain = SMALL_GAIN
     output_gain = SMALL_GAIN
 
@@ -68,22 +70,15 @@ class GatedLinearAttention(MultiHead):
     ):
         check_positive(self, units=units, num_heads=num_heads)
         if key_dim is None:
-            if units % (2 * num_heads):
-                raise ValueError(
-                    "GatedLinearAttention: `units` must be divisible by 2 `num_heads` = "
-                    f"{2 * num_heads} unless `key_dim` is given; got {units}."
-                )
+            pairs = 2 * num_heads
+            if units % pairs:
+                expected = f"divisible by 2 `num_heads` = {pairs} unless `key_dim` is given"
+                refuse(self, "units", expected, units)
             key_dim = units // (2 * num_heads)
         super().__init__(units, num_heads, key_dim, value_dim, **kwargs)
-        check_positive(self, gate_rank=gate_rank, chunk_size=chunk_size)
-        if chunk_size & (chunk_size - 1):
-            raise ValueError(
-                f"GatedLinearAttention: `chunk_size` must be a power of two; got {chunk_size}."
-            )
-        if temperature <= 0:
-            raise ValueError(
-                f"GatedLinearAttention: `temperature` must be positive; got {temperature!r}."
-            )
+        check_positive(self, gate_rank=gate_rank)
+        check_powers_of_two(self, chunk_size=chunk_size)
+        check_numbers(self, above=0, temperature=temperature)
         self.gate_rank = gate_rank
         self.temperature = temperature
         self.chunk_size = chunk_size
@@ -155,11 +150,11 @@ class GatedLinearAttention(MultiHead):
         joined = rearrange(self.cast(normed), "b t h v -> b t (h v)")
         return ops.matmul(joined * ops.silu(emitted["gate"]), self.cast(self.output_kernel))
 
-    def flops(self, batch_size: int, length: int) -> int:
+    def count_flops(self, batch_size: int, length: int) -> int:
         """As `MultiHead`, and `2 B T (D (R + H V) + R H K)` for the two gates, R their rank."""
         width, (_, keys, values) = self.kernel.shape[0], self._split_sizes
         gates = width * (self.gate_rank + values) + self.gate_rank * keys
-        return super().flops(batch_size, length) + 2 * batch_size * length * gates
+        return super().count_flops(batch_size, length) + 2 * batch_size * length * gates
 
     def mixing_flops(self, batch_size: int, length: int) -> int:
         """Those of `common.ops.gated_attention` with a gate a key dimension."""
@@ -172,13 +167,3 @@ class GatedLinearAttention(MultiHead):
             gates=self.key_dim,
             chunk_size=self.chunk_size,
         )
-
-    def get_config(self):
-        config = {
-            **super().get_config(),
-            "gate_rank": self.gate_rank,
-            "temperature": self.temperature,
-            "chunk_size": self.chunk_size,
-        }
-        del config["use_bias"]
-        return config

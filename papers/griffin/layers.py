@@ -4,8 +4,8 @@ import keras
 from einops import rearrange
 from keras import ops
 
-from common.checks import check_choice
-from common.layers import SequenceLayer, StateSpec, check_positive
+from common.checks import check_choice, check_divides, check_positive
+from common.layers import SequenceLayer, StateSpec
 from common.ops.activations import GELUS
 from common.ops.linear_scan import linear_scan
 from common.ops.rotary import count_steps
@@ -61,10 +61,7 @@ class RGLRU(SequenceLayer):
     def __init__(self, units: int, num_blocks: int = 16, **kwargs):
         super().__init__(**kwargs)
         check_positive(self, units=units, num_blocks=num_blocks)
-        if units % num_blocks:
-            raise ValueError(
-                f"RGLRU: `num_blocks` must divide `units` = {units}; got {num_blocks}."
-            )
+        check_divides(self, "`units`", units, num_blocks=num_blocks)
         self.units = units
         self.num_blocks = num_blocks
 
@@ -121,12 +118,9 @@ class RGLRU(SequenceLayer):
         started = ops.cast(count > 0, "int32")
         return self.cast(hidden), {"hidden": final, "started": started}
 
-    def flops(self, batch_size: int, length: int) -> int:
+    def count_flops(self, batch_size: int, length: int) -> int:
         """`4 B T units^2 / num_blocks`, the gates' products; the scan is elementwise."""
         return 4 * batch_size * length * self.units * (self.units // self.num_blocks)
-
-    def get_config(self):
-        return {**super().get_config(), "units": self.units, "num_blocks": self.num_blocks}
 
 
 @keras.saving.register_keras_serializable(package="papers")
@@ -237,21 +231,11 @@ class RecurrentBlock(SequenceLayer):
     def readout(self, emitted):
         return ops.matmul(emitted, self.cast(self.output_kernel)) + self.cast(self.output_bias)
 
-    def flops(self, batch_size: int, length: int) -> int:
+    def count_flops(self, batch_size: int, length: int) -> int:
         """`2 B T R (2 D + units)` and those of the RG-LRU, for inputs D wide; R its width."""
         width = 2 * self.kernel.shape[0] + self.units
         projections = 2 * batch_size * length * self.recurrent_units * width
         return projections + self.recurrence.flops(batch_size, length)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "recurrent_units": self.recurrent_units,
-            "num_blocks": self.num_blocks,
-            "kernel_size": self.kernel_size,
-            "activation": self.activation,
-        }
 
 
 def _recurrent_part(state) -> dict:

@@ -8,6 +8,7 @@ from keras import ops
 
 import common.tasks
 from common.reproduce import Run
+from common.trials.answers import likeliest
 from papers.h3.model import H3Model
 
 
@@ -111,7 +112,7 @@ def synthetic(
     def accuracy(split):
         arrays = source.arrays(split)
         logits = model.predict(arrays["inputs"], batch_size=500, verbose=0)
-        return 100 * float((logits[:, -1].argmax(-1) == arrays["targets"][:, -1]).mean())
+        return 100 * float((likeliest(logits[:, -1]) == arrays["targets"][:, -1]).mean())
 
     def solved(history):
         last = history[-stop_after:]

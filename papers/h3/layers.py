@@ -7,7 +7,8 @@ import numpy as np
 from einops import rearrange
 from keras import initializers, ops
 
-from common.layers import SequenceLayer, StateSpec, check_positive
+from common.checks import check_choice, check_divides, check_flags, check_positive, refuse
+from common.layers import SequenceLayer, StateSpec
 from common.ops.activations import gelu
 from common.ops.complex_pairs import join, parts, times
 from common.ops.diagonal_lti import (
@@ -65,20 +66,9 @@ class _StateSpaceLayer(SequenceLayer):
         super().__init__(**kwargs)
         check_positive(self, units=units, state_dim=state_dim)
         if state_dim % 2:
-            raise ValueError(
-                f"{type(self).__name__}: `state_dim` must be even, two a conjugate pair; "
-                f"got {state_dim}."
-            )
-        if initialisation not in ("linear", "inverse"):
-            raise ValueError(
-                f"{type(self).__name__}: `initialisation` must be 'linear' or 'inverse'; "
-                f"got {initialisation!r}."
-            )
-        if discretisation not in ("zoh", "bilinear"):
-            raise ValueError(
-                f"{type(self).__name__}: `discretisation` must be 'zoh' or 'bilinear'; "
-                f"got {discretisation!r}."
-            )
+            refuse(self, "state_dim", "even, two a conjugate pair", state_dim)
+        check_choice(self, ("linear", "inverse"), initialisation=initialisation)
+        check_choice(self, ("zoh", "bilinear"), discretisation=discretisation)
         self.units = units
         self.state_dim = state_dim
         self.initialisation = initialisation
@@ -152,15 +142,6 @@ class _StateSpaceLayer(SequenceLayer):
             return 0
         return 2 * sequences * channels * length**2
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "state_dim": self.state_dim,
-            "initialisation": self.initialisation,
-            "discretisation": self.discretisation,
-        }
-
 
 def _hold(step, a_re, a_im):
     """`log A'` and `B'` of a zero-order hold, as pairs of real and imaginary parts."""
@@ -224,6 +205,7 @@ class S4D(_StateSpaceLayer):
         **kwargs,
     ):
         super().__init__(units, state_dim, initialisation, discretisation, **kwargs)
+        check_flags(self, shared_poles=shared_poles)
         self.shared_poles = shared_poles
 
     def build(self, input_shape):
@@ -265,14 +247,11 @@ class S4D(_StateSpaceLayer):
         emitted = self.cast(gelu(emitted))
         return ops.matmul(emitted, self.cast(self.kernel)) + self.cast(self.bias)
 
-    def flops(self, batch_size: int, length: int) -> int:
+    def count_flops(self, batch_size: int, length: int) -> int:
         """`2 B T D units`, and in the parallel form what the systems take (`_system_flops`)."""
         channels = self.kernel.shape[0]
         mixing = 2 * batch_size * length * channels * self.units
         return mixing + self._system_flops(batch_size, channels, length)
-
-    def get_config(self):
-        return {**super().get_config(), "shared_poles": self.shared_poles}
 
 
 @keras.saving.register_keras_serializable(package="papers")
@@ -319,8 +298,7 @@ class H3(_StateSpaceLayer):
     ):
         super().__init__(units, state_dim, initialisation, discretisation, **kwargs)
         check_positive(self, head_dim=head_dim)
-        if units % head_dim:
-            raise ValueError(f"H3: `head_dim` must divide `units` = {units}; got {head_dim}.")
+        check_divides(self, "`units`", units, head_dim=head_dim)
         self.head_dim = head_dim
         self.num_heads = units // head_dim
 
@@ -439,7 +417,7 @@ class H3(_StateSpaceLayer):
         emitted = self.cast(emitted)
         return ops.matmul(emitted, self.cast(self.output_kernel)) + self.cast(self.output_bias)
 
-    def flops(self, batch_size: int, length: int) -> int:
+    def count_flops(self, batch_size: int, length: int) -> int:
         """`2 B T (3 D units + units^2)`, and in the parallel form more.
 
         That is `2 N H T (1 + B head_dim^2)` for the diagonal systems and, up to `SHORT` steps,
@@ -451,9 +429,6 @@ class H3(_StateSpaceLayer):
             + self._system_flops(batch_size * self.head_dim**2, self.num_heads, length)
             + self._convolution_flops(batch_size, self.units, length)
         )
-
-    def get_config(self):
-        return {**super().get_config(), "head_dim": self.head_dim}
 
 
 def _first_unit_vector(shape, dtype=None):

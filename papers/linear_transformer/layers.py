@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from common.checks import check_numbers, check_positive
 from common.layers import MultiHead, StateSpec
 from common.ops.feature_maps import elu_plus_one
 from common.ops.linear_attention import (
@@ -47,12 +48,8 @@ class LinearAttention(MultiHead):
         self, units: int, num_heads: int, chunk_size: int = 64, epsilon: float = 1e-6, **kwargs
     ):
         super().__init__(units, num_heads, **kwargs)
-        if isinstance(chunk_size, bool) or not isinstance(chunk_size, int) or chunk_size < 1:
-            raise ValueError(
-                f"LinearAttention: `chunk_size` must be a positive integer; got {chunk_size!r}."
-            )
-        if epsilon <= 0:
-            raise ValueError(f"LinearAttention: `epsilon` must be positive; got {epsilon!r}.")
+        check_positive(self, chunk_size=chunk_size)
+        check_numbers(self, above=0, epsilon=epsilon)
         self.chunk_size = chunk_size
         self.epsilon = epsilon
 
@@ -112,6 +109,3 @@ class LinearAttention(MultiHead):
         chunk = self.chunk_size if self.resolved_form == "chunkwise" else length
         padded = -(-length // chunk) * chunk
         return 2 * heads * padded * (chunk * keys + chunk * values + 2 * keys * values)
-
-    def get_config(self):
-        return {**super().get_config(), "chunk_size": self.chunk_size, "epsilon": self.epsilon}

@@ -10,7 +10,7 @@ from common.reproduce.spec import (
     at_least,
     at_most,
     between,
-    within_absolute,
+    within_relative,
 )
 
 DUPLICATION = Experiment(
@@ -67,6 +67,8 @@ DUPLICATION = Experiment(
     },
     kind="training",
     metrics=("copy_loss", "copy_accuracy"),
+    # ln 11 nats: ten symbols and the separator.
+    untrained={"copy_loss": 2.4},
 )
 
 SCALING = Experiment(
@@ -196,7 +198,7 @@ PAPER = Paper(
     authors="Angelos Katharopoulos, Apoorv Vyas, Nikolaos Pappas, François Fleuret",
     year=2020,
     venue="ICML",
-    url="https://arxiv.org/abs/2006.16236",
+    url="https://arxiv.org/abs/2006.16236v3",
     layers=(
         LayerCase(
             name="linear-attention",
@@ -217,52 +219,58 @@ PAPER = Paper(
     experiments=(DUPLICATION, SCALING, GENERATION, LATENCY),
     claims=(
         Claim(
-            id="duplication-linear-accuracy",
-            experiment="duplication",
-            quantity=Quantity("linear", "copy_accuracy"),
-            kind="ordering",
-            accept=at_least(0.98),
-            reason="Figure 2 shows convergence to a loss near 0, no accuracy: 98 % of the symbols "
-            "copied is a loss near 0.",
-        ),
-        Claim(
-            id="duplication-softmax-accuracy",
-            experiment="duplication",
-            quantity=Quantity("softmax", "copy_accuracy"),
-            kind="ordering",
-            accept=at_least(0.98),
-            reason="As for linear attention.",
-        ),
-        Claim(
             id="duplication-linear-loss",
             experiment="duplication",
             quantity=Quantity("linear", "copy_loss"),
             kind="ordering",
             accept=at_most(0.05),
-            reason="The curves of figure 2 meet near 0; 0.05 of ln 10 = 2.30 nats for a guess.",
+            controls=("duplication-softmax-loss",),
+            reason="Figure 2 gives no numbers: 0.05 of the 2.4 nats of a guess is a copy with few "
+            "errors.",
+        ),
+        Claim(
+            id="duplication-softmax-loss",
+            experiment="duplication",
+            quantity=Quantity("softmax", "copy_loss"),
+            kind="ordering",
+            accept=at_most(0.05),
+            reason="As for linear attention.",
         ),
         Claim(
             id="scaling-linear",
             experiment="scaling",
             quantity=Quantity("linear", "exponent"),
-            kind="number",
-            accept=within_absolute(0.1),
-            reason="O(N): the issue asks for at most 1.1; constant costs pull it below 1.",
+            kind="ordering",
+            accept=between(0.9, 1.1),
+            reason="Linear is an exponent of 1; constant costs pull it a little below.",
         ),
         Claim(
             id="scaling-softmax",
             experiment="scaling",
             quantity=Quantity("softmax", "exponent"),
-            kind="number",
+            kind="ordering",
             accept=between(1.7, 2.3),
-            reason="O(N^2), less the linear cost of the projections at the shorter lengths.",
+            reason="The square is an exponent of 2, less the linear cost of the projections at the "
+            "shorter lengths.",
+        ),
+        *(
+            Claim(
+                id=f"scaling-faster-{end}",
+                experiment="scaling",
+                quantity=Quantity("linear", metric),
+                relative_to=Quantity("softmax", metric),
+                kind="ordering",
+                accept=at_most(1.0),
+                reason="Faster is a ratio of times below 1.",
+            )
+            for end, metric in (("shortest", "first_milliseconds"), ("longest", "milliseconds"))
         ),
         Claim(
             id="generation-linear-to-cached",
             experiment="generation",
             quantity=Quantity("linear", "sequences_per_second"),
             relative_to=Quantity("softmax-cached", "sequences_per_second"),
-            kind="ordering",
+            kind="number",
             accept=between(9.0, 38.0),
             reason="A ratio of GPU throughputs at the largest batch that fits: within a factor 2.",
         ),
@@ -271,7 +279,7 @@ PAPER = Paper(
             experiment="generation",
             quantity=Quantity("linear", "sequences_per_second"),
             relative_to=Quantity("softmax-uncached", "sequences_per_second"),
-            kind="ordering",
+            kind="number",
             accept=at_least(),
             reason="The paper's baseline computes the whole prefix again for every symbol.",
         ),
@@ -280,19 +288,32 @@ PAPER = Paper(
             experiment="latency",
             quantity=Quantity("linear", "sequences_per_second"),
             relative_to=Quantity("softmax-cached", "sequences_per_second"),
-            kind="ordering",
-            accept=between(0.7, 2.7),
-            reason="The paper's CPU is not named: within a factor 2.",
+            kind="number",
+            accept=within_relative(0.2),
+            reason="The paper's CPU is not named; beyond 20 % it might as well be slower.",
         ),
         Claim(
             id="mnist-softmax-linear-latency-ratio-cpu",
             experiment="latency",
             quantity=Quantity("linear", "sequences_per_second"),
             relative_to=Quantity("softmax-uncached", "sequences_per_second"),
-            kind="ordering",
+            kind="number",
             accept=between(6.6, 26.4),
             reason="The paper's CPU is not named: within a factor 2.",
         ),
     ),
     default_experiment="duplication",
+    headline="As good as softmax attention, and generates hundreds of times faster",
+    headline_claims=(
+        "duplication-linear-loss",
+        "generation-linear-to-uncached",
+        "generation-linear-to-cached",
+    ),
+    not_attempted=(
+        "CIFAR-10 generated 4,462 times faster (Table 2)",
+        "bits per dimension of MNIST and CIFAR-10 (Tables 1 and 2)",
+        "memory against the length (Figure 1, right)",
+        "speech recognition (Table 3)",
+        "Reformer, in all of these",
+    ),
 )

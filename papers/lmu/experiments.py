@@ -10,6 +10,7 @@ from common.layers import LSTM, SequenceLayer
 from common.reproduce import Run
 from common.reproduce.timing import compiled, measure
 from common.tasks import DelayedWhiteNoise, MackeyGlass, SequentialMNIST
+from common.trials.answers import likeliest
 from papers.lmu.layers import LMU
 from papers.lmu.legendre import LegendreReadout
 from papers.lmu.model import LMUModel
@@ -239,7 +240,7 @@ def psmnist(
         targets = arrays["targets"][:examples]
         predicted = model.predict(arrays["inputs"][:examples], batch_size=batch_size, verbose=0)
         right = np.maximum(predicted[np.arange(len(targets)), targets], 1e-7)
-        return -np.log(right).mean(), 100 * (predicted.argmax(-1) == targets).mean()
+        return -np.log(right).mean(), 100 * (likeliest(predicted) == targets).mean()
 
     def evaluate():
         loss, accuracy = score("validation")

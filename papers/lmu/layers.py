@@ -3,9 +3,10 @@
 import keras
 import numpy as np
 from einops import rearrange
-from keras import initializers, ops
+from keras import ops
 
-from common.layers import SequenceLayer, StateSpec, check_positive
+from common.checks import check_choice, check_flags, check_numbers, check_positive
+from common.layers import SequenceLayer, StateSpec, initializer_of
 from common.ops.lti import fft_lti, recurrent_lti
 from common.ops.sequence import expand_like, zero_unless
 from papers.lmu.legendre import discretised_system
@@ -13,13 +14,6 @@ from papers.lmu.recurrence import ACTIVATIONS, advance, lmu_scan
 
 # Bits of the step counts that a reset's correction goes through where T is not known.
 _MOST_BITS = 31
-
-
-def _check_theta(owner: keras.layers.Layer, theta: float) -> None:
-    if isinstance(theta, bool) or not isinstance(theta, int | float) or not theta >= 1:
-        raise ValueError(
-            f"{type(owner).__name__}: `theta` must be a number of steps, at least 1; got {theta!r}."
-        )
 
 
 @keras.saving.register_keras_serializable(package="papers")
@@ -51,7 +45,7 @@ class LegendreMemory(SequenceLayer):
     def __init__(self, order: int, theta: float, channels: int = 1, **kwargs):
         super().__init__(**kwargs)
         check_positive(self, order=order, channels=channels)
-        _check_theta(self, theta)
+        check_numbers(self, at_least=1, theta=theta)
         self.order = order
         self.theta = theta
         self.channels = channels
@@ -105,7 +99,7 @@ class LegendreMemory(SequenceLayer):
     def readout(self, emitted):
         return rearrange(emitted, "b t c n -> b t (c n)")
 
-    def flops(self, batch_size: int, length: int) -> int:
+    def count_flops(self, batch_size: int, length: int) -> int:
         """`2 B D T N^2`; parallel, with R = 1 + B D responses and J blocks of 64 steps, those.
 
         That is `2 N^2 (R (63 + 64 J) + B D) + 12 N^3`. Transforms are not counted.
@@ -119,14 +113,6 @@ class LegendreMemory(SequenceLayer):
 
     def _system(self):
         return tuple(ops.convert_to_tensor(x, self.state_dtype) for x in (self._a, self._b))
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "order": self.order,
-            "theta": self.theta,
-            "channels": self.channels,
-        }
 
 
 def _forget(memories, a, state, mask, reset):
@@ -210,22 +196,24 @@ class LMU(SequenceLayer):
     ):
         super().__init__(**kwargs)
         check_positive(self, units=units, order=order)
-        _check_theta(self, theta)
-        if activation not in ACTIVATIONS:
-            raise ValueError(
-                f"LMU: `activation` must be one of {tuple(ACTIVATIONS)}; got {activation!r}."
-            )
+        check_numbers(self, at_least=1, theta=theta)
+        check_choice(self, tuple(ACTIVATIONS), activation=activation)
+        check_flags(self, use_bias=use_bias)
         self.units = units
         self.order = order
         self.theta = theta
         self.activation = activation
         self.use_bias = use_bias
-        self.input_encoders_initializer = initializers.get(input_encoders_initializer)
-        self.hidden_encoders_initializer = initializers.get(hidden_encoders_initializer)
-        self.memory_encoders_initializer = initializers.get(memory_encoders_initializer)
-        self.input_kernel_initializer = initializers.get(input_kernel_initializer)
-        self.hidden_kernel_initializer = initializers.get(hidden_kernel_initializer)
-        self.memory_kernel_initializer = initializers.get(memory_kernel_initializer)
+        given = {
+            "input_encoders_initializer": input_encoders_initializer,
+            "hidden_encoders_initializer": hidden_encoders_initializer,
+            "memory_encoders_initializer": memory_encoders_initializer,
+            "input_kernel_initializer": input_kernel_initializer,
+            "hidden_kernel_initializer": hidden_kernel_initializer,
+            "memory_kernel_initializer": memory_kernel_initializer,
+        }
+        for name, initializer in given.items():
+            setattr(self, name, initializer_of(self, name, initializer))
         self._a, self._b = discretised_system(order, theta)
 
     def build(self, input_shape):
@@ -308,24 +296,8 @@ class LMU(SequenceLayer):
     def _constant(self, value):
         return ops.convert_to_tensor(value, self.state_dtype)
 
-    def flops(self, batch_size: int, length: int) -> int:
+    def count_flops(self, batch_size: int, length: int) -> int:
         """`2 B T (n + d) (D + n + d) + 2 (D + n + d) d n`, the second for the fused matrices."""
         width, state = self.input_kernel.shape[0], self.units + self.order
         steps = 2 * batch_size * length * state * (width + state)
         return steps + 2 * (width + state) * self.order * self.units
-
-    def get_config(self):
-        names = [
-            f"{kind}_{part}_initializer"
-            for part in ("encoders", "kernel")
-            for kind in ("input", "hidden", "memory")
-        ]
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "order": self.order,
-            "theta": self.theta,
-            "activation": self.activation,
-            "use_bias": self.use_bias,
-            **{name: initializers.serialize(getattr(self, name)) for name in names},
-        }

@@ -6,7 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from common.layers import SequenceLayer, StateSpec, check_positive
+from common.checks import check_flags, check_integers, check_positive
+from common.layers import SequenceLayer, StateSpec
 from common.ops.selective_scan import (
     BLOCK,
     fused_selective_scan,
@@ -72,18 +73,13 @@ class Mamba(SequenceLayer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        rank: Any = math.ceil(units / 16) if dt_rank == "auto" else dt_rank
-        check_positive(
-            self,
-            units=units,
-            state_dim=state_dim,
-            conv_width=conv_width,
-            expansion=expansion,
-            dt_rank=rank,
-            depth=depth,
+        check_positive(self, units=units, state_dim=state_dim, expansion=expansion, depth=depth)
+        check_integers(self, 2, conv_width=conv_width)
+        check_flags(self, negative_eigenvalues=negative_eigenvalues)
+        rank: Any = (
+            math.ceil(units / 16) if isinstance(dt_rank, str) and dt_rank == "auto" else dt_rank
         )
-        if conv_width == 1:
-            raise ValueError("Mamba: `conv_width` must be at least 2; got 1.")
+        check_positive(self, dt_rank=rank)
         self.units = units
         self.state_dim = state_dim
         self.conv_width = conv_width
@@ -176,7 +172,7 @@ class Mamba(SequenceLayer):
     def readout(self, emitted):
         return ops.matmul(emitted, self.cast(self.output_kernel))
 
-    def flops(self, batch_size: int, length: int) -> int:
+    def count_flops(self, batch_size: int, length: int) -> int:
         """`2 B T (D 2E + E (R + 2N) + R E + E units)` and `2 B T E N` for reading the state.
 
         The chunkwise form reads whole blocks of steps. The rest of the scan is elementwise.
@@ -187,18 +183,6 @@ class Mamba(SequenceLayer):
         if self.resolved_form == "chunkwise":
             steps = -(-length // BLOCK) * BLOCK
         return 2 * batch_size * (length * weights + steps * inner * states)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "state_dim": self.state_dim,
-            "conv_width": self.conv_width,
-            "expansion": self.expansion,
-            "dt_rank": self.dt_rank,
-            "negative_eigenvalues": self.negative_eigenvalues,
-            "depth": self.depth,
-        }
 
 
 def _uniform(bound: float):

@@ -7,7 +7,8 @@ import keras
 from einops import rearrange
 from keras import ops
 
-from common.layers import SequenceLayer, StateSpec, check_positive
+from common.checks import check_divides, check_integers, check_positive, check_powers_of_two
+from common.layers import SequenceLayer, StateSpec
 from common.ops.gated_attention import (
     chunkwise_gated_attention,
     gated_attention_flops,
@@ -85,24 +86,14 @@ class Mamba2(SequenceLayer):
             state_dim=state_dim,
             head_dim=head_dim,
             num_groups=num_groups,
-            conv_width=conv_width,
             expansion=expansion,
-            chunk_size=chunk_size,
             depth=depth,
         )
+        check_integers(self, 2, conv_width=conv_width)
+        check_powers_of_two(self, chunk_size=chunk_size)
         inner = expansion * units
-        if inner % head_dim:
-            raise ValueError(
-                f"Mamba2: `head_dim` must divide `expansion` `units` = {inner}; got {head_dim}."
-            )
-        if inner // head_dim % num_groups:
-            raise ValueError(
-                f"Mamba2: `num_groups` must divide the {inner // head_dim} heads; got {num_groups}."
-            )
-        if conv_width == 1:
-            raise ValueError("Mamba2: `conv_width` must be at least 2; got 1.")
-        if chunk_size & (chunk_size - 1):
-            raise ValueError(f"Mamba2: `chunk_size` must be a power of two; got {chunk_size}.")
+        check_divides(self, "`expansion` `units`", inner, head_dim=head_dim)
+        check_divides(self, "the number of heads", inner // head_dim, num_groups=num_groups)
         self.units = units
         self.state_dim = state_dim
         self.head_dim = head_dim
@@ -223,7 +214,7 @@ class Mamba2(SequenceLayer):
         normed = normed * ops.cast(self.norm_scale, self.state_dtype)
         return ops.matmul(self.cast(normed), self.cast(self.output_kernel))
 
-    def flops(self, batch_size: int, length: int) -> int:
+    def count_flops(self, batch_size: int, length: int) -> int:
         """`2 B T (D (2 E + 2 G N + H) + E units)`, and those of `common.ops.gated_attention`."""
         weights = self.kernel.shape[0] * self.kernel.shape[1] + self.inner_units * self.units
         mixing = gated_attention_flops(
@@ -236,19 +227,6 @@ class Mamba2(SequenceLayer):
             chunk_size=self.chunk_size,
         )
         return batch_size * (2 * length * weights + mixing)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "state_dim": self.state_dim,
-            "head_dim": self.head_dim,
-            "num_groups": self.num_groups,
-            "conv_width": self.conv_width,
-            "expansion": self.expansion,
-            "chunk_size": self.chunk_size,
-            "depth": self.depth,
-        }
 
 
 def _uniform(bound: float):

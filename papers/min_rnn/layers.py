@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from common.layers import SequenceLayer, StateSpec, check_positive
+from common.checks import check_flags, check_numbers, check_positive
+from common.layers import SequenceLayer, StateSpec
 from common.ops.linear_scan import linear_scan, log_linear_scan
 
 
@@ -30,6 +31,7 @@ class _MinRNN(SequenceLayer):
     def __init__(
         self, units: int, positive: bool = True, learned_initial_state: bool = False, **kwargs
     ):
+        check_flags(self, positive=positive, learned_initial_state=learned_initial_state)
         if not positive:
             self.forms = ("chunkwise", "recurrent")
         super().__init__(**kwargs)
@@ -109,17 +111,9 @@ class _MinRNN(SequenceLayer):
         )
         return self.cast(hidden), {"hidden": final}
 
-    def flops(self, batch_size: int, length: int) -> int:
+    def count_flops(self, batch_size: int, length: int) -> int:
         """`2 B T D n units` with n = 2 (minGRU) or 3 (minLSTM); the scan is elementwise."""
         return 2 * batch_size * length * self.kernel.shape[0] * self.kernel.shape[1]
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "positive": self.positive,
-            "learned_initial_state": self.learned_initial_state,
-        }
 
 
 def _uniform(fan_in: int):
@@ -182,6 +176,7 @@ class MinLSTM(_MinRNN):
 
     def __init__(self, units: int, forget_bias: float = 0.0, **kwargs):
         super().__init__(units, **kwargs)
+        check_numbers(self, forget_bias=forget_bias)
         self.forget_bias = forget_bias
 
     def _initial_bias(self, shape, dtype=None):
@@ -195,6 +190,3 @@ class MinLSTM(_MinRNN):
             "log_keep": -ops.softplus(-difference),
             "log_write": -ops.softplus(difference),
         }
-
-    def get_config(self):
-        return {**super().get_config(), "forget_bias": self.forget_bias}

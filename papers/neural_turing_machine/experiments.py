@@ -1,5 +1,6 @@
 """Trials: learning to copy, to copy repeatedly and to recall, with and without a memory."""
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import keras
 import numpy as np
 
 from common.layers import LSTM
+from common.reproduce.files import write_bytes
 from common.reproduce.run import Run
 from common.tasks import AssociativeRecall, Copy, RepeatCopy, Task
 from papers.neural_turing_machine.layers import NTM
@@ -239,10 +241,11 @@ def _joined(tasks: Sequence[Task], sequences: int) -> Batch:
 
 
 def _wrong_bits(net: Transducer, batch: Batch) -> np.ndarray:
-    """Bits on the wrong side of 1/2 at the scored steps, of each sequence."""
+    """Bits on the wrong side of 1/2 at the scored steps, of each sequence; NaN is on neither."""
     x, y, weights = batch
-    guess = net.predict_on_batch(x) >= 0
-    wrong = np.sum(guess != (y > 0.5), axis=-1) * weights
+    logits = net.predict_on_batch(x)
+    right = np.isfinite(logits) & ((logits >= 0) == (y > 0.5))
+    wrong = np.sum(~right, axis=-1) * weights
     return np.sum(wrong, axis=-1)
 
 
@@ -256,6 +259,6 @@ def _draw(curve: dict[int, float], max_length: int, path: Path) -> None:
     axes.axvline(max_length, color="grey", linestyle=":", label="longest in training")
     axes.set(xlabel="vectors to copy", ylabel="wrong bits per sequence")
     axes.legend()
-    temporary = path.with_name(f".{path.name}")
-    figure.savefig(temporary, dpi=120, format="png")
-    temporary.replace(path)
+    content = io.BytesIO()
+    figure.savefig(content, dpi=120, format="png")
+    write_bytes(path, content.getvalue())

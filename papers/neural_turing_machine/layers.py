@@ -5,7 +5,8 @@ import math
 import keras
 from keras import ops
 
-from common.layers import SequenceLayer, StateSpec, check_positive
+from common.checks import check_choice, check_integers, check_numbers, check_positive
+from common.layers import SequenceLayer, StateSpec
 from common.ops.lstm import lstm_cell
 from papers.neural_turing_machine.addressing import address, write
 
@@ -78,17 +79,10 @@ class NTM(SequenceLayer):
             read_heads=read_heads,
             write_heads=write_heads,
         )
-        if not isinstance(shift_range, int) or not 0 <= 2 * shift_range < memory_slots:
-            raise ValueError(
-                "NTM: `shift_range` must be an integer of at least 0 with 2 shift_range + 1 <= "
-                f"memory_slots = {memory_slots}; got {shift_range!r}."
-            )
-        if memory_init not in MEMORY_INITS:
-            raise ValueError(
-                f"NTM: `memory_init` must be one of {MEMORY_INITS}; got {memory_init!r}."
-            )
-        if not clip > 0:
-            raise ValueError(f"NTM: `clip` must be positive; got {clip!r}.")
+        # Both ways, and staying where it is: no more places than there are slots.
+        check_integers(self, 0, (memory_slots - 1) // 2, shift_range=shift_range)
+        check_choice(self, MEMORY_INITS, memory_init=memory_init)
+        check_numbers(self, above=0, clip=clip)
         self.units = units
         self.controller_units = controller_units
         self.memory_slots = memory_slots
@@ -230,7 +224,7 @@ class NTM(SequenceLayer):
         outputs = ops.matmul(emitted, self.cast(self.output_kernel)) + self.cast(self.output_bias)
         return ops.clip(outputs, -self.clip, self.clip)
 
-    def flops(self, batch_size: int, length: int) -> int:
+    def count_flops(self, batch_size: int, length: int) -> int:
         """`2 B T ((D + R M + C) 4 C + C P + (2 R + W) N M + (C + R M) units)`.
 
         P is the number of head parameters; the three terms in N are R + W comparisons by content
@@ -241,20 +235,6 @@ class NTM(SequenceLayer):
         memory = (self._heads + self.read_heads) * self.memory_slots * self.memory_width
         products = controller + c * sum(self._head_sizes()) + memory + carried * self.units
         return 2 * batch_size * length * products
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "controller_units": self.controller_units,
-            "memory_slots": self.memory_slots,
-            "memory_width": self.memory_width,
-            "read_heads": self.read_heads,
-            "write_heads": self.write_heads,
-            "shift_range": self.shift_range,
-            "memory_init": self.memory_init,
-            "clip": self.clip,
-        }
 
 
 def _uniform(variance: float) -> keras.initializers.Initializer:

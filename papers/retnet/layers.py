@@ -7,7 +7,8 @@ import keras
 from einops import rearrange
 from keras import ops
 
-from common.layers import SMALL_GAIN, MultiHead, StateSpec, check_positive, glorot
+from common.checks import check_positive, check_powers_of_two, given, refuse
+from common.layers import SMALL_GAIN, MultiHead, StateSpec, glorot
 from common.ops.gated_attention import (
     chunkwise_gated_attention,
     gated_attention_flops,
@@ -59,6 +60,7 @@ class Retention(MultiHead):
     """
 
     forms = ("chunkwise", "parallel", "recurrent")
+    has_output_bias = False
     kernel_gain = SMALL_GAIN
 
     def __init__(
@@ -70,15 +72,13 @@ class Retention(MultiHead):
         chunk_size: int = 64,
         **kwargs,
     ):
-        check_positive(self, units=units, num_heads=num_heads)
+        check_positive(self, units=units, num_heads=num_heads, **given(key_dim=key_dim))
         if value_dim is None:
             value_dim = 2 * (units // num_heads if key_dim is None else key_dim)
         super().__init__(units, num_heads, key_dim, value_dim, **kwargs)
         if self.key_dim % 2:
-            raise ValueError(f"Retention: `key_dim` must be even; got {self.key_dim}.")
-        check_positive(self, chunk_size=chunk_size)
-        if chunk_size & (chunk_size - 1):
-            raise ValueError(f"Retention: `chunk_size` must be a power of two; got {chunk_size}.")
+            refuse(self, "key_dim", "even", self.key_dim)
+        check_powers_of_two(self, chunk_size=chunk_size)
         self.chunk_size = chunk_size
 
     def state_spec(self) -> dict:
@@ -166,10 +166,10 @@ class Retention(MultiHead):
         joined = rearrange(self.cast(normed), "b t h v -> b t (h v)")
         return ops.matmul(joined * ops.silu(emitted["gate"]), self.cast(self.output_kernel))
 
-    def flops(self, batch_size: int, length: int) -> int:
+    def count_flops(self, batch_size: int, length: int) -> int:
         """As `MultiHead`, and `2 B T D H V` for the gate."""
         gate = self.kernel.shape[0] * self._split_sizes[2]
-        return super().flops(batch_size, length) + 2 * batch_size * length * gate
+        return super().count_flops(batch_size, length) + 2 * batch_size * length * gate
 
     def mixing_flops(self, batch_size: int, length: int) -> int:
         """Those of `common.ops.gated_attention` with V + 1 values."""
@@ -181,11 +181,6 @@ class Retention(MultiHead):
             self.value_dim + 1,
             chunk_size=self.chunk_size,
         )
-
-    def get_config(self):
-        config = {**super().get_config(), "chunk_size": self.chunk_size}
-        del config["use_bias"]
-        return config
 
 
 def _parted(memory) -> dict:

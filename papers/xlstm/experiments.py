@@ -1,14 +1,9 @@
 """Parameters and speed; the other experiments are `common.trials.labelling`."""
 
-from collections.abc import Callable
-
-import numpy as np
-from keras import ops
-
 from common.layers import SequenceLayer
 from common.models import count_parameters
 from common.reproduce import Run
-from common.reproduce.timing import gradient_maker, measure_fastest
+from common.reproduce.timing import layer_gradient_maker, measure_fastest
 from papers.xlstm.layers import MLSTM, SLSTM
 from papers.xlstm.model import SIZES, XLSTM
 
@@ -57,7 +52,7 @@ def speed(
         }
         layers["slstm"] = SLSTM(units, num_heads)
         shape = (batch_size, length, units)
-        make = {name: _forward_and_backward(one, shape, run.seed) for name, one in layers.items()}
+        make = {name: layer_gradient_maker(one, shape, run.seed) for name, one in layers.items()}
         seconds = measure_fastest(make, samples)
         mlstm = min(seconds["chunkwise"], seconds["parallel"])
         result = {
@@ -67,21 +62,3 @@ def speed(
         }
         run.log(step=length, **result)
     return result
-
-
-def _forward_and_backward(
-    layer: SequenceLayer, shape: tuple[int, int, int], seed: int
-) -> Callable[[bool], Callable[[], object]]:
-    """What makes the gradients of a layer in its inputs and weights, for `measure_fastest`."""
-    rng = np.random.default_rng(seed)
-    inputs, upstream = (
-        ops.convert_to_tensor(x) for x in rng.standard_normal((2, *shape)).astype("float32")
-    )
-    layer.build(shape)
-    weights = [variable.value for variable in layer.trainable_variables]
-
-    def loss(inputs, upstream, *weights):
-        outputs, _ = layer.stateless_call(list(weights), [], inputs)
-        return ops.sum(outputs * upstream)
-
-    return gradient_maker(loss, (inputs, upstream, *weights))

@@ -7,7 +7,15 @@ import numpy as np
 from einops import rearrange
 from keras import ops
 
-from common.layers import SequenceLayer, StateSpec, check_positive
+from common.checks import (
+    check_choice,
+    check_divides,
+    check_integers,
+    check_numbers,
+    check_positive,
+    check_powers_of_two,
+)
+from common.layers import SequenceLayer, StateSpec, initializer_of
 from common.ops.gated_attention import (
     chunkwise_gated_attention,
     parallel_gated_attention,
@@ -39,11 +47,7 @@ class _XLSTMLayer(SequenceLayer):
     def __init__(self, units: int, num_heads: int, kernel_size: int, forget_gate: str, **kwargs):
         super().__init__(**kwargs)
         check_positive(self, units=units, num_heads=num_heads)
-        if forget_gate not in FORGET_GATES:
-            raise ValueError(
-                f"{type(self).__name__}: `forget_gate` must be one of {FORGET_GATES}; "
-                f"got {forget_gate!r}."
-            )
+        check_choice(self, FORGET_GATES, forget_gate=forget_gate)
         self.units = units
         self.num_heads = num_heads
         self.kernel_size = kernel_size
@@ -52,12 +56,6 @@ class _XLSTMLayer(SequenceLayer):
     @property
     def output_dim(self) -> int:
         return self.units
-
-    def _check_divides(self, name: str, divisor: int, width: int) -> None:
-        if width % divisor:
-            raise ValueError(
-                f"{type(self).__name__}: `{name}` must divide the width {width}; got {divisor}."
-            )
 
     def _add_convolution(self, width: int) -> None:
         # PyTorch's default for a depthwise convolution, which the authors' code leaves as it is.
@@ -85,15 +83,6 @@ class _XLSTMLayer(SequenceLayer):
         x = x - ops.mean(x, axis=-1, keepdims=True)
         x = x * ops.rsqrt(ops.mean(x * x, axis=-1, keepdims=True) + _VARIANCE)
         return self.cast(rearrange(x, "b t h d -> b t (h d)")) * self.cast(self.norm_scale)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "num_heads": self.num_heads,
-            "kernel_size": self.kernel_size,
-            "forget_gate": self.forget_gate,
-        }
 
 
 @keras.saving.register_keras_serializable(package="papers")
@@ -156,16 +145,14 @@ class MLSTM(_XLSTMLayer):
             kernel_size=kernel_size,
             block_size=block_size,
             num_blocks=num_blocks,
-            chunk_size=chunk_size,
         )
-        if chunk_size & (chunk_size - 1):
-            raise ValueError(f"MLSTM: `chunk_size` must be a power of two; got {chunk_size}.")
+        check_powers_of_two(self, chunk_size=chunk_size)
         self.expansion = expansion
         self.block_size = block_size
         self.num_blocks = num_blocks
         self.chunk_size = chunk_size
-        self._check_divides("num_heads", num_heads, self.inner_dim)
-        self._check_divides("block_size", block_size, self.inner_dim)
+        divisors = {"num_heads": num_heads, "block_size": block_size}
+        check_divides(self, "`expansion` `units`", self.inner_dim, **divisors)
 
     @property
     def inner_dim(self) -> int:
@@ -299,7 +286,7 @@ class MLSTM(_XLSTMLayer):
         read = read + self.cast(self.skip_scale) * emitted["activated"]
         return ops.matmul(read * ops.silu(emitted["gate"]), self.cast(self.output_kernel))
 
-    def flops(self, batch_size: int, length: int) -> int:
+    def count_flops(self, batch_size: int, length: int) -> int:
         """`2 B T D (2 D_in + 3 block_size + 6 H + units)`, and those of the mixing.
 
         Recurrent: `2 B H T d (d + 1)` to read; n is read as one more value. Parallel, one chunk of
@@ -318,15 +305,6 @@ class MLSTM(_XLSTMLayer):
         if self.resolved_form == "chunkwise":
             mixing += chunk * chunk + 2 * chunk
         return flops + 2 * batch_size * heads * padded * mixing
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "expansion": self.expansion,
-            "block_size": self.block_size,
-            "num_blocks": self.num_blocks,
-            "chunk_size": self.chunk_size,
-        }
 
 
 @keras.saving.register_keras_serializable(package="papers")
@@ -374,13 +352,13 @@ class SLSTM(_XLSTMLayer):
         **kwargs,
     ):
         super().__init__(units, num_heads, kernel_size, forget_gate, **kwargs)
-        if kernel_size != 0:
-            check_positive(self, kernel_size=kernel_size)
-        if not 0 <= depth <= 1:
-            raise ValueError(f"SLSTM: `depth` must be from 0 to 1; got {depth!r}.")
-        self._check_divides("num_heads", num_heads, units)
+        check_integers(self, 0, kernel_size=kernel_size)
+        check_numbers(self, at_least=0, at_most=1, depth=depth)
+        check_divides(self, "`units`", units, num_heads=num_heads)
         self.depth = depth
-        self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
+        self.recurrent_initializer = initializer_of(
+            self, "recurrent_initializer", recurrent_initializer
+        )
 
     @property
     def head_dim(self) -> int:
@@ -401,7 +379,7 @@ class SLSTM(_XLSTMLayer):
     def build(self, input_shape):
         super().build(input_shape)
         width, heads, size = input_shape[-1], self.num_heads, self.head_dim
-        self._check_divides("num_heads", heads, width)
+        check_divides(self, "the inputs' width", width, num_heads=heads)
         if self.kernel_size:
             self._add_convolution(width)
         shape = (heads, width // heads, 4 * size)
@@ -470,17 +448,10 @@ class SLSTM(_XLSTMLayer):
     def readout(self, emitted):
         return self._norm_heads(emitted)
 
-    def flops(self, batch_size: int, length: int) -> int:
+    def count_flops(self, batch_size: int, length: int) -> int:
         """`2 B T 4 units (D + units) / H`."""
         width = self.kernel.shape[1] + self.head_dim
         return 2 * batch_size * length * 4 * self.units * width
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "depth": self.depth,
-            "recurrent_initializer": keras.initializers.serialize(self.recurrent_initializer),
-        }
 
 
 def _normalised(read, weight, m):

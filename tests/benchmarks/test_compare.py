@@ -1,9 +1,11 @@
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import pytest
 
 from benchmarks.compare import shared_cells, slowdowns
 from benchmarks.rows import Row, read_rows, write_row
+from common.reproduce.files import FileError
 
 ROW = Row(
     layer="paper/layer",
@@ -62,4 +64,34 @@ def test_a_file_of_something_else_is_refused(tmp_path, text):
     path = tmp_path / "other.json"
     path.write_text(text)
     with pytest.raises(ValueError, match="--compare is .*other.json, expected rows"):
+        read_rows(path)
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"median_ms": "fast"}, "row 2: median_ms is 'fast', expected a positive number"),
+        ({"median_ms": 0}, "row 2: median_ms is 0, expected a positive number"),
+        ({"median_ms": float("nan")}, "row 2: median_ms is nan, expected a positive number"),
+        ({"median_ms": -1.0}, "row 2: median_ms is -1.0, expected a positive number"),
+        ({"median_ms": None}, "row 2: median_ms is None, expected a positive number"),
+        ({"length": "256"}, "row 2: length is '256', expected a positive integer"),
+        ({"layer": None}, "row 2: layer is None, expected text"),
+    ],
+)
+def test_damaged_numbers_are_refused_with_their_row(tmp_path, change, said):
+    path = tmp_path / "before.jsonl"
+    rows = [asdict(ROW), {**asdict(ROW), **change}]
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    with pytest.raises(FileError, match=said):
+        read_rows(path)
+    path.write_text(json.dumps(rows))
+    with pytest.raises(FileError, match=said):
+        read_rows(path)
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path):
+    path = tmp_path / "before.jsonl"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(FileError, match="before.jsonl: byte 0 is no UTF-8"):
         read_rows(path)

@@ -5,6 +5,7 @@ that way.
 """
 
 import functools
+import json
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ from keras import ops, tree
 from common.layers import SequenceLayer
 from common.reproduce.timing import compiled
 from tests.contract.subjects import FLOAT32, FLOAT64, Subject, jitted, warm_state
+from tests.helpers.arguments import parameters
 from tests.helpers.gradients import gradients
 
 BATCH = 2
@@ -403,3 +405,48 @@ def _count(jaxpr) -> int:
                 if hasattr(inner, "eqns"):
                     total += times * _count(inner)
     return total
+
+
+# 9. Arguments survive.
+
+
+def arguments_survive(cls, values, input_dim=3, length=7) -> None:
+    """A layer made anew from its config, as JSON, computes the same; no weight is without effect.
+
+    Args:
+        cls: Class of the layer.
+        values: Arguments, none at its default; `form` and `go_backwards` may be left out.
+        input_dim: Width of the inputs.
+        length: Number of steps.
+    """
+    known = parameters(cls, SequenceLayer)
+    values = {"form": cls(**values).forms[-1], "go_backwards": True, **values}
+    for name, value in values.items():
+        assert value != known[name].default, f"{name} is at its default, {value!r}"
+    make = functools.partial(cls, **values)
+    layer = Subject(cls.__name__, make, input_dim).layer(values["form"])
+    config = json.loads(json.dumps(keras.saving.serialize_keras_object(layer)))
+    clone = keras.saving.deserialize_keras_object(config)  # built, as the layer was
+    shapes = [[tuple(w.shape) for w in one.weights] for one in (layer, clone)]
+    assert shapes[0] == shapes[1], f"weights {shapes[0]}, those of the clone {shapes[1]}"
+    clone.set_weights(layer.get_weights())
+    inputs = np.random.default_rng(0).standard_normal((BATCH, length, input_dim))
+    run = [jitted(functools.partial(one, return_state=True)) for one in (layer, clone)]
+    want, got = (tree.flatten(call(inputs)) for call in run)
+    for a, b in zip(want, got, strict=True):
+        assert_close(ops.convert_to_numpy(b), ops.convert_to_numpy(a), 1e-15, "of the clone")
+    first = _drawn(functools.partial(make, form=values["form"], dtype=FLOAT64), input_dim)
+    second = _drawn(functools.partial(cls.from_config, config["config"]), input_dim)
+    same = [np.array_equal(a, b) for a, b in zip(first, second, strict=True)]
+    assert all(same), f"the clone's initial weights are others: {same}"
+    result = differentiate(layer, lambda layer, x, *_: layer(x), inputs, {}, {})
+    for i, weight in enumerate(layer.trainable_variables):
+        assert np.any(result[f"gradient in {i} {weight.name}"]), f"{weight.name} has no effect"
+
+
+def _drawn(make, input_dim):
+    """The initial weights of one seed."""
+    keras.utils.set_random_seed(1)
+    layer = make()
+    layer.build((None, None, input_dim))
+    return layer.get_weights()

@@ -69,9 +69,9 @@ def factory(path: str) -> Callable[..., Any]:
 
 def all_subjects() -> list[Subject]:
     """The layers of `common` and every `LayerCase` of every paper, in order of name."""
-    attention = functools.partial(SoftmaxAttention, 6, num_heads=2, window=20, key_dim=4)
+    attention = functools.partial(SoftmaxAttention, units=6, num_heads=2, window=20, key_dim=4)
     subjects = [
-        Subject("common-lstm", functools.partial(LSTM, 5), 3),
+        Subject("common-lstm", functools.partial(LSTM, units=5), 3),
         Subject("common-softmax", attention, 3),
         Subject("common-rotary", functools.partial(attention, num_kv_heads=1, rotary=True), 3),
     ]
@@ -92,7 +92,7 @@ def all_forms() -> list:
 
 
 def _make(path: str, config: dict[str, Any], **kwargs) -> SequenceLayer:
-    return factory(path)(**config, **kwargs)
+    return factory(path)(**{**config, **kwargs})
 
 
 def warm_state(layer: SequenceLayer, subject: Subject, batch: int, seed: int = 7):

@@ -1,4 +1,7 @@
+import os
 import subprocess
+
+import pytest
 
 from common.reproduce import provenance
 
@@ -41,3 +44,24 @@ def test_no_repository_is_unknown_and_dirty(tmp_path):
 def test_machine_and_versions_are_named():
     assert "cores)" in provenance.hardware()
     assert {"python", "keras", "numpy"} <= set(provenance.versions())
+
+
+def test_cores_where_the_system_does_not_say(monkeypatch):
+    """As on macOS."""
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert provenance.cores() == os.cpu_count()
+
+
+@pytest.mark.parametrize("name", ["foo", "numpy"])
+def test_another_backend_is_refused(monkeypatch, name):
+    monkeypatch.setenv("KERAS_BACKEND", name)
+    with pytest.raises(ValueError, match=f"KERAS_BACKEND is '{name}', expected one of tensorflow"):
+        provenance.backend()
+
+
+def test_the_backend_of_the_users_file(monkeypatch, tmp_path):
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert provenance.backend() == "tensorflow"
+    (tmp_path / "keras.json").write_text('{"backend": "jax"}')
+    assert provenance.backend() == "jax"

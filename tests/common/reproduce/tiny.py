@@ -84,11 +84,11 @@ import keras
 import numpy as np
 
 
-def fit(run, *, width, steps, pause):
+def fit(run, *, width, steps, pause, rate=0.001):
     model = keras.Sequential(
         [keras.layers.Dense(width, "tanh"), keras.layers.Dropout(0.2), keras.layers.Dense(1)]
     )
-    model.compile("adam", "mse", jit_compile=False)
+    model.compile(keras.optimizers.Adam(rate), "mse", jit_compile=False)
 
     def batches(step):
         time.sleep(pause)

@@ -142,7 +142,7 @@ def test_count_scale_outlives_longer_tests():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"bits": 0}, "`bits` must be an integer from 1 .* got 0"),
+        ({"bits": 0}, "`bits` must be a positive integer.* got 0"),
         ({"pad": 1}, "`pad` must be True or False; got 1"),
         ({"pad": False, "shared_length": False}, "`pad` must be True unless .* got False"),
     ],
@@ -155,11 +155,19 @@ def test_bad_common_settings(make, settings, message):
 @pytest.mark.parametrize(
     ("make", "settings", "message"),
     [
-        (Copy, {"min_length": 5, "max_length": 4}, "`max_length` must be an integer from 5 "),
+        (Copy, {"min_length": 5, "max_length": 4}, "`max_length` must be an integer of at least 5"),
         (Copy, {"delimiter": "one"}, "`delimiter` must be one of .*'flag'.*; got 'one'"),
-        (RepeatCopy, {"min_repeats": 11}, "`max_repeats` must be an integer from 11 .* got 10"),
-        (RepeatCopy, {"count_scale": 0}, "`count_scale` must be an integer from 1 .* got 0"),
-        (AssociativeRecall, {"min_items": 1}, "`min_items` must be an integer from 2 .* got 1"),
+        (
+            RepeatCopy,
+            {"min_repeats": 11},
+            "`max_repeats` must be an integer of .* 11; got 10",
+        ),
+        (RepeatCopy, {"count_scale": 0}, "`count_scale` must be a positive integer.* got 0"),
+        (
+            AssociativeRecall,
+            {"min_items": 1},
+            "`min_items` must be an integer of .* 2; got 1",
+        ),
     ],
 )
 def test_bad_settings(make, settings, message):

@@ -170,11 +170,23 @@ def test_sums_are_evenly_distributed_over_the_numbers():
 @pytest.mark.parametrize(
     ("make", "settings", "message"),
     [
-        (Parity, {"min_length": 1}, "`min_length` must be an integer from 2 .* got 1"),
-        (Parity, {"min_length": 5, "max_length": 4}, "`max_length` must be an integer from 5 "),
-        (ModularArithmetic, {"min_length": 2}, "`min_length` must be an integer from 3 .* got 2"),
-        (ModularArithmetic, {"max_length": 2}, "`max_length` must be an integer from 3 .* got 2"),
-        (ModularArithmetic, {"modulus": 1}, "`modulus` must be an integer from 2 .* got 1"),
+        (Parity, {"min_length": 1}, "`min_length` must be an integer of .* 2; got 1"),
+        (
+            Parity,
+            {"min_length": 5, "max_length": 4},
+            "`max_length` must be an integer of at least 5",
+        ),
+        (
+            ModularArithmetic,
+            {"min_length": 2},
+            "`min_length` must be an integer of .* 3; got 2",
+        ),
+        (
+            ModularArithmetic,
+            {"max_length": 2},
+            "`max_length` must be an integer of .* 3; got 2",
+        ),
+        (ModularArithmetic, {"modulus": 1}, "`modulus` must be an integer of .* 2; got 1"),
         (ModularArithmetic, {"brackets": 1}, "`brackets` must be True or False; got 1"),
         (ModularArithmetic, {"multiplication": None}, "`multiplication` must be True or False"),
     ],

@@ -96,8 +96,8 @@ def test_tensorflow_is_not_imported(tmp_path):
     ("split", "size", "seed", "message"),
     [
         ("dev", 1, 0, "`split` must be one of .* got 'dev'"),
-        ("test", 0, 0, "`size` must be an integer from 1 .* got 0"),
-        ("test", 1, -1, "`seed` must be an integer from 0 .* got -1"),
+        ("test", 0, 0, "`size` must be a positive integer.* got 0"),
+        ("test", 1, -1, "`seed` must be a non-negative integer.* got -1"),
     ],
 )
 def test_bad_arguments(split, size, seed, message, tmp_path):

@@ -97,7 +97,7 @@ def test_swaps_only():
     ("settings", "message"),
     [
         ({"group": "S4"}, "`group` must be one of .* got 'S4'"),
-        ({"length": 0}, "`length` must be an integer from 1 .* got 0"),
+        ({"length": 0}, "`length` must be a positive integer.* got 0"),
         ({"swaps_only": 1}, "`swaps_only` must be True or False; got 1"),
         ({"group": "A5", "swaps_only": True}, "`swaps_only` must be False unless .* got True"),
     ],

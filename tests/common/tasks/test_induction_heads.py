@@ -34,8 +34,8 @@ def test_shortest_length():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"length": 2}, "`length` must be an integer from 3 .* got 2"),
-        ({"vocab_size": 1}, "`vocab_size` must be an integer from 2 .* got 1"),
+        ({"length": 2}, "`length` must be an integer of .* 3; got 2"),
+        ({"vocab_size": 1}, "`vocab_size` must be an integer of .* 2; got 1"),
     ],
 )
 def test_bad_settings(settings, message):

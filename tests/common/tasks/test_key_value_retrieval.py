@@ -83,9 +83,9 @@ def test_evaluation_stops_at_max_queries():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_keys": 0}, "`num_keys` must be an integer from 1 .* got 0"),
+        ({"num_keys": 0}, "`num_keys` must be a positive integer.* got 0"),
         ({"replacement": 1}, "`replacement` must be True or False; got 1"),
-        ({"max_queries": 0}, "`max_queries` must be an integer from 1 .* got 0"),
+        ({"max_queries": 0}, "`max_queries` must be a positive integer.* got 0"),
     ],
 )
 def test_bad_settings(settings, message):

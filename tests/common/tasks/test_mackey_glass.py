@@ -42,8 +42,8 @@ def test_shared_data_cannot_be_changed():
     ("settings", "message"),
     [
         ({"series": 6}, "`series` must be a multiple of 4; got 6"),
-        ({"horizon": 0}, "`horizon` must be an integer from 1 .* got 0"),
-        ({"washout": -1}, "`washout` must be an integer from 0 .* got -1"),
+        ({"horizon": 0}, "`horizon` must be a positive integer.* got 0"),
+        ({"washout": -1}, "`washout` must be a non-negative integer.* got -1"),
     ],
 )
 def test_bad_settings(settings, message):

@@ -80,12 +80,12 @@ def test_as_many_pairs_as_there_is_room_for():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_pairs": 0}, "`num_pairs` must be an integer from 1 .* got 0"),
-        ({"vocab_size": 9}, "`vocab_size` must be an integer from 10 .* got 9"),
-        ({"length": 15}, "`length` must be an integer from 16 .* got 15"),
+        ({"num_pairs": 0}, "`num_pairs` must be a positive integer.* got 0"),
+        ({"vocab_size": 9}, "`vocab_size` must be an integer of .* 10; got 9"),
+        ({"length": 15}, "`length` must be an integer of .* 16; got 15"),
         ({"length": 17}, "`length` must be even; got 17"),
-        ({"power": 0}, "`power` must be a positive number; got 0"),
-        ({"power": "law"}, "`power` must be a positive number; got 'law'"),
+        ({"power": 0}, "`power` must be a finite number above 0; got 0"),
+        ({"power": "law"}, "`power` must be a finite number above 0; got 'law'"),
         ({"random_non_queries": 1}, "`random_non_queries` must be True or False; got 1"),
     ],
 )

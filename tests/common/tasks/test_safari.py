@@ -135,14 +135,26 @@ def test_too_few_different_sequences():
 @pytest.mark.parametrize(
     ("make", "settings", "message"),
     [
-        (SafariInductionHead, {"length": 2}, "`length` must be an integer from 3 .* got 2"),
-        (SafariInductionHead, {"vocab_size": 2}, "`vocab_size` must be an integer from 3 "),
-        (SafariInductionHead, {"examples": 0}, "`examples` must be an integer from 1 .* got 0"),
-        (SafariAssociativeRecall, {"length": 1}, "`length` must be an integer from 2 .* got 1"),
+        (SafariInductionHead, {"length": 2}, "`length` must be an integer of .* 3; got 2"),
+        (SafariInductionHead, {"vocab_size": 2}, "`vocab_size` must be an integer of at least 3"),
+        (SafariInductionHead, {"examples": 0}, "`examples` must be a positive integer.* got 0"),
+        (
+            SafariAssociativeRecall,
+            {"length": 1},
+            "`length` must be an integer of .* 2; got 1",
+        ),
         (SafariAssociativeRecall, {"length": 7}, "`length` must be even; got 7"),
-        (SafariAssociativeRecall, {"vocab_size": 3}, "`vocab_size` must be an integer from 4 "),
-        (SafariAssociativeRecall, {"test_examples": 0}, "`test_examples` must be an integer from"),
-        (SafariAssociativeRecall, {"data_seed": -1}, "`data_seed` must be an integer from 0 "),
+        (
+            SafariAssociativeRecall,
+            {"vocab_size": 3},
+            "`vocab_size` must be an integer of at least 4",
+        ),
+        (
+            SafariAssociativeRecall,
+            {"test_examples": 0},
+            "`test_examples` must be a positive integer",
+        ),
+        (SafariAssociativeRecall, {"data_seed": -1}, "`data_seed` must be a non-negative integer"),
     ],
 )
 def test_bad_settings(make, settings, message):

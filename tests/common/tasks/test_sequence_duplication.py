@@ -42,8 +42,8 @@ def test_shortest_length():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"length": 5}, "`length` must be an integer from 6 .* got 5"),
-        ({"symbols": 0}, "`symbols` must be an integer from 1 .* got 0"),
+        ({"length": 5}, "`length` must be an integer of .* 6; got 5"),
+        ({"symbols": 0}, "`symbols` must be a positive integer.* got 0"),
         ({"score_separator": None}, "`score_separator` must be True or False; got None"),
     ],
 )

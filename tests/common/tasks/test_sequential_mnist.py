@@ -109,8 +109,8 @@ def test_prepared_images_are_read_without_asking_the_network(tmp_path, monkeypat
     ("settings", "message"),
     [
         ({"permuted": 1}, "`permuted` must be True or False; got 1"),
-        ({"permutation_seed": -1}, "`permutation_seed` must be an integer from 0 .* got -1"),
-        ({"data_dir": 3}, "`data_dir` must be a string or None; got 3"),
+        ({"permutation_seed": -1}, "`permutation_seed` must be a non-negative integer.* got -1"),
+        ({"data_dir": 3}, "`data_dir` must be a string; got 3"),
     ],
 )
 def test_bad_settings(settings, message):

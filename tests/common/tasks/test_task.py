@@ -55,11 +55,11 @@ def test_dtypes_and_batch_axis(task):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"batch_size": 0}, "`batch_size` must be an integer from 1 .* got 0"),
-        ({"batch_size": 2.0}, "`batch_size` must be an integer .* got 2.0"),
-        ({"seed": -1}, "`seed` must be an integer from 0 .* got -1"),
+        ({"batch_size": 0}, "`batch_size` must be a positive integer.* got 0"),
+        ({"batch_size": 2.0}, "`batch_size` must be a positive integer.* got 2.0"),
+        ({"seed": -1}, "`seed` must be a non-negative integer.* got -1"),
         ({"seed": 2**32}, "`seed` must be an integer .* got 4294967296"),
-        ({"step": True}, "`step` must be an integer .* got True"),
+        ({"step": True}, "`step` must be a non-negative integer; got True"),
         ({"split": "dev"}, "`split` must be one of .*'train', .* got 'dev'"),
     ],
 )
