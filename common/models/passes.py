@@ -16,8 +16,8 @@ class WholeSequences:
 
     Args:
         state: The state to start from, or `None` for the layers' own.
-        mask: `(B, T)` or `None`.
-        reset: `(B, T)` or `None`.
+        mask: `(B, T)` bool or `None`.
+        reset: `(B, T)` bool or `None`.
         training: Whether dropout acts.
     """
 
@@ -53,8 +53,7 @@ class WholeSequences:
             self.state["position"] = ops.full((batch_size,), length, "int32")
             return ops.arange(length, dtype="int32")[None]
         start = ops.zeros((batch_size,), "int32") if self.old is None else self.old["position"]
-        marks = (None if m is None else ops.cast(m, "bool") for m in (self.mask, self.reset))
-        positions, self.state["position"] = count_steps(start, length, *marks)
+        positions, self.state["position"] = count_steps(start, length, self.mask, self.reset)
         return positions
 
     def without_padding(self, inputs):

@@ -5,6 +5,7 @@ from typing import Any
 from keras import ops
 
 from common.checks import refuse
+from common.layers.marks import check_marks
 from common.models.known import check_below
 from common.models.passes import OneStep, WholeSequences
 from common.models.recorded_model import RecordedModel
@@ -34,7 +35,8 @@ class SequenceModel(RecordedModel):
         `(B, T, ...)`; with `return_state` the pair of it and the state.
 
     Raises:
-        ValueError: if `initial_state` has other names than the model's state.
+        ValueError: if `initial_state` has other names than the model's state, or `mask` or `reset`
+            another shape than `(B, T)` or anything but truth values.
     """
 
     # Whether the state has a "position", the valid steps since the start or the last reset.
@@ -81,6 +83,9 @@ class SequenceModel(RecordedModel):
             mask = mask["inputs"]
         if initial_state is not None:
             self._check_state("initial_state", initial_state)
+        shape = (inputs["inputs"] if isinstance(inputs, dict) else inputs).shape
+        mask = check_marks(mask, shape, "mask", type(self).__name__)
+        reset = check_marks(reset, shape, "reset", type(self).__name__)
         through = WholeSequences(initial_state, mask, reset, training)
         outputs = self.forward(inputs, through)
         return (outputs, through.state) if return_state else outputs

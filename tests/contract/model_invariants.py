@@ -136,8 +136,10 @@ def arguments_survive(subject: ModelSubject, **others) -> None:
         variable.assign(other)  # the states of random numbers too
     inputs = subject.inputs(BATCH, 9, dtype="float64")
     for training in (False, True):
-        want = array(jitted(lambda x, t=training: first(x, training=t))(inputs))
-        got = array(jitted(lambda x, t=training: clone(x, training=t))(inputs))
+        # Random numbers change a variable, which JAX does not let a compiled function do.
+        compiled = (lambda function: function) if training else jitted
+        want = array(compiled(lambda x, t=training: first(x, training=t))(inputs))
+        got = array(compiled(lambda x, t=training: clone(x, training=t))(inputs))
         np.testing.assert_array_equal(got, want, f"training={training}")
     assert clone.dtype_policy.name == first.dtype_policy.name
     again = keras.saving.serialize_keras_object(clone)

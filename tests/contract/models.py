@@ -187,6 +187,7 @@ def subjects() -> list[ModelSubject]:
             {**SIZE, "blocks": "rlg", "recurrent_units": 8, "num_blocks": 2, "num_heads": 2}
             | {"window": 4, "context": 30},
             without(APART, "tied", "epsilon", "embedding_deviation")
+            | {"activation": "gelu_tanh", "rotary_dim": 2, "output_bias": True}
             | {"num_blocks": 2, "num_heads": 2, "window": 4, "context": 30, "expansion": 1}
             | {"form": "recurrent"},
         ),
@@ -276,20 +277,6 @@ def defined_models() -> set[type[keras.Model]]:
         found |= {
             value for value in values if inspect.isclass(value) and issubclass(value, keras.Model)
         }
-    return found
-
-
-def parameters(cls: type) -> dict[str, inspect.Parameter]:
-    """The constructor's arguments, those that its `**kwargs` hand on included, but for Keras's."""
-    found: dict[str, inspect.Parameter] = {}
-    for base in cls.__mro__:
-        if base is keras.Model:
-            break
-        if "__init__" not in vars(base):
-            continue
-        for name, parameter in list(inspect.signature(base.__init__).parameters.items())[1:]:
-            if parameter.kind is not parameter.VAR_KEYWORD:
-                found.setdefault(name, parameter)
     return found
 
 

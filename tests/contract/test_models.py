@@ -5,9 +5,10 @@ import warnings
 import numpy as np
 import pytest
 
-from common.models import SequenceModel
+from common.models import RecordedModel, SequenceModel
 from tests.contract import model_invariants
-from tests.contract.models import defined_models, parameters, subjects
+from tests.contract.models import defined_models, subjects
+from tests.helpers.arguments import parameters
 
 SUBJECTS = subjects()
 BASES = [subject for subject in SUBJECTS if subject.others]
@@ -20,7 +21,9 @@ def each(chosen):
 STREAMS = [subject for subject in SUBJECTS if subject.streams]
 # Those with both, tied and untied; the other of the two than the subject's own is made in a test.
 TIED = [
-    subject for subject in BASES if "tied" in parameters(subject.cls) and "tied" in subject.others
+    subject
+    for subject in BASES
+    if "tied" in parameters(subject.cls, RecordedModel) and "tied" in subject.others
 ]
 
 
@@ -62,7 +65,7 @@ def test_arguments_survive(subject):
                 others = {k: v for k, v in one.others.items() if v is not None}
                 model_invariants.arguments_survive(one, **others)
     required = set(subject.given())
-    missing = parameters(cls).keys() - given - required - {"kwargs", "args"}
+    missing = parameters(cls, RecordedModel).keys() - given - required
     fixed = _fixed(subject, missing)
     assert missing == fixed, f"give {missing - fixed} of {cls.__name__} in tests/contract/models.py"
 
@@ -72,7 +75,9 @@ def _fixed(subject, names) -> set[str]:
     fixed = set()
     for name in names:
         try:
-            subject.cls(**{**subject.given(), name: parameters(subject.cls)[name].default})
+            subject.cls(
+                **{**subject.given(), name: parameters(subject.cls, RecordedModel)[name].default}
+            )
         except TypeError as error:
             assert "multiple values" in str(error), error
             fixed.add(name)
