@@ -87,6 +87,10 @@ def _blocks(dtype: str) -> dict[str, Any]:
     return {"vocabulary": VOCABULARY, "units": 8, "mixers": mixers, "networks": networks}
 
 
+def _networks() -> list:
+    return [GatedMLP(6, dtype="float64")]
+
+
 def _recurrent(dtype: str) -> dict[str, Any]:
     return {"recurrent": [LMU(5, 3, 6.0, use_bias=True, dtype=dtype), LSTM(4, dtype=dtype)]}
 
@@ -136,13 +140,14 @@ def subjects() -> list[ModelSubject]:
             {**SIZE, "num_layers": 1, "state_dim": 3},
             APART
             | {"state_dim": 3, "conv_width": 3, "expansion": 1, "form": "recurrent"}
-            | {"tied": False},
+            | {"tied": False, "networks": _networks()},
         ),
         (
             "mamba-attention",
             _class("mamba", "AttentionLM"),
             {**SIZE, "num_layers": 1, "num_heads": 2, "window": 20},
-            without(APART, "norm", "embedding_deviation") | {"positions": "rotary"},
+            without(APART, "norm", "embedding_deviation")
+            | {"positions": "rotary", "networks": _networks()},
         ),
         (
             "mamba-rotary",
@@ -156,7 +161,7 @@ def subjects() -> list[ModelSubject]:
             {**SIZE, "num_layers": 1, "state_dim": 4, "head_dim": 4, "num_groups": 2},
             APART
             | {"state_dim": 4, "head_dim": 2, "conv_width": 3, "expansion": 1, "num_groups": 2}
-            | {"tied": False, "form": "recurrent"},
+            | {"tied": False, "form": "recurrent", "networks": _networks()},
         ),
         (
             "gla",
