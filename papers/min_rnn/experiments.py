@@ -24,22 +24,21 @@ def parameters(run: Run, *, cell: str, expansion: int, units: int) -> dict[str, 
 
 
 def training_time(
-    run: Run, *, cell: str, lengths: list[int], units: int, batch_tokens: int, samples: int
+    run: Run, *, cell: str, lengths: list[int], units: int, batch_size: int, samples: int
 ) -> dict[str, float]:
     """Forward and backward time of the baseline over the minimal layer's, at three lengths.
 
     The baseline is `keras.layers.GRU` or `LSTM`, a compiled loop over time. Both see the same
-    batch, `batch_tokens / T` sequences, at most 64, and give gradients in inputs and weights. On
-    TensorFlow both are compiled with and without XLA, and of each the faster one counts.
+    `batch_size` sequences at every length and give gradients in inputs and weights. On TensorFlow
+    both are compiled with and without XLA, and of each the faster one counts.
     """
     ratios: list[float] = []
     for length in lengths:
-        batch = max(1, min(64, batch_tokens // length))
         layers = {
             "minimal": MINIMAL[cell](units),
             "baseline": BASELINES[cell](units, return_sequences=True),
         }
-        shape = (batch, length, units)
+        shape = (batch_size, length, units)
         make = {name: layer_gradient_maker(one, shape, run.seed) for name, one in layers.items()}
         seconds = measure_fastest(make, samples)
         ratios.append(seconds["baseline"] / seconds["minimal"])
@@ -63,9 +62,14 @@ def selective_copying(
     batch_size: int,
     learning_rate: float,
     steps: int,
+    validation_size: int,
     test_size: int,
 ) -> dict[str, float]:
-    """Trains on selective copying; accuracy of the copied tokens and of whole sequences."""
+    """Trains on selective copying; tests the weights that are best on validation data, once.
+
+    Returns:
+        On the test set, the accuracy of the copied tokens and of whole sequences, in percent.
+    """
     task = MambaSelectiveCopying(length=length, num_tokens=num_tokens)
     model = MinRNN(task.vocab_size, units, num_layers, cell, expansion)
     optimizer = keras.optimizers.AdamW(learning_rate, weight_decay=0.05, global_clipnorm=1.0)
@@ -77,26 +81,26 @@ def selective_copying(
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=keras.backend.backend() != "torch",
     )
-    test = task.batch(test_size, run.seed, 0, split="test")
+    validation = task.batch(validation_size, run.seed, 0, split="validation")
 
     def batches(step):
         batch = task.batch(batch_size, run.seed, step)
         return batch["inputs"], batch["targets"], batch["weights"]
 
-    def evaluate():
-        logits = model.predict(test["inputs"], batch_size=batch_size, verbose=0)
-        right = (likeliest(logits) == test["targets"])[:, -num_tokens:]
+    def score(held_out):
+        logits = model.predict(held_out["inputs"], batch_size=batch_size, verbose=0)
+        right = (likeliest(logits) == held_out["targets"])[:, -num_tokens:]
         return {
             "accuracy": 100 * float(right.mean()),
             "sequence_accuracy": 100 * float(right.all(-1).mean()),
         }
 
-    row = run.train(
+    run.train(
         model,
         batches,
         steps=steps,
-        evaluate=evaluate,
+        evaluate=lambda: score(validation),
         eval_every=max(1, steps // 10),
         best=("max", "accuracy"),
     )
-    return {name: row[name] for name in ("accuracy", "sequence_accuracy")}
+    return score(task.batch(test_size, run.seed, 0, split="test"))

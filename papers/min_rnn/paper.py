@@ -44,7 +44,7 @@ TRAINING_TIME = Experiment(
     variants={cell: {"cell": cell} for cell in _CELLS},
     presets={
         "smoke": Preset(
-            settings={"lengths": [16, 32, 64], "units": 8, "batch_tokens": 256, "samples": 3},
+            settings={"lengths": [16, 32, 64], "units": 8, "batch_size": 4, "samples": 3},
             minutes=0.2,
             scale="reduced",
             reduces=_SMOKE,
@@ -53,19 +53,19 @@ TRAINING_TIME = Experiment(
             settings={
                 "lengths": [64, 512, 4096],
                 "units": 64,
-                "batch_tokens": 32768,
+                "batch_size": 8,
                 "samples": 10,
             },
             minutes=1.5,
             scale="reduced",
-            reduces="A 2-core CPU for a T4 GPU; 8 sequences of 4096 for 64; the baseline is a "
-            "compiled loop.",
+            reduces="A 2-core CPU for a T4 GPU, 8 sequences for 64; the baseline is a compiled "
+            "loop.",
         ),
         "paper": Preset(
             settings={
                 "lengths": [64, 512, 4096],
                 "units": 64,
-                "batch_tokens": 262144,
+                "batch_size": 64,
                 "samples": 30,
             },
             minutes=5,
@@ -96,6 +96,7 @@ SELECTIVE_COPYING = Experiment(
                 "batch_size": 8,
                 "learning_rate": 3e-3,
                 "steps": 10,
+                "validation_size": 16,
                 "test_size": 16,
             },
             minutes=0.1,
@@ -112,7 +113,8 @@ SELECTIVE_COPYING = Experiment(
                 "batch_size": 32,
                 "learning_rate": 3e-3,
                 "steps": 4000,
-                "test_size": 512,
+                "validation_size": 512,
+                "test_size": 2048,
             },
             minutes=1.5,
             scale="reduced",
@@ -128,6 +130,7 @@ SELECTIVE_COPYING = Experiment(
                 "batch_size": 64,
                 "learning_rate": 3e-4,
                 "steps": 400_000,
+                "validation_size": 12800,
                 "test_size": 12800,
             },
             minutes=60_000,
@@ -136,7 +139,41 @@ SELECTIVE_COPYING = Experiment(
     },
     kind="training",
     metrics=("accuracy", "sequence_accuracy"),
+    # One of 14 data tokens.
+    untrained={"accuracy": 100 / 14, "sequence_accuracy": 0.0},
 )
+
+
+def _copying_claims() -> tuple[Claim, ...]:
+    numbers = tuple(
+        Claim(
+            id=f"selective-copying-{cell}{suffix}",
+            experiment="selective_copying",
+            quantity=Quantity(f"{cell}-layers{layers}", "accuracy"),
+            kind="number",
+            accept=at_least(bounds[cell]),
+            reason="A point below the paper's at most; above it is no failure, at this size.",
+        )
+        for layers, suffix, bounds in (
+            (3, "", {"mingru": 98.5, "minlstm": 95.0}),
+            (2, "-layers2", {"mingru": 95.8, "minlstm": 84.7}),
+        )
+        for cell in _CELLS
+    )
+    orders = tuple(
+        Claim(
+            id=f"selective-copying-{cell}-layers1-over-3",
+            experiment="selective_copying",
+            quantity=Quantity(f"{cell}-layers1", "accuracy"),
+            relative_to=Quantity(f"{cell}-layers3", "accuracy"),
+            kind="ordering",
+            accept=at_most(0.9),
+            controls=(f"selective-copying-{cell}",),
+            reason="Less by a tenth at least; the paper's ratio is 0.4, of a harder task.",
+        )
+        for cell in _CELLS
+    )
+    return numbers + orders
 
 
 def _parameter_claims() -> tuple[Claim, ...]:
@@ -177,8 +214,7 @@ def _growth_claims() -> tuple[Claim, ...]:
             relative_to=Quantity(cell, "middle_ratio"),
             kind="ordering",
             accept=at_least(1.0),
-            reason="That longer sequences gain more carries over to other hardware; how much "
-            "more does not.",
+            reason="Growth is a quotient above 1; how much depends on the hardware.",
         )
         for cell in _CELLS
     )
@@ -190,7 +226,7 @@ PAPER = Paper(
     authors="Leo Feng, Frederick Tung, Mohamed Osama Ahmed, Yoshua Bengio, Hossein Hajimirsadeghi",
     year=2024,
     venue="arXiv",
-    url="https://arxiv.org/abs/2410.01201",
+    url="https://arxiv.org/abs/2410.01201v3",
     layers=(
         LayerCase(
             name="mingru",
@@ -210,31 +246,22 @@ PAPER = Paper(
         ),
     ),
     experiments=(SELECTIVE_COPYING, PARAMETERS, TRAINING_TIME),
-    claims=(
-        *(
-            Claim(
-                id=f"selective-copying-{cell}",
-                experiment="selective_copying",
-                quantity=Quantity(f"{cell}-layers3", "accuracy"),
-                kind="number",
-                accept=at_least(95.0),
-                reason="Solved; the paper's spreads over seeds are 0.2 and 2.8.",
-            )
-            for cell in _CELLS
-        ),
-        Claim(
-            id="retest-mingru-layers1-over-2",
-            experiment="selective_copying",
-            quantity=Quantity("mingru-layers1", "sequence_accuracy"),
-            relative_to=Quantity("mingru-layers2", "sequence_accuracy"),
-            kind="ordering",
-            accept=at_most(),
-            reason="One layer fails where two succeed, at least as clearly as in a re-test by "
-            "others with fewer updates.",
-        ),
-        *_parameter_claims(),
-        *_time_claims(),
-        *_growth_claims(),
-    ),
+    claims=(*_copying_claims(), *_parameter_claims(), *_time_claims(), *_growth_claims()),
     default_experiment="selective_copying",
+    headline="Without the state in their gates GRU and LSTM train 175 to 1,361 times faster",
+    headline_claims=(
+        "selective-copying-mingru",
+        "selective-copying-minlstm",
+        "speed-mingru-t512",
+        "speed-minlstm-t512",
+        "speed-mingru-t4096",
+        "speed-minlstm-t4096",
+    ),
+    not_attempted=(
+        "as fast to train as Mamba (Figure 1, left)",
+        "memory against GRU, LSTM and Mamba (Figure 1, right)",
+        "character-level Shakespeare (section 4, language modelling)",
+        "offline reinforcement learning on D4RL (section 4)",
+        "Long Range Arena and formal languages (appendix)",
+    ),
 )

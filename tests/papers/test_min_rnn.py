@@ -8,8 +8,10 @@ import pytest
 from keras import ops
 
 import papers.min_rnn
+from common.reproduce.run import Run
 from common.tasks import MambaSelectiveCopying
 from papers.min_rnn import MinGRU, MinLSTM, MinRNN
+from papers.min_rnn.experiments import selective_copying
 from tests.helpers.gradients import gradients
 
 
@@ -147,3 +149,31 @@ def test_the_readmes_example_runs():
     assert names["outputs"].shape == (8, 200, 32)
     assert names["output"].shape == (8, 32)
     assert names["state"]["hidden"].shape == (8, 32)
+
+
+def test_selective_copying_selects_on_validation_data_and_tests_once(tmp_path, monkeypatch):
+    drawn = []
+    batch = MambaSelectiveCopying.batch
+
+    def recorded(self, batch_size, seed, step, split="train"):
+        drawn.append((split, batch_size))
+        return batch(self, batch_size, seed, step, split)
+
+    monkeypatch.setattr(MambaSelectiveCopying, "batch", recorded)
+    result = selective_copying(
+        Run(variant="v", preset="cpu", seed=0, dir=tmp_path),
+        cell="mingru",
+        num_layers=1,
+        length=8,
+        num_tokens=2,
+        units=4,
+        expansion=1,
+        batch_size=4,
+        learning_rate=1e-3,
+        steps=10,
+        validation_size=6,
+        test_size=10,
+    )
+    assert [one for one in drawn if one[0] != "train"] == [("validation", 6), ("test", 10)]
+    assert drawn[-1][0] == "test"
+    assert set(result) == {"accuracy", "sequence_accuracy"}

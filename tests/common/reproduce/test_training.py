@@ -1,11 +1,16 @@
 import csv
+import os
+import signal
 
 import keras
 import numpy as np
 import pytest
 
-from common.reproduce import checkpoint, training
-from common.reproduce.run import Run
+from common.reproduce import checkpoint, interrupts, training
+from common.reproduce.files import FileError
+from common.reproduce.interrupts import Interrupted
+from common.reproduce.run import Probed, Run
+from common.reproduce.training import Diverged
 
 
 class Killed(Exception):
@@ -26,6 +31,11 @@ def batch(step):
     return x, x.sum(axis=1, keepdims=True), np.ones(8, "float32")
 
 
+def evaluation_error(model):
+    x, y, _ = batch(10**6)
+    return {"error": float(np.mean((model.predict_on_batch(x) - y) ** 2))}
+
+
 def make_run(directory):
     return Run(variant="a", preset="cpu", seed=1, dir=directory)
 
@@ -43,8 +53,7 @@ def train(directory, killed_at=None, eager=True, **changes):
         return batch(step)
 
     def evaluate():
-        x, y, _ = batch(10**6)
-        return {"error": float(np.mean((model.predict_on_batch(x) - y) ** 2))}
+        return evaluation_error(model)
 
     options = {"steps": 10, "evaluate": evaluate, "eval_every": 2, "checkpoint_every_seconds": 0.0}
     row = run.train(model, batches, **{**options, **changes})
@@ -157,6 +166,43 @@ def test_checkpoint_of_another_model_is_refused(tmp_path):
         checkpoint.restore(path, other)
 
 
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short", b"no archive", None])
+def test_a_damaged_checkpoint_is_named(tmp_path, content):
+    model = make_model(eager=True)
+    model.train_on_batch(*batch(0))
+    path = tmp_path / "one.npz"
+    if content is None:
+        np.savez(path, other=np.ones(3))
+    else:
+        path.write_bytes(content)
+    with pytest.raises(FileError, match="is damaged .* expected a checkpoint") as caught:
+        checkpoint.restore(path, model)
+    assert str(path) in str(caught.value)
+
+
+def test_a_checkpoint_cut_anywhere_is_named(tmp_path):
+    model = make_model(eager=True)
+    model.train_on_batch(*batch(0))
+    path = tmp_path / "one.npz"
+    checkpoint.save(path, model, checkpoint.Progress(step=1))
+    content = path.read_bytes()
+    for share in (0.1, 0.5, 0.9, 0.999):
+        path.write_bytes(content[: int(share * len(content))])
+        with pytest.raises(FileError, match="one.npz is damaged"):
+            checkpoint.restore(path, model)
+
+
+def test_arrays_are_named_by_the_path_of_their_variable(tmp_path):
+    model = make_model(eager=True)
+    model.train_on_batch(*batch(0))
+    progress = checkpoint.Progress(step=1, best=model.get_weights())
+    checkpoint.save(tmp_path / "one.npz", model, progress)
+    with np.load(tmp_path / "one.npz") as file:
+        kernel = model.layers[0].kernel
+        np.testing.assert_array_equal(file[f"variable/0/{kernel.path}"], kernel)
+        np.testing.assert_array_equal(file[f"best/0/{kernel.path}"], kernel)
+
+
 def test_bfloat16_survives(tmp_path):
     model = keras.Sequential([keras.layers.Dense(2, dtype="bfloat16")])
     model.compile("sgd", "mse", jit_compile=False)
@@ -168,6 +214,115 @@ def test_bfloat16_survives(tmp_path):
     progress = checkpoint.restore(tmp_path / "one.npz", model)
     assert_same([np.asarray(weight, "float32") for weight in model.get_weights()], before)
     assert_same([np.asarray(weight, "float32") for weight in progress.best], before)
+
+
+def _spoilt(step):
+    """The batches of `batch`, from step 7 (counted from 0) on with a target that is no number."""
+    x, y, weights = batch(step)
+    return x, y * np.float32(np.nan if step >= 7 else 1.0), weights
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.5])
+@pytest.mark.parametrize("eval_every", [2, 10])
+def test_a_loss_that_is_no_number_stops_at_its_step(tmp_path, monkeypatch, seconds, eval_every):
+    monkeypatch.setattr(training, "SHOW_EVERY_SECONDS", seconds)
+    run = make_run(tmp_path)
+    with pytest.raises(Diverged, match="loss is nan at step 8") as caught:
+        run.train(make_model(eager=True), _spoilt, steps=10, eval_every=eval_every)
+    assert caught.value.step == 8
+    rows = list(csv.DictReader((tmp_path / "metrics.csv").open()))
+    assert [float(row["step"]) for row in rows] == list(range(eval_every, 8, eval_every))
+
+
+def test_a_first_loss_that_is_no_number(tmp_path):
+    model = make_model(eager=True)
+    with pytest.raises(Diverged, match="loss is inf at step 1"):
+        make_run(tmp_path).train(model, lambda step: (batch(step)[0], 1e30), steps=10)
+
+
+def test_a_loss_that_overflows(tmp_path):
+    """At a learning rate of 1e30 the second loss is no float32."""
+    model = make_model(eager=True)
+    model.optimizer.learning_rate = 1e30
+    with pytest.raises(Diverged, match="at step 2"):
+        make_run(tmp_path).train(model, batch, steps=10)
+
+
+def test_an_evaluation_that_is_no_number_stops(tmp_path):
+    with pytest.raises(Diverged, match="error is nan at step 2"):
+        train(tmp_path, evaluate=lambda: {"error": float("nan")})
+
+
+def test_the_probe_is_the_losses_of_the_first_updates(tmp_path):
+    model = make_model()
+    expected = []
+    for step in range(training.PROBED_UPDATES):
+        model.reset_metrics()
+        expected.append(model.train_on_batch(*batch(step))[0])
+    for eval_every in (1, 2, 10):
+        _, run, _, _ = train(tmp_path / str(eval_every), eval_every=eval_every)
+        np.testing.assert_allclose(run.probe, expected, rtol=1e-5)
+    probing = Run(variant="a", preset="cpu", seed=1, dir=tmp_path / "probe", probes=True)
+    with pytest.raises(Probed) as caught:
+        probing.train(make_model(), batch, steps=10)
+    np.testing.assert_allclose(caught.value.losses, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("killed_at", [1, 2, 5])
+def test_the_probe_survives_a_kill(tmp_path, killed_at):
+    _, run, _, _ = train(tmp_path / "whole", eval_every=1)
+    with pytest.raises(Killed):
+        train(tmp_path / "killed", eval_every=1, killed_at=killed_at)
+    _, resumed, _, _ = train(tmp_path / "killed", eval_every=1)
+    assert resumed.probe == run.probe and len(run.probe) == 3
+
+
+@pytest.mark.parametrize("number", interrupts.SIGNALS)
+@pytest.mark.parametrize("where", ["batches", "evaluate"])
+def test_a_signal_saves_first(tmp_path, number, where):
+    """Long before the next checkpoint is due; in step 7 or in the evaluation after step 8."""
+    row, whole, weights, _ = train(tmp_path / "whole")
+    model = make_model(eager=True)
+    sent = []
+
+    def send(at):
+        if at == where and not sent:
+            sent.append(at)
+            os.kill(os.getpid(), number)
+
+    def batches(step):
+        if step == 6:
+            send("batches")
+        return batch(step)
+
+    def evaluate():
+        if int(model.optimizer.iterations) == 8:
+            send("evaluate")
+        return evaluation_error(model)
+
+    options = {"evaluate": evaluate, "eval_every": 2, "checkpoint_every_seconds": 1e6}
+    with interrupts.raised(), pytest.raises(Interrupted) as caught:
+        make_run(tmp_path / "cut").train(model, batches, steps=10, **options)
+    step = {"batches": 7, "evaluate": 8}[where]
+    assert caught.value.number == number
+    assert caught.value.saved == f"{tmp_path / 'cut' / 'train.checkpoint.npz'} holds step {step}"
+    resumed_row, resumed, resumed_weights, drawn = train(tmp_path / "cut")
+    assert drawn == [0, *range(step, 10)]
+    assert resumed_row == row and resumed.history == whole.history
+    assert_same(resumed_weights, weights)
+
+
+def test_a_second_signal_does_not_wait(tmp_path):
+    def batches(step):
+        if step == 6:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+        return batch(step)
+
+    with interrupts.raised(), pytest.raises(Interrupted) as caught:
+        make_run(tmp_path).train(make_model(eager=True), batches, steps=10)
+    assert caught.value.saved == ""
+    assert not (tmp_path / "train.checkpoint.npz").exists()
 
 
 def test_log_writes_metrics(tmp_path):

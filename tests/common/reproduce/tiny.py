@@ -22,6 +22,9 @@ PAPER = Paper(
     venue="nowhere",
     url="https://example.org",
     default_experiment="fit",
+    headline="Two is two.",
+    headline_claims=("two",),
+    not_attempted=("the twentieth digit (Table 9)",),
     experiments=(
         Experiment(
             name="fit",
@@ -57,6 +60,20 @@ PAPER = Paper(
             kind="static",
             seeds=(0,),
             metrics=("value",),
+        ),
+        Experiment(
+            name="clock",
+            description="A process a seed.",
+            trial="papers.tiny.clock:clock",
+            variants={"one": {}, "two": {}},
+            presets={
+                "smoke": Preset(settings={}, minutes=0.01, scale="reduced", reduces="Nothing."),
+                "cpu": Preset(settings={}, minutes=0.01, scale="paper"),
+                "paper": Preset(settings={}, minutes=0.01, scale="paper"),
+            },
+            kind="timing",
+            seeds=(0, 1, 2, 3, 4),
+            metrics=("process",),
         ),
     ),
     claims=(
@@ -113,6 +130,14 @@ def count(run, *, value):
     return {"value": value}
 """
 
+CLOCK = """
+import os
+
+
+def clock(run):
+    return {"process": float(os.getpid())}
+"""
+
 REPORTED = """\
 id,paper,arxiv,location,url,metric,variant,value,deviation,n,statistic,unit,statement,note
 line,,,Table 1,https://example.org,error,wide,0.5,,,one run,,,
@@ -158,6 +183,7 @@ def make_tree(root: Path) -> Tree:
     (tree.tiny / "__init__.py").write_text("")
     (tree.tiny / "paper.py").write_text(PAPER)
     (tree.tiny / "experiments.py").write_text(EXPERIMENTS)
+    (tree.tiny / "clock.py").write_text(CLOCK)
     (tree.tiny / "reported.csv").write_text(REPORTED)
     (tree.tiny / "__main__.py").write_text(
         "from common.reproduce import main\n"
