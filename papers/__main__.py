@@ -6,8 +6,8 @@ from pathlib import Path
 import tyro
 
 from common.reproduce import report
-from common.reproduce.command import run_command
-from common.reproduce.ledger import ledger, stale
+from common.reproduce.command import HOLD, run_command
+from common.reproduce.ledger import Book
 from papers import get_paper, list_papers
 
 ROOT = Path(__file__).parent
@@ -17,46 +17,103 @@ ROOT = Path(__file__).parent
 class Options:
     """Options of `python -m papers`."""
 
+    names: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Papers whose claims to print, or to probe; by default one line a paper, of all."""
+    all: bool = False
+    """Print the claims of all papers."""
     csv: bool = False
-    """Print CSV."""
+    """Print CSV, a row a verdict."""
+    json: bool = False
+    """Print JSON, an object a paper."""
     markdown: bool = False
     """Print Markdown."""
-    update_readme: bool = False
-    """Write the tables between the ledger markers of README.md and papers/*/README.md."""
+    update: bool = False
+    """Write papers/LEDGER.md, and the tables between the ledger markers of the READMEs."""
+    verify: bool = False
+    """Check the chain of every results.csv: exit code 2 with the first row that is not as it was
+    written."""
+    declare: bool = False
+    """Add claims that are new, or say something else now, to declared.csv with today's date."""
+    probe: bool = False
+    """Add to probes.csv how training starts with the present code, where recorded runs are of
+    other code."""
     verbose: bool = False
     """Show where an error comes from."""
 
 
 def main() -> int:
-    """Prints the ledger or writes it into the READMEs."""
+    """Prints the ledger, or does what an option says; the exit code is 2 where a file is not as it
+    must be."""
+    return run_command(_main)
+
+
+def _main() -> int:
     options = tyro.cli(
         Options,
         prog="python -m papers",
-        description="The ledger: every claim of every paper, reported, measured, verdict.",
+        description="The ledger: what papers report, what we measured, the verdicts.",
         config=(tyro.conf.FlagCreatePairsOff,),
     )
-    papers = [get_paper(name) for name in list_papers()]
-    verdicts = {paper.name: ledger(paper, ROOT / paper.name) for paper in papers}
-    everything = [verdict for one in verdicts.values() for verdict in one]
-    if options.update_readme:
-        tables = {ROOT.parent / "README.md": report.to_markdown(everything, papers=True)}
-        for name, one in verdicts.items():
-            tables[ROOT / name / "README.md"] = report.to_markdown(one)
-        for path, table in tables.items():
-            done = report.replace_table(path, table)
-            print(f"{path}: {'up to date' if done else 'skipped, it has no ledger markers'}")
-    elif options.csv:
-        print(report.to_csv(everything), end="")
-    elif options.markdown:
-        print(report.to_markdown(everything, papers=True), end="")
-    else:
-        console = report.make_console()
-        report.print_table(console, everything, papers=True)
+    names = list(dict.fromkeys(options.names)) or list(list_papers())
+    if options.verify:
+        return _verify(names)
+    papers = [get_paper(name) for name in names]
+    if options.declare:
+        from common.reproduce.probe import declare_claims
+
         for paper in papers:
-            if count := stale(paper, ROOT / paper.name):
-                console.print(f"{paper.name}: {count} recorded values of older settings left out")
-    return 0
+            for id in declare_claims(paper, ROOT / paper.name):
+                print(f"{paper.name}: {id} declared")
+        return HOLD
+    if options.probe:
+        from common.reproduce.probe import take_probes
+
+        for paper in papers:
+            take_probes(paper, ROOT / paper.name)
+        return HOLD
+    books = [Book(paper, ROOT / paper.name) for paper in papers]
+    if options.update:
+        _update(books)
+    elif options.csv:
+        print(report.to_csv(books), end="")
+    elif options.json:
+        print(report.to_json(books), end="")
+    elif options.markdown:
+        print(report.ledger_markdown(books), end="")
+    elif options.names or options.all:
+        console = report.make_console()
+        for book in books:
+            report.print_claims(console, book)
+    else:
+        report.print_summary(report.make_console(), books)
+    return HOLD
+
+
+def _verify(names: list[str]) -> int:
+    from common.reproduce.results import verify, verify_length
+
+    lengths = report.recorded_lengths(ROOT / "LEDGER.md")
+    for name in names:
+        get_paper(name)
+        path = ROOT / name / "results.csv"
+        verify(path)
+        if name in lengths:
+            verify_length(path, *lengths[name])
+    print(f"{len(names)} papers: every row of results.csv is as it was written")
+    return HOLD
+
+
+def _update(books: list[Book]) -> None:
+    from common.reproduce.files import write_text
+
+    write_text(ROOT / "LEDGER.md", report.ledger_markdown(books))
+    tables = {ROOT.parent / "README.md": report.summary_markdown(books, "papers/{}/README.md")}
+    for book in books:
+        tables[ROOT / book.paper.name / "README.md"] = report.claims_markdown(book)
+    for path, table in tables.items():
+        done = report.replace_table(path, table)
+        print(f"{path}: {'up to date' if done else 'skipped, it has no ledger markers'}")
 
 
 if __name__ == "__main__":
-    raise SystemExit(run_command(main))
+    raise SystemExit(main())

@@ -1,7 +1,7 @@
 """Layers that more than one paper needs, and the base of them all."""
 
 from common.layers.attention import SMALL_GAIN, MultiHead, SoftmaxAttention, glorot
-from common.layers.initializers import initializer_of
+from common.layers.initializers import initializer_of, output_gate_third
 from common.layers.lstm import LSTM
 from common.layers.sequence_layer import SequenceLayer
 from common.layers.state import StateSpec
@@ -15,4 +15,5 @@ __all__ = [
     "StateSpec",
     "glorot",
     "initializer_of",
+    "output_gate_third",
 ]

@@ -29,3 +29,18 @@ def initializer_of(owner: Any, name: str, initializer: Any) -> Any:
     if not isinstance(found, keras.initializers.Initializer | FunctionType):
         refuse(owner, name, "an initializer or the name of one", initializer)
     return found
+
+
+def output_gate_third(initializer: Any) -> Any:
+    """`initializer` of an LSTM's weights, gates along the last axis, with the last two swapped.
+
+    A seed draws the values of the output gate before those of the cell input, which lie the other
+    way round: recorded runs drew them in that order, and start from the same function still.
+    """
+    initializer = keras.initializers.get(initializer)
+
+    def swapped(shape, dtype=None):
+        i, f, o, g = keras.ops.split(initializer(shape, dtype=dtype), 4, axis=-1)
+        return keras.ops.concatenate([i, f, g, o], axis=-1)
+
+    return swapped

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from common.checks import check_numbers, check_positive
+from common.layers.initializers import output_gate_third
 from common.layers.sequence_layer import SequenceLayer
 from common.layers.state import StateSpec
 from common.ops.lstm import lstm_cell, lstm_scan
@@ -12,6 +13,8 @@ from common.ops.lstm import lstm_cell, lstm_scan
 @keras.saving.register_keras_serializable(package="papers")
 class LSTM(SequenceLayer):
     """Long short-term memory with forget gates and without peepholes.
+
+    Gates lie as in Keras's and torch's LSTM: input, forget, cell input, output.
 
     State: `{"hidden": (B, units), "cell": (B, units)}`.
 
@@ -34,8 +37,9 @@ class LSTM(SequenceLayer):
     def build(self, input_shape):
         super().build(input_shape)
         n = self.units
-        self.kernel = self.add_weight((input_shape[-1], 4 * n), "glorot_uniform", name="kernel")
-        self.recurrent_kernel = self.add_weight((n, 4 * n), "orthogonal", name="recurrent_kernel")
+        uniform, orthogonal = output_gate_third("glorot_uniform"), output_gate_third("orthogonal")
+        self.kernel = self.add_weight((input_shape[-1], 4 * n), uniform, name="kernel")
+        self.recurrent_kernel = self.add_weight((n, 4 * n), orthogonal, name="recurrent_kernel")
         self.bias = self.add_weight((4 * n,), self._initial_bias, name="bias")
 
     def _initial_bias(self, shape, dtype=None):

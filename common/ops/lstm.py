@@ -17,22 +17,23 @@ def lstm_cell(gates, cell):
     """One LSTM step from its pre-activations (Hochreiter 1997; forget gate: Gers 2000).
 
     Args:
-        gates: Pre-activations `(B, 4 units)`: input, forget and output gate, cell input.
+        gates: Pre-activations `(B, 4 units)`: input gate, forget gate, cell input, output gate, as
+            Keras and torch have them.
         cell: Cell state `(B, units)`, in the dtype that is computed in.
 
     Returns:
         `(hidden, cell)`, both `(B, units)` in the dtype of `cell`.
     """
-    i, f, o, g = _activated(ops.cast(gates, cell.dtype))
+    i, f, g, o = _activated(ops.cast(gates, cell.dtype))
     cell = f * cell + i * g
     return o * ops.tanh(cell), cell  # h = o tanh(c)
 
 
 def _activated(gates) -> list:
-    """Input, forget and output gate, and cell input."""
+    """Input gate, forget gate, cell input, output gate."""
     # Split, not sliced: the gradient of a split is one concatenation.
-    i, f, o, g = ops.split(gates, 4, axis=-1)
-    return [ops.sigmoid(i), ops.sigmoid(f), ops.sigmoid(o), ops.tanh(g)]
+    i, f, g, o = ops.split(gates, 4, axis=-1)
+    return [ops.sigmoid(i), ops.sigmoid(f), ops.tanh(g), ops.sigmoid(o)]
 
 
 def lstm_scan(gates, hidden, cell, kernel):
@@ -63,7 +64,7 @@ def lstm_scan(gates, hidden, cell, kernel):
         def grad(*args, upstream=None):
             upstream = args[0] if upstream is None else upstream
             d_hiddens, d_cells = ops.split(upstream, 2, axis=-1)
-            i, f, o, g = _activated(ops.cast(sums, dtype))
+            i, f, g, o = _activated(ops.cast(sums, dtype))
             squashed = ops.tanh(cells)
             # What dL/dc and dL/dh are multiplied by, for all steps at once.
             by_cell = ops.concatenate(
@@ -78,9 +79,7 @@ def lstm_scan(gates, hidden, cell, kernel):
                 d_hidden = d_hidden + carry[0]
                 d_cell = d_cell + carry[1] + d_hidden * through
                 inner = ops.concatenate([d_cell] * 3, axis=-1) * by_cell
-                d_gates = ops.concatenate(
-                    [inner[:, : 2 * units], d_hidden * by_hidden, inner[:, 2 * units :]], axis=-1
-                )
+                d_gates = ops.concatenate([inner, d_hidden * by_hidden], axis=-1)
                 d_gates = ops.cast(d_gates, gates.dtype)
                 d_before = ops.cast(ops.matmul(d_gates, transposed), dtype)
                 return (d_before, d_cell * f), d_gates

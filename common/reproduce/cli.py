@@ -12,11 +12,11 @@ from rich.table import Table
 
 from common.reproduce import provenance
 from common.reproduce.command import FAIL, HOLD, STOPPED, run_command
+from common.reproduce.ledger import judge_runs
 from common.reproduce.plan import Plan
 from common.reproduce.report import make_console, print_table
-from common.reproduce.reported import reported_claims
 from common.reproduce.spec import Experiment, Paper
-from common.reproduce.verdict import NOT_REPRODUCED, judge
+from common.reproduce.verdict import NOT_REPRODUCED
 
 MAX_SEED = 2**32 - 1  # of NumPy's generators
 
@@ -92,7 +92,6 @@ def _main(paper: Paper) -> int:
 
 
 def _run(plan: Plan, console: Console) -> int:
-    reported = reported_claims(plan.paper, plan.directory)
     from common.reproduce import runner  # imports Matplotlib, and with the trial Keras
 
     outcome = runner.run(plan, console)
@@ -102,11 +101,9 @@ def _run(plan: Plan, console: Console) -> int:
         console.print(f"scale: reduced. {escape(reduces)}")
     code = FAIL if outcome.diverged else HOLD
     if plan.preset != "smoke":  # whose few steps say nothing about a claim
-        verdicts = [
-            judge(plan.paper, claim, reported[claim.id], plan.preset, outcome.values)
-            for claim in plan.paper.claims
-            if claim.experiment == plan.experiment.name
-        ]
+        verdicts = judge_runs(
+            plan.paper, plan.directory, plan.experiment, plan.preset, outcome.runs
+        )
         print_table(console, verdicts)
         if any(one.word == NOT_REPRODUCED for one in verdicts):
             code = FAIL

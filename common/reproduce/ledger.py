@@ -1,49 +1,152 @@
-"""The verdicts on every claim of a paper from its recorded results."""
+"""The verdicts on the claims of a paper, from what is recorded or from what was just run."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cache, cached_property
 from pathlib import Path
 
+from common.reproduce.declared import declared_dates
 from common.reproduce.notes import load_notes
+from common.reproduce.probes import Behaviour, load_probes
 from common.reproduce.reported import reported_claims
-from common.reproduce.results import load_results, recorded_values
-from common.reproduce.spec import Experiment, Paper
-from common.reproduce.verdict import Verdict, judge, measure
+from common.reproduce.results import Result, load_results, of_fingerprint
+from common.reproduce.spec import Claim, Experiment, Paper
+from common.reproduce.verdict import (
+    NOT_RUN,
+    POSITIVE,
+    UNDECIDED,
+    Evidence,
+    Verdict,
+    judge,
+)
+
+YES, PARTLY, NO, NOT_ATTEMPTED = "yes", "partly", "no", "not attempted"
+
+
+class Book:
+    """A paper's claims and what there is to judge them by.
+
+    Args:
+        paper: the paper.
+        directory: of its package.
+        runs: in place of the recorded ones of their experiments and presets, if any: runs that
+            were just made.
+    """
+
+    def __init__(self, paper: Paper, directory: Path, runs: Sequence[Result] = ()):
+        self.paper = paper
+        self.directory = directory
+        self.reported = reported_claims(paper, directory)
+        self.notes = load_notes(paper, directory)
+        self.declared = declared_dates(paper, directory)
+        self.recorded = load_results(directory / "results.csv")
+        made = {(row.experiment, row.preset) for row in runs}
+        kept = [row for row in self.recorded if (row.experiment, row.preset) not in made]
+        self.rows = [*kept, *runs]
+        self.made = made
+        self.behaviour = Behaviour(
+            paper, [*self.recorded, *runs], load_probes(directory), directory.parents[1]
+        )
+        self.verdict = cache(self._verdict)
+
+    def verdicts(self) -> list[Verdict]:
+        """Those on every claim, in the paper's order.
+
+        A claim is judged at every preset whose runs measure it, at paper scale before reduced
+        scale: what a large machine reproduces does not hide what a small one does not.
+        """
+        return [verdict for claim in self.paper.claims for verdict in self._of(claim)]
+
+    def main_verdict(self, claim: Claim) -> Verdict:
+        """The first verdict on a claim that decides it; where there is none, the first."""
+        found = self._of(claim)
+        return next((one for one in found if one.word not in (UNDECIDED, NOT_RUN)), found[0])
+
+    @cached_property
+    def headline(self) -> str:
+        """Whether the paper's main claim holds."""
+        claims = [self.paper.claim(id) for id in self.paper.headline_claims]
+        words = [self.main_verdict(claim).word for claim in claims]
+        if not words:
+            return NOT_ATTEMPTED
+        good = sum(word in POSITIVE for word in words)
+        if good:
+            return YES if good == len(words) else PARTLY
+        return UNDECIDED if UNDECIDED in words or NOT_RUN in words else NO
+
+    def stale(self) -> int:
+        """Number of recorded runs that the present settings do not give."""
+        current = {
+            (experiment.name, preset, variant, experiment.fingerprint(preset, variant))
+            for experiment in self.paper.experiments
+            for preset in experiment.presets
+            for variant in experiment.variants
+        }
+        return sum(
+            (row.experiment, row.preset, row.variant, row.fingerprint) not in current
+            for row in self.rows
+        )
+
+    def probes_lacking(self) -> list[tuple[Experiment, str, str, int]]:
+        """(experiment, preset, variant, seed) whose probe by the present code would tell whether
+        runs that a claim is judged by are of code that computes the same."""
+        found: dict[tuple[str, str, str, int], tuple[Experiment, str, str, int]] = {}
+        for claim in self.paper.claims:
+            experiment = self.paper.experiment(claim.experiment)
+            for preset in _presets(experiment):
+                for variant in sorted({quantity.variant for quantity in claim.quantities}):
+                    rows = of_fingerprint(self.rows, experiment, preset, variant)
+                    newest = {row.seed: row for row in rows}
+                    for seed in self.behaviour.lacking(list(newest.values())):
+                        one = (experiment, preset, variant, seed)
+                        found[experiment.name, preset, variant, seed] = one
+        return list(found.values())
+
+    def _of(self, claim: Claim) -> list[Verdict]:
+        names = _presets(self.paper.experiment(claim.experiment))
+        found = [self.verdict(claim.id, preset) for preset in names]
+        return [one for one in found if one.word != NOT_RUN] or [self.verdict(claim.id, "cpu")]
+
+    def _verdict(self, id: str, preset: str) -> Verdict:
+        claim = self.paper.claim(id)
+        experiment = self.paper.experiment(claim.experiment)
+        variants = {quantity.variant for quantity in claim.quantities}
+        evidence = Evidence(
+            rows={one: of_fingerprint(self.rows, experiment, preset, one) for one in variants},
+            behaviour=self.behaviour,
+            # A run that is made now is younger than the claim.
+            declared="" if (experiment.name, preset) in self.made else self.declared.get(id),
+            control=lambda control: self.verdict(control, preset),
+            note=self.notes.get((id, preset)),
+        )
+        return judge(self.paper, claim, self.reported[id], preset, evidence)
 
 
 def ledger(paper: Paper, directory: Path) -> list[Verdict]:
-    """The verdicts on the claims, in the paper's order, from `directory`/results.csv.
+    """The verdicts on the claims of `paper`, whose package is in `directory`, as recorded."""
+    return Book(paper, directory).verdicts()
 
-    A claim is judged at every preset whose recorded values cover it, at paper scale before reduced
-    scale: what a large machine reproduces does not hide what a small one does not.
+
+def judge_runs(
+    paper: Paper, directory: Path, experiment: Experiment, preset: str, runs: Sequence[Result]
+) -> list[Verdict]:
+    """The verdicts on the claims on `experiment` from runs that were just made.
+
+    They are judged as recorded runs are, but that files may be in no commit; what their controls
+    need of other experiments is taken from results.csv. At the preset smoke there are numbers and
+    no verdicts.
+
+    Args:
+        paper: the paper.
+        directory: of its package.
+        experiment: what was run.
+        preset: at which size.
+        runs: of that experiment and preset, `results.read_row`.
     """
-    rows = load_results(directory / "results.csv")
-    reported = reported_claims(paper, directory)
-    notes = load_notes(paper, directory)
-    verdicts = []
-    for claim in paper.claims:
-        experiment = paper.experiment(claim.experiment)
-        values = {name: recorded_values(rows, experiment, name) for name in _presets(experiment)}
-        covered = [name for name in values if measure(claim, values[name]) is not None]
-        for preset in covered or ["cpu"]:
-            verdict = judge(paper, claim, reported[claim.id], preset, values[preset])
-            note = notes.get((claim.id, preset))
-            verdicts.append(replace(verdict, note=note.text if note else ""))
-    return verdicts
-
-
-def stale(paper: Paper, directory: Path) -> int:
-    """Number of recorded rows that the present settings of `paper` do not give."""
-    rows = load_results(directory / "results.csv")
-    current = {
-        (experiment.name, preset, variant, experiment.fingerprint(preset, variant))
-        for experiment in paper.experiments
-        for preset in experiment.presets
-        for variant in experiment.variants
-    }
-    return sum(
-        (row.experiment, row.preset, row.variant, row.fingerprint) not in current for row in rows
-    )
+    # Whether the tree is clean is a question of what is recorded.
+    book = Book(paper, directory, [replace(run, dirty=False) for run in runs])
+    claims = [claim for claim in paper.claims if claim.experiment == experiment.name]
+    return [book.verdict(claim.id, preset) for claim in claims]
 
 
 def _presets(experiment: Experiment) -> Iterable[str]:

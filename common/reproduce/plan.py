@@ -1,6 +1,5 @@
 """What a command runs, and what its runs left in their directories. Imports no Keras."""
 
-import math
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -132,10 +131,3 @@ def held(directory: Path) -> Iterator[None]:
     directory.mkdir(parents=True, exist_ok=True)
     with locked(directory, wait=False):
         yield
-
-
-def numbers(plan: Plan, summary: dict[str, Any]) -> dict[str, float]:
-    """The metrics of a finished run; NaN, which no claim accepts, where it diverged."""
-    if summary["status"] == DIVERGED:
-        return dict.fromkeys(plan.experiment.metrics, math.nan)
-    return summary["metrics"]

@@ -6,7 +6,6 @@ taken out or put in between is found (`verify`).
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,9 +18,6 @@ from common.reproduce.spec import Experiment
 KEY = ("experiment", "preset", "variant", "seed", "fingerprint")
 JSON = ("metrics", "probe", "settings")
 STATUS = ("ok", "diverged")
-
-# (variant, metric) to the value of every seed.
-Values = dict[tuple[str, str], dict[int, float]]
 
 # What the runner gives of a run.
 GIVEN = (
@@ -145,6 +141,12 @@ def record(path: Path, row: Mapping[str, Any]) -> None:
     append(path, [{**row, "lacks": ()}])
 
 
+def read_row(row: Mapping[str, Any]) -> Result:
+    """A finished run as `record` takes it, as it would come back from the file."""
+    text = {name: _text(name, row[name]) for name in GIVEN}
+    return _result({**text, "attempt": "1", "lacks": "", "digest": ""}, "row")
+
+
 def append(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Appends runs, each with `GIVEN` and what it `lacks`, as `record` does."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -197,6 +199,27 @@ def verify(path: Path) -> None:
         raise ValueError(f"{path}: {len(found)} lines, expected {len(written)}.")
 
 
+def verify_length(path: Path, least: int, digest: str) -> None:
+    """Checks that a chain is as long as it was, and the same so far.
+
+    Args:
+        path: of a results.csv.
+        least: how many rows it had.
+        digest: of the last of these.
+
+    Raises:
+        ValueError: if rows were cut off, or others are in their place.
+    """
+    rows = read_csv(path, COLUMNS)
+    if len(rows) < least:
+        raise ValueError(f"{path}: {len(rows)} rows, expected the {least} of LEDGER.md.")
+    if rows[least - 1]["digest"] != digest:
+        raise ValueError(
+            f"{path}, row {least}: digest is {rows[least - 1]['digest']!r}, expected that of "
+            f"LEDGER.md, {digest!r}."
+        )
+
+
 def of_fingerprint(
     rows: Sequence[Result], experiment: Experiment, preset: str, variant: str
 ) -> list[Result]:
@@ -206,23 +229,6 @@ def of_fingerprint(
     return [
         row for row in rows if (row.experiment, row.preset, row.variant, row.fingerprint) == key
     ]
-
-
-def recorded_values(rows: Iterable[Result], experiment: Experiment, preset: str) -> Values:
-    """The newest values of `experiment` at `preset` that its present settings gave; NaN where a
-    run diverged."""
-    values: Values = {}
-    for row in rows:
-        if (row.experiment, row.preset) != (experiment.name, preset):
-            continue
-        if row.variant not in experiment.variants:
-            continue
-        if row.fingerprint == experiment.fingerprint(preset, row.variant):
-            diverged = row.status == "diverged"
-            for metric in experiment.metrics:
-                value = math.nan if diverged else row.metrics.get(metric, math.nan)
-                values.setdefault((row.variant, metric), {})[row.seed] = value
-    return values
 
 
 def _key(row: Mapping[str, str]) -> tuple[str, ...]:

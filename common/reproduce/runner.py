@@ -28,14 +28,13 @@ from common.reproduce.plan import (
     OK,
     Plan,
     held,
-    numbers,
     read_config,
     read_summary,
     set_aside,
     write_summary,
 )
 from common.reproduce.processes import ProcessError, run_process
-from common.reproduce.results import Values
+from common.reproduce.results import Result
 from common.reproduce.spec import Settings
 
 SHOWN_VALUES = 3
@@ -53,12 +52,12 @@ class Outcome:
     """What became of a plan.
 
     Attributes:
-        values: (variant, metric) to the value of every seed that is finished.
+        runs: those that are finished.
         held: names of the runs that another process is at.
         diverged: names of the runs that diverged.
     """
 
-    values: Values = field(default_factory=dict)
+    runs: list[Result] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
     diverged: list[str] = field(default_factory=list)
 
@@ -176,8 +175,7 @@ def _add(outcome: Outcome, plan: Plan, summary: dict[str, Any]) -> None:
     variant, seed = summary["variant"], summary["seed"]
     if summary["status"] == DIVERGED:
         outcome.diverged.append(f"{_name(variant, seed)} at step {summary['diverged_at']:,}")
-    for metric, value in numbers(plan, summary).items():
-        outcome.values.setdefault((variant, metric), {})[seed] = value
+    outcome.runs.append(results.read_row(_row(summary)))
     if plan.record:
         results.record(plan.directory / "results.csv", _row(summary))
 

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from common.checks import check_choice, check_integers, check_numbers, check_positive
-from common.layers import SequenceLayer, StateSpec
+from common.layers import SequenceLayer, StateSpec, output_gate_third
 from common.ops.lstm import lstm_cell
 from papers.neural_turing_machine.addressing import address, write
 
@@ -99,10 +99,10 @@ class NTM(SequenceLayer):
         carried = c + self.read_heads * width
         # Glorot's limit over all that the controller receives: inputs, reads and hidden state.
         received = 6 / (inputs + carried + 4 * c)
-        self.kernel = self.add_weight((inputs, 4 * c), _uniform(received), name="kernel")
-        self.recurrent_kernel = self.add_weight(
-            (carried, 4 * c), _uniform(received), name="recurrent_kernel"
-        )
+        # An initializer each: one that is called twice gives the same values twice.
+        first, second = (output_gate_third(_uniform(received)) for _ in range(2))
+        self.kernel = self.add_weight((inputs, 4 * c), first, name="kernel")
+        self.recurrent_kernel = self.add_weight((carried, 4 * c), second, name="recurrent_kernel")
         self.bias = self.add_weight((4 * c,), self._initial_bias, name="bias")
         heads = sum(self._head_sizes())
         self.head_kernel = self.add_weight((c, heads), _truncated(c), name="head_kernel")

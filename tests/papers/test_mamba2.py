@@ -6,8 +6,10 @@ import pytest
 from keras import ops
 
 from common.models import count_parameters
+from common.ops.selective_scan import fused_selective_scan, recurrent_selective_scan
+from common.reproduce.run import Run
 from common.tasks import MQAR
-from papers.mamba2 import Mamba2, Mamba2LM
+from papers.mamba2 import Mamba2, Mamba2LM, experiments
 from papers.mamba2.model import SIZES
 
 SMALL = {"state_dim": 3, "head_dim": 2, "dtype": "float64"}
@@ -196,3 +198,29 @@ def test_bad_arguments_are_named():
         Mamba2(8, head_dim=4, chunk_size=48)
     with pytest.raises(ValueError, match="state_dim.*0"):
         Mamba2(8, state_dim=0, head_dim=4)
+
+
+def test_duality_is_compared_with_the_faster_scan(tmp_path, monkeypatch):
+    seconds = {"scan": 0.006, "loop": 0.004, "duality": 0.002}
+    monkeypatch.setattr(experiments, "measure_fastest", lambda make, samples: seconds)
+    result = experiments.scan_speed(
+        Run(variant="v", preset="cpu", seed=0, dir=tmp_path),
+        lengths=[8],
+        batch_size=1,
+        num_heads=1,
+        head_dim=2,
+        state_dim=2,
+        chunk_size=4,
+        samples=3,
+    )
+    assert result["ratio"] == pytest.approx(2)
+    assert result["loop_milliseconds"] == pytest.approx(4)
+
+
+def test_the_scans_and_duality_are_the_same_function():
+    inputs = experiments.draw(0, batch_size=1, length=12, num_heads=2, head_dim=2, state_dim=3)
+    tensors = [ops.convert_to_tensor(x) for x in inputs[:5]]
+    want = array(experiments._duality(2, chunk_size=4)(*tensors))
+    for scan in (fused_selective_scan, recurrent_selective_scan):
+        got = array(experiments._scan(scan, 2)(*tensors))
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)

@@ -47,7 +47,7 @@ def test_a_step_is_the_papers_equations():
     memory = state["memory"][0]
     carried = np.concatenate([state["reads"][0, 0], state["controller"]["hidden"][0]])
     gates = x[0] @ weights["kernel"] + weights["bias"] + carried @ weights["recurrent_kernel"]
-    i, f, o, u = np.split(gates, 4)
+    i, f, u, o = np.split(gates, 4)
     cell = sigmoid(f) * state["controller"]["cell"][0] + sigmoid(i) * np.tanh(u)
     hidden = sigmoid(o) * np.tanh(cell)
     p = np.clip(hidden @ weights["head_kernel"] + weights["head_bias"], -20, 20)

@@ -10,8 +10,9 @@ from keras import ops
 
 import papers.xlstm
 from common.models import count_parameters
+from common.reproduce.run import Run
 from common.tasks import Parity
-from papers.xlstm import MLSTM, SIZES, SLSTM, XLSTM, block_pattern
+from papers.xlstm import MLSTM, SIZES, SLSTM, XLSTM, block_pattern, experiments
 
 
 def array(x):
@@ -188,10 +189,10 @@ def test_the_order_of_the_blocks():
 def test_parameters_are_the_published_ones(size):
     path = Path(papers.xlstm.__file__).parent / "reported.csv"
     with path.open(encoding="utf-8", newline="") as file:
-        reported = {row["id"]: float(row["value"]) for row in csv.DictReader(file)}
+        reported = {row["id"]: row["value"] for row in csv.DictReader(file)}
     name = size.replace("[", "-").replace("]", "").replace(":", "to")
     count = count_parameters(lambda: XLSTM(**SIZES[size])) / 1e6
-    assert count == pytest.approx(reported[f"parameters-{name}"], abs=0.1)
+    assert count == pytest.approx(float(reported[f"parameters-{name}"]), abs=0.1)
 
 
 @pytest.mark.parametrize("blocks", ["ms", "s"])
@@ -244,3 +245,12 @@ def test_generates_as_it_reads():
 def test_bad_arguments_are_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_the_slstm_is_compared_with_the_faster_form(tmp_path, monkeypatch):
+    seconds = {"chunkwise": 0.004, "parallel": 0.003, "slstm": 0.012}
+    monkeypatch.setattr(experiments, "measure_fastest", lambda make, samples: seconds)
+    run = Run(variant="v", preset="cpu", seed=0, dir=tmp_path)
+    result = experiments.speed(run, lengths=[8], units=4, num_heads=1, batch_size=1, samples=3)
+    assert result["slstm_ratio"] == pytest.approx(4)
+    assert result["mlstm_milliseconds"] == pytest.approx(3)

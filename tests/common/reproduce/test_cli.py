@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from common.reproduce import provenance
+
 RUN_DIR = "runs/tiny/fit/smoke/narrow/seed-0"
 SECONDS = 2.0
 
@@ -19,8 +21,8 @@ def results(tree):
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        (("papers",), "not run"),
-        (("papers", "--help"), "--update-readme"),
+        (("papers",), "tiny"),
+        (("papers", "--help"), "--update"),
         (("papers.tiny", "--help"), "--preset"),
         (("papers.tiny", "--list"), "Forty steps."),
     ],
@@ -63,7 +65,7 @@ def test_ledger_of_no_papers(tree):
     assert done.returncode == 0, done.stderr
 
 
-def test_ledger_formats_and_readme(tree):
+def test_ledger_formats_and_readmes(tree):
     (tree.tiny / "README.md").write_text("a\n<!-- ledger:begin -->\n<!-- ledger:end -->\nb\n")
     (tree.root / "README.md").write_text("no markers\n")
     rows = list(csv.DictReader(io.StringIO(tree.run("papers", "--csv").stdout)))
@@ -72,13 +74,35 @@ def test_ledger_formats_and_readme(tree):
         ("two", "not run"),
         ("ratio", "not run"),
     ]
+    (one,) = json.loads(tree.run("papers", "--json").stdout)
+    assert (one["paper"], one["holds"]) == ("tiny", "undecided")
+    assert [row["claim"] for row in one["claims"]] == ["line", "two", "ratio"]
     markdown = tree.run("papers", "--markdown").stdout
-    assert "| [tiny](papers/tiny/README.md) | ratio | value of two / value of one | 3 |" in markdown
-    done = tree.run("papers", "--update-readme")
+    assert (
+        "| `ratio` | value of two / value of one | 3 ([Table 2](https://example.org)) |" in markdown
+    )
+    done = tree.run("papers", "--update")
     assert done.returncode == 0 and "skipped, it has no ledger markers" in done.stdout
+    assert (tree.root / "papers/LEDGER.md").read_text() == markdown
     readme = (tree.tiny / "README.md").read_text()
-    assert readme.startswith("a\n<!-- ledger:begin -->\n| claim | quantity |")
-    assert "| two | value of two | 2 s | – | ± 1 % | – | not run |" in readme
+    assert readme.startswith("a\n<!-- ledger:begin -->\nHeadline: Two is two. **undecided**.")
+    assert readme.endswith("<!-- ledger:end -->\nb\n")
+
+
+@pytest.mark.parametrize("arguments", [(), ("tiny",), ("--all",)])
+def test_the_ledger_fits_80_columns(tree, arguments):
+    done = tree.run("papers", *arguments)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert "\x1b" not in done.stdout and max(map(len, lines)) <= 80
+    told = "not run; accepted 2.5 to 3.5." if arguments else "the twentieth digit (Table 9)"
+    assert told in done.stdout
+
+
+def test_an_unknown_paper_is_a_bad_argument(tree):
+    done = tree.run("papers", "tny")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "name is 'tny', expected one of ('tiny',)" in done.stderr
 
 
 def test_a_run_writes_what_it_says(tree, run_tiny):
@@ -130,7 +154,10 @@ def test_rerun_gives_the_same_numbers(tree, run_tiny):
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
-def test_exit_code_recording_and_ledger(tree, run_tiny):
+def test_exit_code_recording_and_ledger(tree, run_tiny, monkeypatch):
+    monkeypatch.setattr(provenance, "commit", lambda directory: ("0" * 40, False))
+    assert "tiny: ratio declared" in tree.run("papers", "--declare").stdout
+    time.sleep(1.1)  # dates are in seconds
     command = ("--experiment", "count", "--record")
     code, output, _ = run_tiny(*command)
     assert code == 1  # the ratio is 2, accepted from 2.5
@@ -146,6 +173,24 @@ def test_exit_code_recording_and_ledger(tree, run_tiny):
     rows = list(csv.DictReader(io.StringIO(tree.run("papers", "--csv").stdout)))
     words = {row["claim"]: row["verdict"] for row in rows}
     assert words == {"line": "not run", "two": "reproduced", "ratio": "not reproduced"}
+
+
+def test_verify(tree, run_tiny):
+    run_tiny("--experiment", "count", "--record")
+    assert tree.run("papers", "--update").returncode == 0
+    done = tree.run("papers", "--verify")
+    assert done.returncode == 0 and "as it was written" in done.stdout
+    path = tree.tiny / "results.csv"
+    text = path.read_text()
+    for position in (3, len(text) // 2, len(text) - 2):
+        other = "7" if text[position] != "7" else "8"
+        path.write_text(text[:position] + other + text[position + 1 :])
+        done = tree.run("papers", "--verify")
+        assert done.returncode == 2 and "results.csv" in done.stderr
+    # Rows that are cut off at the end leave a chain that holds: the ledger knows how long it was.
+    path.write_text("".join(text.splitlines(keepends=True)[:-1]))
+    done = tree.run("papers", "--verify")
+    assert done.returncode == 2 and "1 rows, expected the 2 of LEDGER.md" in done.stderr
 
 
 def test_learning_curves_are_drawn(tree, run_tiny):

@@ -1,127 +1,291 @@
-import csv
-import io
+"""Every guard of a verdict, by rows made by hand."""
+
 import math
-from dataclasses import replace
 
 import pytest
 
-from common.reproduce import report
-from common.reproduce.ledger import ledger, stale
 from common.reproduce.reported import Reported
-from common.reproduce.results import record
-from common.reproduce.spec import Quantity, at_most, within_relative
-from common.reproduce.verdict import judge, measure
-from tests.common.reproduce.test_results import row as made
+from common.reproduce.results import read_row
+from common.reproduce.spec import Quantity, at_least, at_most, between, within_absolute
+from common.reproduce.verdict import (
+    CHANGED,
+    SAME,
+    UNKNOWN,
+    Evidence,
+    judge,
+    measure,
+)
+from tests.common.reproduce.test_results import row as given
 from tests.common.reproduce.test_spec import claim, experiment, paper, preset
 
-REPORTED = Reported(
-    "one", "", "", "Table 1", "https://a.b", "mse", "a", 2.0, None, None, "one run", "%", "", ""
-)
+DAYS = [f"2026-01-{day:02d}T00:00:00+00:00" for day in range(1, 29)]
+DECLARED = DAYS[0]
 
 
-def verdict(values, name="paper", **changes):
-    one = paper(claims=(claim(**changes),))
-    return judge(one, one.claims[0], REPORTED, name, values)
+def reported(value=2.0, deviation=None, n=None):
+    return Reported(
+        "one", "", "", "Table 1", "https://a.b", "mse", "a", value, deviation, n, "mean", "", "", ""
+    )
+
+
+def runs(*values, variant="a", metric="mse", date=DAYS[1], **changes):
+    """A run a seed."""
+    return [
+        read_row(given(variant=variant, seed=seed, metrics={metric: value}, date=date, **changes))
+        for seed, value in enumerate(values)
+    ]
+
+
+def verdict(
+    *rows,
+    name="paper",
+    row=None,
+    behaviour=lambda row: SAME,
+    declared=DECLARED,
+    controls=None,
+    seeds=(0, 1, 2),
+    **changes,
+):
+    """The verdict on a claim, by default mse of a <= 2, from rows in the order of their making."""
+    presets = {one: preset() for one in ("smoke", "paper")}
+    presets["cpu"] = preset(scale="reduced", reduces="Less.")
+    experiments = (experiment(seeds=seeds, presets=presets),)
+    others = tuple(claim(id=one) for one in controls or {})
+    one = claim(controls=tuple(controls or {}), **changes)
+    of_paper = paper(experiments=experiments, claims=(one, *others))
+    by_variant = {}
+    for made in rows:
+        by_variant.setdefault(made.variant, []).append(made)
+
+    def control(id):
+        return judge(of_paper, claim(id=id), reported(), "paper", controls[id])
+
+    evidence = Evidence(rows=by_variant, behaviour=behaviour, declared=declared, control=control)
+    return judge(of_paper, one, row or reported(), name, evidence)
+
+
+def evidence(*rows):
+    return Evidence(
+        rows={"a": rows}, behaviour=lambda row: SAME, declared=DECLARED, control=lambda id: None
+    )
+
+
+GOOD = runs(1.0, 1.1, 1.2)
+BAD = runs(9.0, 9.1, 9.2)
 
 
 @pytest.mark.parametrize(
-    "aggregate, value", [("mean", 4.0), ("median", 2.0), ("best", 1.0), ("each", 9.0)]
+    "kind, name, word, grade",
+    [
+        ("number", "paper", "reproduced", "exact"),
+        ("number", "cpu", "reproduced at reduced scale", "reduced"),
+        ("ordering", "paper", "agrees", "ordering"),
+        ("ordering", "cpu", "agrees", "ordering"),
+        ("static", "paper", "agrees", "static"),
+    ],
 )
-def test_aggregates(aggregate, value):
-    measured = measure(claim(aggregate=aggregate), {("a", "mse"): {0: 1.0, 1: 2.0, 2: 9.0}})
-    assert (measured.value, measured.seeds) == (value, 3)
-    assert measured.deviation == pytest.approx(math.sqrt(19.0))
+def test_words_and_grades(kind, name, word, grade):
+    good, bad = verdict(*GOOD, kind=kind, name=name), verdict(*BAD, kind=kind, name=name)
+    assert (good.word, good.grade, good.reason) == (word, grade, "")
+    assert (bad.word, bad.grade) == ("not reproduced", grade)
+
+
+def test_nothing_recorded():
+    found = verdict()
+    assert (found.word, found.measured, found.preset) == ("not run", None, "")
+
+
+def test_smoke_decides_nothing():
+    for rows in (GOOD, BAD):
+        found = verdict(*rows, name="smoke")
+        assert found.word == "" and found.measured is not None
+
+
+def test_a_diverged_seed_fails_the_claim():
+    rows = [*runs(1.0, 1.1), *runs(0, 0, 0, status="diverged")[2:]]
+    lost = read_row(given(seed=2, status="diverged", metrics={"diverged_at": 1200}, date=DAYS[1]))
+    for last in (rows[2], lost):
+        for aggregate in ("mean", "median", "each", "best"):
+            found = verdict(*rows[:2], last, aggregate=aggregate)
+            assert found.word == "not reproduced", aggregate
+    assert found.reason == "a seed 2 diverged at step 1,200"
+
+
+def test_a_diverged_seed_of_the_other_side_fails_it_too():
+    lost = read_row(given(variant="b", seed=2, status="diverged", metrics={"diverged_at": 7}))
+    below = [*runs(9.0, 9.0, 9.0, variant="b")[:2], lost]
+    ratio = Quantity("b", "mse")
+    found = verdict(*GOOD, *below, relative_to=ratio, accept=at_most(0.5))
+    assert (found.word, found.reason) == ("not reproduced", "b seed 2 diverged at step 7")
+
+
+def test_a_seed_without_a_value_fails_it():
+    found = verdict(*runs(1.0, math.nan, 1.2))
+    assert (found.word, found.reason) == ("not reproduced", "a seed has no value")
+
+
+@pytest.mark.parametrize("rows", [GOOD[:2], BAD[:2]])
+def test_missing_seeds_decide_nothing(rows):
+    found = verdict(*rows)
+    assert (found.word, found.reason) == ("undecided", "2 of 3 seeds")
+    assert found.measured.seeds == 2
+
+
+def test_other_seeds_do_not_take_the_place_of_the_declared():
+    found = verdict(*GOOD[:2], *runs(1, 1, 1, 1.0)[3:])
+    assert (found.word, found.reason) == ("undecided", "2 of 3 seeds")
+
+
+def test_missing_seeds_of_one_side_of_a_ratio():
+    below = runs(9.0, 9.0, variant="b")
+    found = verdict(*GOOD, *below, relative_to=Quantity("b", "mse"), accept=at_most(0.5))
+    assert (found.word, found.reason) == ("undecided", "2 of 3 seeds of b")
+
+
+def test_runs_of_a_dirty_tree_decide_nothing():
+    for rows in (GOOD, BAD):
+        dirty = runs(*[one.metrics["mse"] for one in rows], dirty=True)
+        found = verdict(*rows[:2], dirty[2])
+        assert (found.word, found.reason) == (
+            "undecided",
+            "runs of changed files that are in no commit",
+        )
+
+
+@pytest.mark.parametrize("what, said", [(CHANGED, "run again"), (UNKNOWN, "no probe tells")])
+def test_runs_of_other_code_decide_nothing(what, said):
+    for rows in (GOOD, BAD):
+        found = verdict(*rows, behaviour=lambda row: what if row.seed == 1 else SAME)
+        assert found.word == "undecided" and said in found.reason
+
+
+@pytest.mark.parametrize("rows, word", [(BAD, "not reproduced"), ((), "not run")])
+def test_a_claim_does_not_outlive_its_control(rows, word):
+    found = verdict(*GOOD, controls={"learned": evidence(*rows)})
+    assert (found.word, found.reason) == ("undecided", f"its control learned is {word}")
+    assert verdict(*GOOD, controls={"learned": evidence(*GOOD)}).word == "reproduced"
+
+
+def test_an_interval_over_the_bound_decides_nothing():
+    # Mean 1.9, deviation 0.1: 1.65 to 2.15 at 95 %.
+    found = verdict(*runs(1.8, 1.9, 2.0))
+    assert found.word == "undecided"
+    assert found.reason == "the 95 % interval 1.652 to 2.148 reaches over the bound"
+    assert found.measured.interval == pytest.approx((1.6516, 2.1484), abs=1e-4)
+
+
+def test_attempts_that_disagree_decide_nothing():
+    for first, last in ((BAD, GOOD), (GOOD, BAD)):
+        found = verdict(*first, *runs(*[one.metrics["mse"] for one in last], date=DAYS[2]))
+        assert found.word == "undecided" and found.reason.startswith("attempts disagree")
+    assert verdict(*GOOD, *GOOD).word == "reproduced"
+
+
+def test_one_failed_attempt_of_one_seed_is_not_lost():
+    found = verdict(BAD[1], *GOOD)
+    assert found.word == "undecided" and found.reason.startswith("attempts disagree")
+    lost = read_row(given(seed=2, status="diverged", metrics={"diverged_at": 7}))
+    found = verdict(lost, *GOOD)
+    assert found.word == "undecided" and found.reason.startswith("attempts disagree")
+
+
+def test_attempts_of_other_code_do_not_disagree():
+    old = runs(9.0, 9.1, 9.2, code="old")
+    behaviour = {"old": CHANGED, "x": SAME}
+    assert verdict(*old, *GOOD, behaviour=lambda row: behaviour[row.code]).word == "reproduced"
+
+
+@pytest.mark.parametrize("declared", [DAYS[2], None])
+def test_a_claim_that_is_younger_than_its_runs(declared):
+    number = verdict(*GOOD, declared=declared)
+    assert (number.word, number.post_hoc) == ("undecided", True)
+    assert number.reason.startswith("post hoc")
+    ordering = verdict(*GOOD, declared=declared, kind="ordering")
+    assert (ordering.word, ordering.post_hoc) == ("agrees", True)
+    failed = verdict(*BAD, declared=declared)
+    assert (failed.word, failed.post_hoc) == ("not reproduced", True)
+    assert not verdict(*GOOD).post_hoc
+
+
+def test_one_older_run_makes_a_claim_post_hoc():
+    found = verdict(*GOOD[:2], *runs(0, 0, 1.2, date=DAYS[1])[2:], declared=DAYS[1])
+    assert not found.post_hoc
+    found = verdict(*GOOD[:2], *runs(0, 0, 1.2, date=DAYS[0])[2:], declared=DAYS[1])
+    assert found.post_hoc
+
+
+def test_one_declared_seed_is_judged_by_its_value():
+    assert verdict(*runs(1.99), seeds=(0,)).word == "reproduced"
+    assert verdict(*runs(2.01), seeds=(0,)).word == "not reproduced"
+
+
+@pytest.mark.parametrize(
+    "values, word, hold",
+    [
+        ((1.0, 1.9, 1.99), "reproduced", 3),
+        ((1.0, 1.9, 2.01), "undecided", 2),
+        ((2.01, 9.0, 9.0), "not reproduced", 0),
+    ],
+)
+def test_each_seed_alone(values, word, hold):
+    found = verdict(*runs(*values), aggregate="each")
+    assert (found.word, found.measured.hold) == (word, hold)
+    if word == "undecided":
+        assert found.reason == "2 of 3 seeds hold"
+
+
+def test_each_seed_alone_of_a_ratio():
+    below = runs(10.0, 1.0, 10.0, variant="b")
+    found = verdict(
+        *GOOD, *below, relative_to=Quantity("b", "mse"), accept=at_most(0.5), aggregate="each"
+    )
+    assert (found.word, found.measured.hold) == ("undecided", 2)
+
+
+def test_the_best_seed():
+    found = verdict(*runs(1.9, 9.0, 9.0), aggregate="best")
+    assert (found.word, found.measured.value) == ("reproduced", 1.9)
+    found = verdict(*runs(1.0, 1.0, 3.0), aggregate="best", accept=at_least(2.5))
+    assert (found.word, found.measured.value) == ("reproduced", 3.0)
+
+
+def test_the_median_by_its_bootstrap():
+    assert verdict(*runs(1.0, 1.5, 1.9), aggregate="median").word == "reproduced"
+    found = verdict(*runs(1.0, 1.5, 9.0), aggregate="median")
+    assert (found.word, found.measured.value) == ("undecided", 1.5)
+    assert found.measured.interval == (1.0, 9.0)
+    assert verdict(*runs(2.1, 3.0, 9.0), aggregate="median").word == "not reproduced"
+
+
+@pytest.mark.parametrize(
+    "below, accept, word",
+    [
+        ((4.0, 4.1, 4.2), at_most(0.5), "reproduced"),
+        ((2.2, 2.4, 2.0), at_most(0.5), "undecided"),
+        ((1.0, 1.1, 1.2), at_most(0.5), "not reproduced"),
+        ((4.0, 4.1, 4.2), at_least(0.5), "not reproduced"),
+        ((4.0, 4.1, 4.2), between(0.2, 0.35), "reproduced"),
+        ((4.0, 4.1, 4.2), between(0.2, 0.27), "undecided"),
+        ((0.0, 0.0, 0.0), at_most(0.5), "not reproduced"),
+        ((-4.0, -4.1, -4.2), at_most(0.5), "not reproduced"),
+    ],
+)
+def test_ratios_are_tested_by_their_sides(below, accept, word):
+    rows = (*GOOD, *runs(*below, variant="b"))
+    assert verdict(*rows, relative_to=Quantity("b", "mse"), accept=accept).word == word
+
+
+def test_a_published_deviation_widens_the_interval():
+    accept = within_absolute(0.2)
+    rows = runs(2.09, 2.10, 2.11)
+    assert verdict(*rows, accept=accept).word == "reproduced"
+    assert verdict(*rows, accept=accept, row=reported(2.0, 0.01, 3)).word == "reproduced"
+    found = verdict(*rows, accept=accept, row=reported(2.0, 0.5, 3))
+    assert found.word == "undecided"
 
 
 def test_ratio_of_the_aggregates():
-    values = {("a", "mse"): {0: 1.0, 1: 3.0}, ("b", "mse"): {0: 3.0, 1: 5.0}}
-    measured = measure(claim(relative_to=Quantity("b", "mse")), values)
-    assert measured.value == 0.5
+    ratio = claim(relative_to=Quantity("b", "mse"), accept=at_most(0.6))
+    measured, _ = measure(ratio, reported(), [1.0, 3.0], [3.0, 5.0])
+    assert (measured.value, measured.seeds) == (0.5, 2)
     assert measured.deviation == pytest.approx(0.5 * math.sqrt(0.5 + 0.125))
-    assert measured.seeds == 2
-
-
-def test_ratio_to_zero_is_not_accepted():
-    values = {("a", "mse"): {0: 0.0, 1: 0.0}, ("b", "mse"): {0: 0.0, 1: 0.0}}
-    assert verdict(values, relative_to=Quantity("b", "mse")).word == "not reproduced"
-
-
-def test_words():
-    good, bad = {("a", "mse"): {0: 1.0}}, {("a", "mse"): {0: 3.0}}
-    assert verdict(good).word == "reproduced"
-    assert verdict(bad).word == "not reproduced"
-    assert verdict({}).word == "not run"
-    assert verdict(good, relative_to=Quantity("b", "mse")).word == "not run"
-    assert verdict(good, "smoke").word == "smoke only"
-    assert verdict(bad, "smoke").word == "smoke only"
-    assert verdict({("a", "mse"): {0: 1.0, 1: math.nan}}, aggregate="best").word == "not reproduced"
-
-
-def test_reduced_scale_is_said():
-    presets = {name: preset() for name in ("smoke", "paper")}
-    presets["cpu"] = preset(scale="reduced", reduces="Less.")
-    one = paper(experiments=(experiment(presets=presets),))
-    good, bad = {("a", "mse"): {0: 1.0}}, {("a", "mse"): {0: 3.0}}
-    assert judge(one, one.claims[0], REPORTED, "cpu", good).word == "reproduced at reduced scale"
-    assert judge(one, one.claims[0], REPORTED, "cpu", bad).word == "not reproduced"
-
-
-def test_table_in_markdown_and_csv():
-    values = {("a", "mse"): {0: 1.0, 1: 1.5}}
-    rows = [verdict(values, accept=within_relative(0.5)), verdict({}, accept=at_most(3.0))]
-    assert report.to_markdown(rows).splitlines()[2:] == [
-        "| one | mse of a | 2 % | 1.25 ± 0.35 (2 of 3) | ± 50 % | paper | reproduced |",
-        "| one | mse of a | 2 % | – | ≤ 3 | – | not run |",
-    ]
-    first, second = csv.DictReader(io.StringIO(report.to_csv(rows)))
-    assert (first["measured"], first["seeds"], first["verdict"]) == ("1.25", "2", "reproduced")
-    assert (second["measured"], second["verdict"]) == ("", "not run")
-
-
-def test_what_is_not_reproduced_is_explained():
-    good, bad = {("a", "mse"): {0: 1.0}}, {("a", "mse"): {0: 9.0}}
-    rows = [
-        replace(verdict(values, accept=at_most(3.0)), note="Hot.") for values in (good, bad, {})
-    ]
-    assert report.to_markdown(rows).splitlines()[-2:] == ["", "- `one`, `one`: Hot."]
-    of_all = report.to_markdown(rows, papers=True)
-    assert of_all.splitlines()[-1] == f"- {rows[1].paper}: `one`, `one`: Hot."
-    explained = [row["explanation"] for row in csv.DictReader(io.StringIO(report.to_csv(rows)))]
-    assert explained == ["", "Hot.", "Hot."]
-    assert "Hot." not in report.to_markdown(rows[:1])
-
-
-def test_table_goes_between_the_markers(tmp_path):
-    path = tmp_path / "README.md"
-    assert not report.replace_table(path, "| new |\n")
-    path.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
-    assert report.replace_table(path, "| \\1 |\n")
-    assert path.read_text() == f"before\n{report.BEGIN}\n| \\1 |\n{report.END}\nafter\n"
-    path.write_text("no markers\n")
-    assert not report.replace_table(path, "| new |\n")
-    assert path.read_text() == "no markers\n"
-
-
-def test_ledger_judges_every_preset_at_its_present_settings(tmp_path):
-    presets = {name: preset(scale="reduced", reduces="Less.") for name in ("smoke", "cpu")}
-    one = paper(experiments=(experiment(presets={**presets, "paper": preset()}),))
-    (tmp_path / "reported.csv").write_text(
-        "id,paper,arxiv,location,url,metric,variant,value,deviation,n,statistic,unit,statement,"
-        "note\none,,,T,https://a.b,mse,a,2,,,one run,,,\n"
-    )
-
-    def row(name, value, fingerprint=None):
-        mark = fingerprint or one.experiments[0].fingerprint(name, "a")
-        return made(preset=name, metrics={"mse": value}, fingerprint=mark)
-
-    assert [entry.word for entry in ledger(one, tmp_path)] == ["not run"]
-    path = tmp_path / "results.csv"
-    record(path, row("paper", 1.0, "older"))
-    assert [entry.word for entry in ledger(one, tmp_path)] == ["not run"]
-    assert stale(one, tmp_path) == 1
-    record(path, row("cpu", 1.0))
-    assert [entry.word for entry in ledger(one, tmp_path)] == ["reproduced at reduced scale"]
-    record(path, row("paper", 3.0))
-    found = [(entry.preset, entry.word) for entry in ledger(one, tmp_path)]
-    assert found == [("paper", "not reproduced"), ("cpu", "reproduced at reduced scale")]
-    assert stale(one, tmp_path) == 1

@@ -22,6 +22,9 @@ PAPER = Paper(
     venue="nowhere",
     url="https://example.org",
     default_experiment="fit",
+    headline="Two is two.",
+    headline_claims=("two",),
+    not_attempted=("the twentieth digit (Table 9)",),
     experiments=(
         Experiment(
             name="fit",
