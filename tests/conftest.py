@@ -16,12 +16,12 @@ if Version(metadata.version("jax")) < Version("0.11"):
     FLAGS.append("--xla_cpu_use_fusion_emitters=false")
 os.environ.setdefault("XLA_FLAGS", " ".join(FLAGS))
 
-from common.precision import keep_float64  # noqa: E402
-
-# The references of functions that stand in no layer need all of float64, as layers do.
-keep_float64()
-
 if importlib.util.find_spec("triton"):  # which ends a process where TensorFlow came before it
     from benchmarks.frameworks import import_torch_first
 
     import_torch_first()
+
+from common.precision import keep_float64  # noqa: E402
+
+# The references of functions that stand in no layer need all of float64, as layers do.
+keep_float64()

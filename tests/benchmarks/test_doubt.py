@@ -67,7 +67,7 @@ def test_and_marked_if_it_stays_so(sampled):
         assert rows["parallel", mode].doubt == "forward 4.5 ms, with backward 3.5"
         assert rows["recurrent", mode].doubt == ""
     assert ("parallel", "backward") not in rows
-    assert "| 4.5 (4.28–4.72) ? | 3.5 (3.33–3.67) ? |" in report
+    assert re.search(r"\| 4.5 \([^|]*\) \? \| 3.5 \([^|]*\) \? \|", report)
     assert len(MARKED.findall(report)) == 2
 
 
