@@ -1,9 +1,16 @@
-"""The papers: every subpackage with a paper.py that holds a `PAPER`. Nothing is registered."""
+"""The papers: every subpackage with a paper.py that holds a `PAPER`.
+
+One `import papers` makes all of their layers and models, and those of `common`, loadable:
+`keras.saving.load_model` imports what a file names. This imports neither Keras nor TensorFlow.
+"""
 
 import importlib
 from pathlib import Path
 
 from common.reproduce.spec import Paper
+from papers.registration import register_with_keras
+
+register_with_keras()
 
 
 def list_papers() -> tuple[str, ...]:

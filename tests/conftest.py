@@ -1,5 +1,6 @@
 """Set up before any backend is imported: quiet logs, float64 that stays float64."""
 
+import importlib.util
 import os
 from importlib import metadata
 
@@ -15,8 +16,12 @@ if Version(metadata.version("jax")) < Version("0.11"):
     FLAGS.append("--xla_cpu_use_fusion_emitters=false")
 os.environ.setdefault("XLA_FLAGS", " ".join(FLAGS))
 
-from keras.src.backend.common import dtypes  # noqa: E402
+if importlib.util.find_spec("triton"):  # which ends a process where TensorFlow came before it
+    from benchmarks.frameworks import import_torch_first
 
-# Outside TensorFlow, Keras computes some functions of float64 tensors (tanh, sin, mixed products)
-# in float32, to be as JAX is by default. The references need all of float64.
-dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"
+    import_torch_first()
+
+from common.precision import keep_float64  # noqa: E402
+
+# The references of functions that stand in no layer need all of float64, as layers do.
+keep_float64()

@@ -41,6 +41,10 @@ def test_the_examples_of_the_repository():
     assert np.isfinite(float(names["loss"]))
 
 
+def test_the_front_page_is_short():
+    assert README.stat().st_size <= 16 * 1024
+
+
 @pytest.mark.parametrize("path", PAPERS, ids=lambda path: path.parent.name)
 def test_the_examples_of_a_paper(path):
     assert run_blocks(path)

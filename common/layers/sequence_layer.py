@@ -11,6 +11,7 @@ from common.checks import check_choice, check_flags, check_integers
 from common.layers.marks import backwards, check_marks
 from common.layers.state import StateSpec, check_state, spec_bytes, symbolic_state
 from common.ops.sequence import scan_marked, zero_where_masked
+from common.precision import keep_float64
 
 Nest = Any
 
@@ -23,6 +24,10 @@ class SequenceLayer(keras.layers.Layer):
     makes the whole-sequence `call`, the streaming `step`, masks, resets and state handling. A
     subclass that knows a faster way over a whole sequence adds it as `parallel` or `chunkwise`
     and names it in `forms`.
+
+    A layer in float64 computes in float64 on every backend: it has Keras keep float64, which
+    outside TensorFlow it does not by itself (`common.precision.keep_float64`). On JAX that takes
+    JAX_ENABLE_X64=1.
 
     A state is a nested dict of named tensors with the batch first. It is float32 under the mixed
     policies (float64 under float64), in and out of `call`, so nothing is lost between calls.
@@ -59,7 +64,7 @@ class SequenceLayer(keras.layers.Layer):
     Raises:
         ValueError: if `form` is unknown, `inputs`, `mask` or `reset` have the wrong shape, `mask`
             or `reset` holds anything but truth values, or `initial_state` has the wrong structure,
-            shape, batch size or kind of dtype.
+            shape, batch size or kind of dtype, or the dtype is float64 and JAX has no such type.
     """
 
     forms: tuple[str, ...] = ("recurrent",)
@@ -79,6 +84,8 @@ class SequenceLayer(keras.layers.Layer):
         # dtype, and every variable with it. Layers cast what they compute with: `self.cast`.
         kwargs.setdefault("autocast", False)
         super().__init__(**kwargs)
+        if "float64" in (self.compute_dtype, self.variable_dtype):
+            keep_float64()
         check_choice(self, ("auto", *self.forms), form=form)
         check_flags(self, go_backwards=go_backwards)
         self.form = form

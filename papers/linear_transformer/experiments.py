@@ -134,7 +134,7 @@ def generation(
         steps = min(STEPS, length // 2)
         loop = partial(decode_loop, model.step, ops.convert_to_tensor(symbols[:, 0]))
         early = model.get_initial_state(batch_size)
-        late = {**early, "position": ops.convert_to_tensor(np.int32(length - steps))}
+        late = {**early, "position": ops.full((batch_size,), length - steps, "int32")}
         functions = {
             "early": loop(early, greedy, steps),
             "late": loop(late, greedy, steps),

@@ -90,7 +90,7 @@ SCALING = Experiment(
                 "num_heads": 1,
                 "samples": 10,
             },
-            minutes=2,
+            minutes=4,
             scale="reduced",
             reduces="Lengths to 2^14 for 2^16, 1 head of 64, a CPU for a GTX 1080 Ti.",
         ),

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops, tree
 
-from tests.contract.subjects import all_subjects
+from tests.contract.subjects import all_subjects, jitted
 from tests.helpers.weights import assert_drawn_apart
 
 SUBJECTS = [pytest.param(s, id=s.name) for s in all_subjects()]
@@ -156,6 +156,37 @@ def test_masks_pass_through(subject):
     model = keras.Sequential([keras.layers.Masking(), subject.make()])
     outputs = array(model(inputs))
     assert not outputs[1, 7:].any() and outputs[1, :7].any()
+
+
+@for_each
+def test_both_directions_are_two_layers(subject):
+    """`keras.layers.Bidirectional`, made anew from its config, beside two layers by hand."""
+    inputs = inputs_of(subject, 2, 6)
+    mask = np.array([[1, 1, 1, 1, 0, 0], [0, 1, 1, 0, 1, 1]], bool)
+    both = keras.layers.Bidirectional(subject.make())
+    both.build(inputs.shape)
+    clone = keras.layers.Bidirectional.from_config(both.get_config())
+    clone.build(inputs.shape)
+    clone.set_weights(both.get_weights())
+    got = jitted(clone)(inputs, mask=mask)
+    one, other = subject.make(), subject.make()
+    for layer, weights in ((one, both.forward_layer), (other, both.backward_layer)):
+        layer.build(inputs.shape)
+        layer.set_weights(weights.get_weights())
+    forward = array(jitted(one)(inputs, mask=mask))
+    backward = array(jitted(other)(inputs[:, ::-1], mask=mask[:, ::-1]))[:, ::-1]
+    np.testing.assert_allclose(array(got), np.concatenate([forward, backward], -1), atol=1e-6)
+
+
+def test_backwards_packed_documents_do_not_mix():
+    """A reset stands at a document's first step in time, in either direction."""
+    (subject,) = (s for s in all_subjects() if s.name == "common-lstm")
+    layer, inputs = subject.make(go_backwards=True), inputs_of(subject, 1, 7)
+    reset = np.arange(7)[None] == 3
+    want = [array(layer(part)) for part in (inputs[:, 3:], inputs[:, :3])]
+    np.testing.assert_allclose(
+        array(layer(inputs, reset=reset)), np.concatenate(want, 1), atol=1e-6
+    )
 
 
 @for_each
