@@ -4,7 +4,6 @@ import contextlib
 import ctypes
 import gc
 import os
-import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,6 +38,8 @@ def limit_memory(fraction: float = 0.9) -> None:
     used = _kilobytes(_STATUS, "VmData")
     if available is None or used is None:
         return
+    import resource  # not on Windows, which has no /proc either
+
     limit = 1024 * int(used + fraction * available)
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
