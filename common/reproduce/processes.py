@@ -1,6 +1,5 @@
 """A process for one seed of a plan."""
 
-import signal
 import subprocess
 import sys
 
@@ -32,9 +31,8 @@ def run_process(plan: Plan) -> int:
     process = subprocess.Popen(command(plan), stdout=subprocess.DEVNULL)
     try:
         code = process.wait()
-    except Interrupted as interrupted:
-        if interrupted.number != signal.SIGINT:  # which the terminal sends to both
-            process.terminate()
+    except Interrupted:
+        process.terminate()
         process.wait()
         raise
     if code > 128:

@@ -114,13 +114,19 @@ def reported_claims(paper: Paper, directory: Path) -> dict[str, Reported]:
     """The reported row of every claim of `paper`, whose package is in `directory`.
 
     Raises:
-        ValueError: if a claim has none.
+        ValueError: if a claim has none, there are `problems`, or a number has no source.
     """
     rows = load_reported(directory / "reported.csv")
     missing = [claim.id for claim in paper.claims if claim.id not in rows]
     if missing:
         raise ValueError(f"Paper {paper.name!r}: claims {missing} have no row in reported.csv.")
-    return {claim.id: rows[claim.id] for claim in paper.claims}
+    reported = {claim.id: rows[claim.id] for claim in paper.claims}
+    found = [*problems(paper, reported), *source_problems(rows)]
+    if found:
+        raise ValueError(
+            f"Paper {paper.name!r}: {found[0]}" + f" And {len(found) - 1} more." * (len(found) > 1)
+        )
+    return reported
 
 
 def problems(paper: Paper, reported: Mapping[str, Reported]) -> list[str]:
@@ -140,10 +146,10 @@ def problems(paper: Paper, reported: Mapping[str, Reported]) -> list[str]:
     return found
 
 
-def source_problems(path: Path) -> list[str]:
+def source_problems(rows: Mapping[str, Reported]) -> list[str]:
     """What keeps a reader from finding the numbers of a reported.csv, a line each."""
     found = []
-    for row in load_reported(path).values():
+    for row in rows.values():
         where = f"id {row.id!r}"
         text = " ".join((row.location, row.variant, row.statement, row.note)).lower()
         found += [f"{where} says {word!r}." for word in UNSOURCED if word.lower() in text]
@@ -191,10 +197,13 @@ def _claim_problems(paper: Paper, claim: Claim, reported: Mapping[str, Reported]
         return found
     untrained = untrained_value(paper, claim)
     assert untrained is not None
+    negative = claim.relative_to is None and claim.accept.holds(untrained, row.value)
+    if negative and claim.aggregate == "best":
+        found.append("aggregate is 'best', the seed that learned least, expected 'each'.")
     if not claim.controls:
         if claim.relative_to is not None:
             found.append("controls is (), expected those of a ratio: that its models learned.")
-        elif claim.accept.holds(untrained, row.value):
+        elif negative:
             found.append(
                 f"controls is (), expected those of a claim that an untrained model's "
                 f"{untrained:g} satisfies."

@@ -348,7 +348,8 @@ class Claim:
         accept: the tolerance.
         aggregate: how the seeds become one: their "mean" or "median" (of a ratio, of both sides
             before the division); "each", every seed judged alone, for what is solved or not;
-            "best", the best seed, where the paper reports the best of as many runs.
+            "best", the best seed, where the paper reports the best of as many runs: the highest of
+            `at_least`, the lowest of `at_most`, and of nothing else.
         controls: ids of claims of the same paper that must hold, at the same preset, for this one
             to mean anything: those that show that its models learned.
         reason: why this tolerance.
@@ -377,6 +378,10 @@ class Claim:
         _require(valid, f"{where} aggregate", self.aggregate, f"one of {AGGREGATES}")
         valid = isinstance(self.accept, Acceptance)
         _require(valid, f"{where} accept", self.accept, "an Acceptance, e.g. within_relative(0.1)")
+        if self.aggregate == "best":
+            valid = self.accept.kind in ("at_least", "at_most") and self.relative_to is None
+            expected = "at_least or at_most of one quantity, the best of which can be told"
+            _require(valid, f"{where} accept", self.accept, expected)
         valid = isinstance(self.controls, tuple) and all(
             isinstance(one, str) for one in self.controls
         )

@@ -70,6 +70,7 @@ _SMOKE_INDUCTION = _induction(
     eval_every=5,
     eval_size=16,
     test_size=4,
+    stream=32,  # every length in chunks of one shape, which is compiled once
 )
 _PAPER_INDUCTION: dict[str, Any] = {
     "batch_size": 8,

@@ -81,8 +81,12 @@ def found(tmp_path, row=None, untrained=None, **changes):
         claims=(claim(**changes), claim(id="learned", accept=at_most(0.5))),
         headline="H",
     )
-    write(tmp_path / "reported.csv", {**(row or {})}, {"id": "learned"})
-    return problems(one, reported_claims(one, tmp_path))
+    path = write(tmp_path / "reported.csv", {**(row or {})}, {"id": "learned"})
+    found = problems(one, load_reported(path))
+    if found:
+        with pytest.raises(ValueError, match="Paper 'tiny': "):
+            reported_claims(one, tmp_path)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -92,6 +96,11 @@ def found(tmp_path, row=None, untrained=None, **changes):
         ({}, {"accept": at_least(0.9)}, "untrained model's 1 satisfies"),
         ({}, {"relative_to": Quantity("b", "mse"), "accept": at_most(0.5)}, "those of a ratio"),
         ({}, {"aggregate": "best", "accept": at_most(0.5)}, "'best of 3', it is 'one run'"),
+        (
+            {"statistic": "best of 3"},
+            {"aggregate": "best", "accept": at_most(2.0), "controls": ("learned",)},
+            "the seed that learned least, expected 'each'",
+        ),
         ({"statistic": "best of 2"}, {"aggregate": "best"}, "'best of 3', it is 'best of 2'"),
         ({"value": "", "statement": "s"}, {"accept": at_most(0.5)}, "expected 'ordering'"),
         ({"value": "", "statement": "s"}, {}, "expected bounds"),
@@ -139,9 +148,11 @@ def test_untrained_value_of_a_ratio():
 )
 def test_sources_that_nobody_can_look_up_are_named(tmp_path, row, message):
     path = tmp_path / "reported.csv"
-    assert source_problems(write(path, {})) == []
-    (problem,) = source_problems(write(path, row))
+    assert source_problems(load_reported(write(path, {}))) == []
+    (problem,) = source_problems(load_reported(write(path, row)))
     assert message in problem
+    with pytest.raises(ValueError, match="id 'one'"):
+        reported_claims(paper(), tmp_path)
 
 
 def test_the_newest_note_counts(tmp_path):

@@ -36,6 +36,9 @@ def experiment(**changes):
         },
         "kind": "training",
         "metrics": ("mse", "mae"),
+        "untrained": {"mse": 99.0, "mae": 99.0}
+        if changes.get("kind") in (None, "training")
+        else {},
     }
     return Experiment(**{**values, **changes})
 
@@ -63,6 +66,7 @@ def paper(**changes):
         "experiments": (experiment(),),
         "claims": (claim(),),
         "default_experiment": "fit",
+        "headline": "It fits.",
     }
     return Paper(**{**values, **changes})
 
@@ -158,9 +162,11 @@ def test_acceptance_is_described():
         (experiment, {"kind": "timing"}, r"seeds is \(0, 1, 2\), expected \(0, 1, 2, 3, 4\)"),
         (experiment, {"untrained": {"acc": 0.1}}, "untrained is"),
         (experiment, {"untrained": {"mse": "0"}}, "untrained 'mse' is '0'"),
-        (experiment, {"untrained": {"mse": 1.0}, "kind": "static"}, "untrained is"),
+        (experiment, {"kind": "static", "untrained": {"mse": 1.0}}, "untrained is"),
         (claim, {"accept": 0.1}, "accept is 0.1"),
         (claim, {"aggregate": "sum"}, "aggregate is 'sum'"),
+        (claim, {"aggregate": "best", "accept": within_absolute(1.0)}, "accept is"),
+        (claim, {"aggregate": "best", "relative_to": Quantity("b", "mse")}, "accept is"),
         (claim, {"kind": "exact"}, "kind is 'exact'"),
         (claim, {"controls": "one"}, "controls is 'one'"),
         (claim, {"reason": " "}, "reason is"),
