@@ -497,7 +497,7 @@ def boundaries_agree(subject, form, length, scale=1.0) -> None:
 
 
 def any_batch_size(subject, form, length=5) -> None:
-    """No sequence gives no outputs, of the right shape; one alone gives what it gives with others."""
+    """No sequence gives no outputs, of the right shape; one alone what it gives with others."""
     layer = subject.layer(form)
     call = jitted(functools.partial(layer, return_state=True))
     inputs = subject.inputs(2, length)
