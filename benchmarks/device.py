@@ -3,7 +3,7 @@
 import contextlib
 import ctypes
 import gc
-import os
+import math
 import resource
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 
 from common.ops.device import default_device
+from common.reproduce.provenance import load_averages
 from common.reproduce.timing import synchronise
 
 _STATUS = Path("/proc/self/status")
@@ -104,5 +105,5 @@ def _kilobytes(path: Path, name: str) -> int | None:
 
 
 def load_average() -> float:
-    """Processes that ran or waited, on average over the last minute."""
-    return os.getloadavg()[0]
+    """Processes that ran or waited, on average over the last minute; NaN where none says."""
+    return next(iter(load_averages()), math.nan)

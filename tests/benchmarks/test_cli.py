@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -71,6 +73,13 @@ sys.exit(len({{"keras", "tensorflow", "jax", "torch"}} & set(sys.modules)))
         assert done.returncode == 0, done.stderr
     assert said in done.stdout
     assert best < 2.0
+
+
+def test_an_unknown_backend_is_one_line(capsys, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "foo")
+    code, _, errors = run(capsys, "--quick")
+    assert code == 2 and errors.count("\n") == 1
+    assert errors.startswith("KERAS_BACKEND is 'foo', expected one of tensorflow")
 
 
 def test_every_layer_has_a_benchmark_size():
@@ -184,7 +193,7 @@ def test_interruption_keeps_what_was_measured(quick, monkeypatch):
 
     def interrupted(self, entries, contest, mode, length):
         if length == 16:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGINT)
         yield from measured(self, entries, contest, mode, length)
 
     monkeypatch.setattr(Runner, "_cells", interrupted)
