@@ -4,7 +4,6 @@ import contextlib
 import ctypes
 import gc
 import math
-import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,6 +39,8 @@ def limit_memory(fraction: float = 0.9) -> None:
     used = _kilobytes(_STATUS, "VmData")
     if available is None or used is None:
         return
+    import resource  # not on Windows, which has no /proc either
+
     limit = 1024 * int(used + fraction * available)
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))

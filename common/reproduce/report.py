@@ -122,9 +122,9 @@ def counts(book: Book) -> dict[str, tuple[int, int]]:
 
 
 def make_console() -> Console:
-    """A console for standard output, plain and 80 columns wide where that is a file or a pipe."""
-    console = Console(highlight=False, soft_wrap=True)
-    return console if console.is_terminal else Console(highlight=False, width=WIDTH)
+    """A console for standard output; plain and wide where that is a file or a pipe."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=160)
 
 
 def print_summary(console: Console, books: Sequence[Book]) -> None:
@@ -348,7 +348,7 @@ def _total(books: Sequence[Book]) -> Mapping[str, tuple[int, int]]:
 
 
 def _print(console: Console, text: str, style: str = "") -> None:
-    console.print(Text(text, style=style))
+    console.print(Text(text, style=style), soft_wrap=True)
 
 
 def _print_wrapped(console: Console, text: str, indent: int = 0, style: str = "") -> None:

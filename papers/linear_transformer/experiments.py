@@ -134,7 +134,7 @@ def generation(
         state = model.get_initial_state(batch_size)
         first = ops.convert_to_tensor(symbols[:, 0])
         _, state = step(first, state)
-        late = {**state, "position": ops.convert_to_tensor(np.int32(length - 1))}
+        late = {**state, "position": ops.full((batch_size,), length - 1, "int32")}
         timings = measure(
             {"early": lambda: step(first, state), "late": lambda: step(first, late)},
             samples=samples,

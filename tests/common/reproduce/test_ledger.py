@@ -168,6 +168,16 @@ def test_a_later_run_is_a_probe_of_the_present_code(tmp_path):
     assert words(one, tmp_path) == [("cpu", "reproduced at reduced scale")]
 
 
+def test_a_run_of_other_settings_is_no_probe(tmp_path):
+    one = make()
+    declared(tmp_path, one)
+    fill(tmp_path, one, **OLD)
+    fill(tmp_path, one, values=(1.0,), probe=[9.0, 9.0, 9.0], fingerprint="older")
+    assert words(one, tmp_path) == [("cpu", "undecided")]
+    (found,) = Book(one, tmp_path).verdicts()
+    assert "no probe tells" in found.reason
+
+
 @pytest.mark.parametrize("kind", ["timing", "static"])
 def test_what_trains_nothing_is_known_by_its_code_alone(tmp_path, kind):
     one = make(kind)
