@@ -159,15 +159,15 @@ def print_claims(console: Console, book: Book) -> None:
 
 def print_table(console: Console, verdicts: Sequence[Verdict]) -> None:
     """Verdicts in 80 columns, and what the signs mean."""
-    _print(console, f"{'claim':<32} {'reported':>11} {'measured':>26} {'grade':>8}", "bold")
+    _print(console, _row("claim", "reported", "measured", "grade"), "bold")
     for one in verdicts:
         value = reported(one) if one.reported.value is not None else "stated"
-        _print(console, f"{one.claim.id:<32} {value:>11} {measured(one):>26} {one.grade:>8}")
+        _print(console, _row(one.claim.id, value, measured(one), one.grade))
         about = [word(one), f"accepted {tolerance(one)}"]
         if one.preset:
             about.append(f"preset {one.preset}")
         if one.reported.value is None:
-            about.append(f"stated: {one.reported.statement}")
+            about.append(f"stated: {one.reported.statement.rstrip('.')}")
         if one.reported.paper:
             about.append(f"from {one.reported.paper}")
         _print_wrapped(console, "; ".join(about) + ".", indent=4, style=STYLES.get(one.word, ""))
@@ -333,6 +333,13 @@ def _notes(verdicts: Iterable[Verdict]) -> list[tuple[list[str], str]]:
             if verdict.claim.id not in claims:
                 claims.append(verdict.claim.id)
     return [(claims, text) for text, claims in found.items()]
+
+
+def _row(claim: str, reported: str, measured: str, grade: str) -> str:
+    """A line of the table; two where the claim's id leaves no place for the rest."""
+    rest = f" {reported:>11} {measured:>26} {grade:>8}"
+    room = WIDTH - len(rest)
+    return f"{claim:<{room}}{rest}" if len(claim) <= room else f"{claim}\n{rest:>{WIDTH}}"
 
 
 def _share(count: tuple[int, int]) -> str:

@@ -130,8 +130,8 @@ def arguments_survive(subject: ModelSubject, **others) -> None:
     text = json.dumps(keras.saving.serialize_keras_object(first))
     clone = subject.prepare(keras.saving.deserialize_keras_object(json.loads(text)))
     assert type(clone) is type(first) and clone.name == first.name
-    shapes = [[tuple(w.shape) for w in model.weights] for model in (first, clone)]
-    assert shapes[0] == shapes[1], "the clone has other weights"
+    shapes = [[tuple(v.shape) for v in model.variables] for model in (first, clone)]
+    assert shapes[0] == shapes[1], "the clone has other variables"
     for variable, other in zip(clone.variables, first.variables, strict=True):
         variable.assign(other)  # the states of random numbers too
     inputs = subject.inputs(BATCH, 9, dtype="float64")
@@ -197,7 +197,10 @@ def names_what_it_refuses(subject: ModelSubject) -> None:
         missing = dict(list(state.items())[1:])
         _refused("initial_state", lambda: model(inputs, initial_state=missing))
         _refused("state", lambda: model.step(inputs[:, 0], missing))
-        _refused("initial_state", lambda: model(inputs, initial_state={**state, "else": 0}))
+        _refused(
+            "initial_state",
+            lambda: model(inputs, initial_state={**state, "else": ops.zeros((BATCH,))}),
+        )
         _refused("mask", lambda: model(inputs, mask=np.ones((BATCH, 4), bool)))
         _refused("reset", lambda: model(inputs, reset=np.ones((BATCH, 4), bool)))
         if not subject.width:
@@ -229,4 +232,6 @@ def _refused(name: str, call) -> None:
     except ValueError as error:
         assert f"`{name}`" in str(error), f"the refusal does not name `{name}`: {error}"
         return
+    except Exception as error:
+        raise AssertionError(f"a wrong `{name}` ends in {type(error).__name__}") from error
     raise AssertionError(f"a wrong `{name}` is taken")
