@@ -137,9 +137,11 @@ class SoftmaxAttention(MultiHead):
     Vaswani et al. (2017), eq. 1. Masked steps are neither attended to nor counted. The window
     keeps the state of constant size: it can be scanned, streamed and compiled.
 
-    State: `{"keys": (B, window, G, K), "values": (B, window, G, V), "length": (B,) int32}` with G
-    = `num_kv_heads`, the newest last, keys and values in the compute dtype, in which they were
-    computed; with `rotary` also `"position": (B,) int32`, and the keys are kept rotated.
+    State: `{"keys": (B, G, window, K), "values": (B, G, window, V), "position": (B,) int32}` with G
+    = `num_kv_heads`, keys and values in the compute dtype, in which they were computed, the keys
+    rotated with `rotary`. It is a ring: `position` counts the steps since the state was empty, and
+    step n is entry `n mod window`. A step writes that entry alone; a compiled loop of steps does so
+    in place, while a single call that must leave the state it was given as it is copies it first.
 
     Args:
         window: How many steps a query sees, its own included.
@@ -207,12 +209,11 @@ class SoftmaxAttention(MultiHead):
 
     def state_spec(self) -> dict:
         groups, dtype = self.num_kv_heads, self.compute_dtype
-        spec = {
-            "keys": StateSpec((self.window, groups, self.key_dim), dtype),
-            "values": StateSpec((self.window, groups, self.value_dim), dtype),
-            "length": StateSpec((), "int32"),
+        return {
+            "keys": StateSpec((groups, self.window, self.key_dim), dtype),
+            "values": StateSpec((groups, self.window, self.value_dim), dtype),
+            "position": StateSpec((), "int32"),
         }
-        return {**spec, "position": StateSpec((), "int32")} if self.rotary else spec
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -231,36 +232,26 @@ class SoftmaxAttention(MultiHead):
 
     def recur(self, features, state):
         q, k = features["q"], features["k"]
-        cache = {name: state[name] for name in ("keys", "values", "length")}
-        new = {}
         if self.rotary:
             q, k = (self._rotate(x[:, None], state["position"][:, None])[:, 0] for x in (q, k))
-            new["position"] = state["position"] + 1
-        output, cache = causal_attention_step(q, k, features["v"], cache)
-        return output, {**cache, **new}
+        return causal_attention_step(q, k, features["v"], state)
 
     def parallel(self, features, state, initial, mask, reset):
         q, k = features["q"], features["k"]
-        cache = None
-        if state is not initial:  # else the cache is known to be empty, with nothing to attend to
-            cache = {name: state[name] for name in ("keys", "values", "length")}
-        new = {}
         if self.rotary:
-            positions, new["position"] = count_steps(
-                state["position"], ops.shape(q)[1], mask, reset
-            )
+            positions, _ = count_steps(state["position"], ops.shape(q)[1], mask, reset)
             q, k = self._rotate(q, positions), self._rotate(k, positions)
-        output, cache = causal_attention(
+        return causal_attention(
             q,
             k,
             features["v"],
-            cache,
+            # The initial one is known to be empty, with nothing to attend to.
+            None if state is initial else state,
             window=self.window,
             mask=mask,
             reset=reset,
             dropout=self.weights_dropout,
         )
-        return output, {**cache, **new}
 
     def mixing_flops(self, batch_size: int, length: int) -> int:
         """`2 B H T L (K + V)` for L keys a query.
