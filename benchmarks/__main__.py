@@ -11,8 +11,9 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from benchmarks import report
 from benchmarks.claims import CLAIM_COLUMNS, speed_claims
 from benchmarks.compare import shared_cells, slowdowns
+from benchmarks.frameworks import import_torch_first
 from benchmarks.options import Options, backend_name
-from benchmarks.rows import COLUMNS, Roofline, Row, read_rows, write_row
+from benchmarks.rows import Roofline, Row, latest, read_rows, write_row
 from common.reproduce.command import run_command
 from common.reproduce.files import format_csv, write_json, write_text
 from common.reproduce.interrupts import Interrupted
@@ -49,6 +50,8 @@ def _main(arguments: Sequence[str] | None) -> int:
         report.print_claims(console, claims)
         return GOOD
     backend = backend_name()
+    if options.peers:
+        import_torch_first()
     from benchmarks.device import choose_device
 
     device = choose_device(options.device)
@@ -103,6 +106,7 @@ def _run(options: Options, device: str, directory: Path, console: Console) -> li
             interrupted = error
     facts["load_after"] = load_average()
     write_json(directory / "environment.json", facts)
+    rows = latest(rows)
     _write(options, directory, rows, roofline, facts, console)
     if interrupted is not None:
         raise Interrupted(interrupted.number, f"{directory} holds what was measured", again=False)
@@ -123,7 +127,7 @@ def _write(
     claims = speed_claims(options.papers or list_papers(), rows)
     report.print_rows(console, rows)
     report.print_claims(console, claims)
-    write_text(directory / "results.csv", format_csv(COLUMNS, map(asdict, rows)))
+    write_text(directory / "results.csv", report.frame(rows).to_csv(index=False))
     write_text(directory / "claims.csv", format_csv(CLAIM_COLUMNS, map(asdict, claims)))
     told = [f"{key}: {facts[key]}" for key in ("command", "hardware", "date", "commit", "dirty")]
     told += [f"load average {facts['load_before']:.1f} before, {facts['load_after']:.1f} after"]

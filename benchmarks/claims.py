@@ -213,6 +213,8 @@ def _this_run(baseline: Baseline, rows: Sequence[Row]) -> str:
     for row in rows:
         if row.status != OK or row.mode != "forward+backward" or row.median_ms is None:
             continue
+        if row.doubt:
+            continue
         ours = row.name in FORMS
         if row.layer == baseline.layer and (ours or row.name == baseline.peer):
             times.setdefault(row.length, {}).setdefault(ours, []).append(row.median_ms)

@@ -25,10 +25,16 @@ def slowdowns(rows: Sequence[Row], before: Sequence[Row], threshold: float) -> l
     """Cells of both runs whose median grew by more than `threshold` (0.1 is 10 %).
 
     A cell that had a time and has none now counts too. Derived times, differences of two noisy
-    ones, do not.
+    ones, do not; nor do times in doubt.
     """
-    earlier = {row.key: row for row in before if row.status == OK and row.p20_ms is not None}
-    pairs = [Slowdown(row, earlier[row.key]) for row in rows if row.key in earlier]
+    earlier = {
+        row.key: row
+        for row in before
+        if row.status == OK and row.p20_ms is not None and not row.doubt
+    }
+    pairs = [
+        Slowdown(row, earlier[row.key]) for row in rows if row.key in earlier and not row.doubt
+    ]
     slower = [pair for pair in pairs if pair.ratio > 1 + threshold]
     return sorted(slower, key=lambda pair: -pair.ratio)
 

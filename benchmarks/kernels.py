@@ -304,7 +304,7 @@ def decode_section() -> list[Competitor]:
 
     def after(count: int) -> Competitor:
         state = attention.empty_cache(2, window, 8, 64, 64)
-        state["length"] = tf.constant([min(count, window)] * 2)
+        state["position"] = tf.constant([count] * 2)
         return Competitor("attention step, window 1024", count, lambda: step(state))
 
     return [after(10), after(10_000)]

@@ -1,13 +1,9 @@
 """`python -m benchmarks.lstm`: a training step of our LSTM, Keras's and torch's."""
 
-import keras
 import tyro
 
-from benchmarks.models import Shape, layer_model
-from benchmarks.peers import find_peers
-from benchmarks.programs import Work, make_program
+from benchmarks.frameworks import import_torch_first
 from common.reproduce.spec import LayerCase
-from common.reproduce.timing import measure
 
 
 def main(
@@ -22,6 +18,14 @@ def main(
         units: Units H.
         samples: Samples of each, at least 10 ms long.
     """
+    import_torch_first()
+    import keras
+
+    from benchmarks.models import Shape, layer_model
+    from benchmarks.peers import find_peers
+    from benchmarks.programs import Work, make_program
+    from common.reproduce.timing import measure
+
     ours = LayerCase(
         name="lstm",
         factory="common.layers:LSTM",

@@ -24,10 +24,10 @@ class Options:
     """Layers to time, as --list names them; by default all of the papers."""
     forms: tuple[Form, ...] = ("parallel", "chunkwise", "recurrent")
     """Forms to time, where a layer has them."""
-    length: tuple[int, ...] = (256, 1024, 4096)
-    """Time steps T."""
-    batch: int = 8
-    """Sequences B."""
+    length: tuple[int, ...] | None = None
+    """Time steps T: by default 256, 1024 and 4096, with --quick 256."""
+    batch: int | None = None
+    """Sequences B: by default 8, with --quick 2."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Compute dtype; weights stay float32, except those of torch's peers."""
     device: Literal["cpu", "gpu"] | None = None
@@ -45,7 +45,7 @@ class Options:
     """A number that was sampled for so long needs 5 samples only, with --quick 3, and 2 after ten
     times as long: by default 20, with --quick 0.5."""
     quick: bool = False
-    """Few samples, modes and compilers: minutes for a paper or two."""
+    """Few samples, modes, compilers and lengths: about a minute a paper."""
     output: Path | None = None
     """Directory to write; by default benchmarks/results/<date>-<device>-<backend>."""
     compare: Path | None = None
@@ -62,10 +62,10 @@ class Options:
     def __post_init__(self) -> None:
         _require_all("--papers", self.papers, list_papers())
         _require_all("--layers", self.layers, tuple(_names(self.papers)))
-        for length in self.length:
+        for length in self.lengths:
             _require(length >= 1, "--length", length, "integers >= 1")
-        _require(bool(self.length), "--length", (), "at least one")
-        _require(self.batch >= 1, "--batch", self.batch, "an integer >= 1")
+        _require(bool(self.lengths), "--length", (), "at least one")
+        _require(self.batch_size >= 1, "--batch", self.batch, "an integer >= 1")
         _require(self.samples is None or self.samples >= 5, "--samples", self.samples, ">= 5")
         _require(self.seconds is None or self.seconds > 0, "--seconds", self.seconds, "> 0")
         _require(self.threshold > 0, "--threshold", self.threshold, "a positive number")
@@ -74,6 +74,20 @@ class Options:
         for name in ("modes", "forms", "compilers"):
             _require(getattr(self, name) != (), f"--{name}", (), "at least one")
         _require(bool(self.cases()), "--forms", self.forms, "a form that the layers have")
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Time steps, with the defaults filled in."""
+        if self.length is not None:
+            return self.length
+        return (256,) if self.quick else (256, 1024, 4096)
+
+    @property
+    def batch_size(self) -> int:
+        """Sequences, with the default filled in."""
+        if self.batch is not None:
+            return self.batch
+        return 2 if self.quick else 8
 
     @property
     def sample_count(self) -> int:

@@ -1,6 +1,8 @@
 """The tables: one a layer for the terminal and Markdown, and that of the reported speeds."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -8,7 +10,10 @@ from rich.table import Table
 
 from benchmarks.claims import SpeedClaim
 from benchmarks.compare import Slowdown
-from benchmarks.rows import ABSENT, OK, Roofline, Row
+from benchmarks.rows import ABSENT, COLUMNS, OK, Roofline, Row
+
+if TYPE_CHECKING:
+    import pandas
 
 HEADER = (
     "form or peer",
@@ -30,7 +35,9 @@ HEADER = (
 
 NOTES = (
     "Milliseconds: median (in files: p20 to p80) of samples of at least 10 ms, taken in turns with "
-    "the others of the same shape, length and mode. bwd: forward + backward less forward.",
+    "the others of the same shape, length and mode. bwd: forward + backward less forward. A ? is "
+    "noise: p20 to p80 wider than half the median, or forward slower than forward + backward, when "
+    "measured again too.",
     "tokens/s, GFLOP/s and the fractions: of fwd + bwd where it was timed, else of the first mode "
     "that was. FLOPs: the layer's formula for its matrix products; a backward pass counts as two "
     "forward ones. % GEMM: of a large product in the same dtype in this run. % copy: the least "
@@ -45,14 +52,30 @@ NOTES = (
 )
 
 
-def layer_lines(rows: Sequence[Row], layer: str, spread: bool = True) -> list[tuple[str, ...]]:
-    """Cells of the table of `layer`, in the order of `HEADER`; `spread`: with p20 and p80."""
-    grouped: dict[tuple[str, str, int], dict[str, Row]] = {}
-    for row in rows:
-        if row.layer == layer:
-            grouped.setdefault((row.name, row.compiler, row.length), {})[row.mode] = row
-    ordered = sorted(grouped.items(), key=lambda item: (item[0][2] or 10**12, item[0][2]))
-    return [_line(*key, modes, spread) for key, modes in ordered]
+def frame(rows: Sequence[Row]) -> "pandas.DataFrame":
+    """The rows as a table, a column an attribute."""
+    import pandas
+
+    return pandas.DataFrame([asdict(row) for row in rows], columns=list(COLUMNS))
+
+
+def layer_table(rows: Sequence[Row], layer: str, spread: bool = True) -> "pandas.DataFrame":
+    """The table of `layer` as text, columns as `HEADER`; `spread`: with p20 and p80."""
+    import pandas
+
+    table = frame(rows).assign(row=pandas.Series(list(rows), dtype="object"))
+    table = table[table["layer"] == layer].drop_duplicates(
+        ["name", "compiler", "length", "mode"], keep="last"
+    )
+    # A line a contestant and length, a column a mode; those without a length, refused, at the end.
+    modes = table.pivot(index=["name", "compiler", "length"], columns="mode", values="row")
+    cells: dict[Any, dict[Any, Any]] = modes.to_dict("index")
+    keys = dict.fromkeys(zip(table["name"], table["compiler"], table["length"], strict=True))
+    lines = [
+        _line(*key, {mode: row for mode, row in cells[key].items() if isinstance(row, Row)}, spread)
+        for key in sorted(keys, key=lambda key: key[2] or 10**12)
+    ]
+    return pandas.DataFrame(lines, columns=list(HEADER))
 
 
 def _line(
@@ -63,8 +86,10 @@ def _line(
         row = next(iter(modes.values()))
         text = f"{row.status}: {row.message}"
         return (name, compiler, str(length or "–"), text, *[""] * (len(HEADER) - 4))
-    main = next((row for row in measured if row.mode == "forward+backward"), measured[0])
     forward = modes.get("forward", modes.get("step"))
+    main = modes.get("forward+backward")
+    if main is None or main.status != OK:
+        main = forward if forward in measured else measured[0]
     times = (forward, *(modes.get(mode) for mode in ("forward+backward", "backward", "train")))
     compiled = [row.compile_s for row in measured if row.compile_s is not None]
     return (
@@ -88,9 +113,10 @@ def _time(row: Row | None, spread: bool = True) -> str:
         return ""
     if row.median_ms is None:
         return row.status
+    doubt = " ?" if row.doubt else ""
     if row.p20_ms is None or not spread:
-        return f"{row.median_ms:.3g}"
-    return f"{row.median_ms:.3g} ({row.p20_ms:.3g}–{row.p80_ms:.3g})"
+        return f"{row.median_ms:.3g}{doubt}"
+    return f"{row.median_ms:.3g} ({row.p20_ms:.3g}–{row.p80_ms:.3g}){doubt}"
 
 
 def _number(value: float | None, pattern: str) -> str:
@@ -104,13 +130,13 @@ def row_line(row: Row) -> str:
         return f"{row.layer}: no {row.name} ({row.message})"
     if row.median_ms is None:
         return f"{what}: {row.status}. {row.message}"
-    return f"{what}: {_time(row)} ms"
+    return f"{what}: {_time(row)} ms" + (f" ({row.doubt})" if row.doubt else "")
 
 
 def print_rows(console: Console, rows: Sequence[Row]) -> None:
     """Prints a table a layer."""
     for layer in dict.fromkeys(row.layer for row in rows):
-        _print(console, HEADER, layer_lines(rows, layer, spread=False), layer)
+        _print(console, layer_table(rows, layer, spread=False), layer)
     for note in NOTES:
         console.print(note, style="dim", markup=False)
 
@@ -127,9 +153,11 @@ CLAIM_HEADER = (
 )
 
 
-def claim_lines(claims: Iterable[SpeedClaim]) -> list[tuple[str, ...]]:
-    """Cells in the order of `CLAIM_HEADER`."""
-    return [
+def claim_table(claims: Iterable[SpeedClaim]) -> "pandas.DataFrame":
+    """The table of the claims as text, columns as `CLAIM_HEADER`."""
+    import pandas
+
+    lines = [
         (
             f"{one.paper}: {one.claim}",
             one.reported,
@@ -142,16 +170,19 @@ def claim_lines(claims: Iterable[SpeedClaim]) -> list[tuple[str, ...]]:
         )
         for one in claims
     ]
+    return pandas.DataFrame(lines, columns=list(CLAIM_HEADER))
 
 
 def print_claims(console: Console, claims: Sequence[SpeedClaim]) -> None:
     """Prints the table of reported speeds."""
     if claims:
-        _print(console, CLAIM_HEADER, claim_lines(claims), "Reported speed and memory")
+        _print(console, claim_table(claims), "Reported speed and memory")
 
 
 def print_slowdowns(console: Console, slower: Sequence[Slowdown], shared: int) -> None:
     """Prints the cells that became slower."""
+    import pandas
+
     lines = [
         (
             f"{one.row.layer} {one.row.name}",
@@ -166,7 +197,7 @@ def print_slowdowns(console: Console, slower: Sequence[Slowdown], shared: int) -
     ]
     title = f"Slower than before: {len(slower)} of {shared} cells"
     header = ("layer", "by", "mode", "T", "before ms", "now ms", "ratio")
-    _print(console, header, lines, title)
+    _print(console, pandas.DataFrame(lines, columns=list(header)), title)
 
 
 def roofline_line(roofline: Roofline) -> str:
@@ -177,13 +208,11 @@ def roofline_line(roofline: Roofline) -> str:
     return f"matrix product: {gemm}; copy: {roofline.bandwidth / 1e9:,.1f} GB/s read and written"
 
 
-def _print(
-    console: Console, header: Sequence[str], lines: Sequence[Sequence[str]], title: str
-) -> None:
+def _print(console: Console, lines: "pandas.DataFrame", title: str) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
-    for name in header:
+    for name in lines.columns:
         table.add_column(name, overflow="fold")
-    for line in lines:
+    for line in lines.itertuples(index=False, name=None):
         table.add_row(*(cell.replace("[", "\\[") for cell in line))
     console.print(table)
 
@@ -194,15 +223,13 @@ def to_markdown(
     """The whole report."""
     parts = [f"# {title}", "\n".join(f"- {fact}" for fact in facts)]
     for layer in dict.fromkeys(row.layer for row in rows):
-        parts += [f"## {layer}", _markdown(HEADER, layer_lines(rows, layer))]
+        parts += [f"## {layer}", _markdown(layer_table(rows, layer))]
     parts += list(NOTES)
     if claims:
-        parts += ["## Reported speed and memory", _markdown(CLAIM_HEADER, claim_lines(claims))]
+        parts += ["## Reported speed and memory", _markdown(claim_table(claims))]
     return "\n\n".join(parts) + "\n"
 
 
-def _markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    table = [header, ["---"] * len(header), *lines]
-    return "\n".join(
-        "| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in table
-    )
+def _markdown(table: "pandas.DataFrame") -> str:
+    escaped = table.map(lambda cell: cell.replace("|", "\\|"))
+    return escaped.to_markdown(index=False, tablefmt="pipe", disable_numparse=True)

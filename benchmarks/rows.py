@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import IO
@@ -33,6 +34,7 @@ class Row:
         backend: Keras's backend; "torch" for torch's own.
         status: "ok", or why there are no numbers.
         message: of the failure.
+        doubt: why the numbers are not credible, measured twice; empty where they are.
         median_ms, p20_ms, p80_ms: of the samples; None in derived rows, but the median.
         samples: how many.
         compile_s: seconds of the first call.
@@ -59,6 +61,7 @@ class Row:
     backend: str
     status: str = OK
     message: str = ""
+    doubt: str = ""
     median_ms: float | None = None
     p20_ms: float | None = None
     p80_ms: float | None = None
@@ -107,6 +110,11 @@ class Roofline:
 COLUMNS = tuple(field.name for field in fields(Row))
 
 
+def latest(rows: Iterable[Row]) -> list[Row]:
+    """One row a cell, the last, where the cell's first one stood."""
+    return list({row.key: row for row in rows}.values())
+
+
 def write_row(file: IO[str], row: Row) -> None:
     """Appends a line, at once."""
     file.write(json.dumps(asdict(row)) + "\n")
@@ -114,7 +122,7 @@ def write_row(file: IO[str], row: Row) -> None:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Rows of a results.jsonl, or of a JSON list of them.
+    """Rows of a results.jsonl, or of a JSON list of them; of a cell measured again the last.
 
     Raises:
         FileError: if the file holds anything else; the message names the row.
@@ -123,12 +131,12 @@ def read_rows(path: Path) -> list[Row]:
     text = read_text(path)
     if not text.lstrip().startswith("["):
         lines = enumerate(text.splitlines(), 1)
-        return [_row(line, f"{expected}: row {n}") for n, line in lines if line.strip()]
+        return latest(_row(line, f"{expected}: row {n}") for n, line in lines if line.strip())
     try:
         items = json.loads(text)
     except ValueError as error:
         raise FileError(f"{expected}: {error}.") from error
-    return [_row(json.dumps(item), f"{expected}: row {n}") for n, item in enumerate(items, 1)]
+    return latest(_row(json.dumps(item), f"{expected}: row {n}") for n, item in enumerate(items, 1))
 
 
 def _row(text: str, where: str) -> Row:
@@ -144,9 +152,10 @@ def _check(row: Row) -> None:
     """Raises a ValueError if what is compared is not of its kind."""
     for name in ("layer", "name", "compiler", "mode", "dtype", "device", "backend", "status"):
         _require(isinstance(getattr(row, name), str), name, getattr(row, name), "text")
-    for name in ("batch", "length"):
+    # What was refused or is absent has a length of 0.
+    for name, least in (("batch", 1), ("length", 1 if row.status == OK else 0)):
         value = getattr(row, name)
-        _require(type(value) is int and value > 0, name, value, "a positive integer")
+        _require(type(value) is int and value >= least, name, value, f"an integer >= {least}")
     timed = row.p20_ms is not None  # others are differences, which noise may make negative
     for name in ("median_ms", "p20_ms", "p80_ms"):
         value = getattr(row, name)

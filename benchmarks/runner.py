@@ -25,6 +25,8 @@ from benchmarks.rows import (
 from common.reproduce.timing import Timing, call_seconds, sample
 
 BOTH = "forward+backward"
+# From p20 to p80, relative to the median; beyond it a number is measured once more.
+LARGEST_SPREAD = 0.5
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Runner:
         return (*modes, *(["train"] if "train" in asked else []))
 
     def run(self) -> Iterator[Row]:
-        """Rows, those of one length and mode together."""
+        """Rows, each as soon as it is measured; one that is measured again comes again."""
         for contest in self.contests():
             yield from self._absent(contest)
             entries: list[Entry] = []
@@ -81,15 +83,17 @@ class Runner:
                     entries.append(item)
             if "step" in self.options.timed_modes:
                 yield from self._cells(_one_form_each(entries), contest, "step", 1)
-            for length in self.options.length:
-                forward: list[Row] = []
+            for length in self.options.lengths:
+                measured: dict[str, list[Row]] = {}
                 for mode in self.modes():
-                    rows = list(self._cells(entries, contest, mode, length))
-                    yield from rows
-                    if mode == "forward":
-                        forward = rows
-                    elif mode == BOTH:
-                        yield from self._backward(forward, rows)
+                    rows = measured.setdefault(mode, [])
+                    for row in self._cells(entries, contest, mode, length):
+                        rows.append(row)
+                        yield row
+                    if mode == BOTH:
+                        forward, both = measured["forward"], rows
+                        yield from self._again(entries, contest, length, forward, both)
+                        yield from self._backward(forward, both)
 
     # Who takes part.
 
@@ -155,7 +159,7 @@ class Runner:
         self, entries: list[Entry], contest: Contest, mode: str, length: int
     ) -> Iterator[Row]:
         """All entries in one mode at one length, sampled in turns."""
-        work = Work(mode, "", self.options.batch, length, self.options.dtype)
+        work = Work(mode, "", self.options.batch_size, length, self.options.dtype)
         programs: dict[int, Program] = {}
         first: dict[int, float] = {}
         for index, entry in enumerate(entries):
@@ -171,7 +175,7 @@ class Runner:
                 yield from self._failed(contestant, entry.compiler, mode, length, error)
         self.note(f"{len(programs)} competitors, T={length} {mode}: samples in turns")
         load = load_average()
-        timings = self._sample({str(index): p.call for index, p in programs.items()}, first)
+        timings = self._steady({str(index): p.call for index, p in programs.items()}, first)
         for index, program in programs.items():
             entry = entries[index]
             result = timings[str(index)]
@@ -179,9 +183,63 @@ class Runner:
                 yield from self._failed(entry.contestant, entry.compiler, mode, length, result)
                 continue
             row = self._measured(entry, contest, mode, length, result)
-            row = replace(row, peak_bytes=self._peak(program, entry), load=load)
+            wide = spread(result) > LARGEST_SPREAD
+            doubt = f"p20 to p80 are {spread(result):.0%} of the median" if wide else ""
+            row = replace(row, peak_bytes=self._peak(program, entry), load=load, doubt=doubt)
             for layer in entry.contestant.layers:
                 yield replace(row, layer=layer)
+
+    def _again(
+        self,
+        entries: list[Entry],
+        contest: Contest,
+        length: int,
+        forward: list[Row],
+        both: list[Row],
+    ) -> Iterator[Row]:
+        """Measures again what was slower forward than with backward, and doubts what still is.
+
+        The rows take the place of those in `forward` and `both`.
+        """
+        faster = _faster_than_their_forward(forward, both)
+        chosen = [
+            entry
+            for entry in entries
+            if {(layer, entry.contestant.name, entry.compiler) for layer in entry.contestant.layers}
+            & faster.keys()
+        ]
+        if not chosen:
+            return
+        for rows, mode in ((forward, "forward"), (both, BOTH)):
+            new = {_contender(row): row for row in self._cells(chosen, contest, mode, length)}
+            rows[:] = [new.get(_contender(row), row) for row in rows]
+        still = _faster_than_their_forward(forward, both)
+        for rows in (forward, both):
+            for index, row in enumerate(rows):
+                key = _contender(row)
+                if key in still:
+                    rows[index] = replace(row, doubt=still[key])
+                if key in faster:
+                    yield rows[index]
+
+    def _steady(
+        self, calls: dict[str, Callable[[], object]], first: dict[int, float]
+    ) -> dict[str, Timing | Exception]:
+        """Samples; those that spread too far once more, of which the narrower ones count."""
+        timings = self._sample(calls, first)
+        loose = {
+            name: call
+            for name, call in calls.items()
+            if isinstance(t := timings[name], Timing) and spread(t) > LARGEST_SPREAD
+        }
+        if loose:
+            self.note(f"{len(loose)} of {len(calls)} competitors: samples once more")
+        for name, again in self._sample(loose, {int(n): first[int(n)] for n in loose}).items():
+            before = timings[name]
+            assert isinstance(before, Timing)
+            if isinstance(again, Timing) and spread(again) < spread(before):
+                timings[name] = again
+        return timings
 
     def _sample(
         self, calls: dict[str, Callable[[], object]], first: dict[int, float]
@@ -230,7 +288,7 @@ class Runner:
             name=name,
             compiler=compiler,
             mode=mode,
-            batch=self.options.batch,
+            batch=self.options.batch_size,
             length=length,
             dtype=self.options.dtype,
             device=self.device,
@@ -285,10 +343,10 @@ class Runner:
     def _flops(self, entry: Entry, mode: str, length: int) -> int | None:
         if entry.model.flops is None or (mode == "step" and entry.contestant.name != "recurrent"):
             return None
-        return _TIMES[mode] * entry.model.flops(self.options.batch, length)
+        return _TIMES[mode] * entry.model.flops(self.options.batch_size, length)
 
     def _floor_bytes(self, model: Model, width: int, mode: str, length: int) -> int | None:
-        batch, size = self.options.batch, 2 if self.options.dtype == "bfloat16" else 4
+        batch, size = self.options.batch_size, 2 if self.options.dtype == "bfloat16" else 4
         weights = 4 * model.parameters
         once = size * batch * length * (width + model.units) + weights
         if mode == "step":
@@ -306,6 +364,7 @@ class Runner:
             derived = replace(
                 row,
                 mode="backward",
+                doubt=row.doubt or less.doubt,
                 p20_ms=None,
                 p80_ms=None,
                 compile_s=None,
@@ -315,6 +374,26 @@ class Runner:
             )
             if milliseconds > 0:
                 yield self._with_rates(derived, 1e-3 * milliseconds)
+
+
+def spread(timing: Timing) -> float:
+    """From p20 to p80, relative to the median."""
+    return (timing.p80 - timing.p20) / timing.median
+
+
+def _contender(row: Row) -> tuple[str, str, str]:
+    return row.layer, row.name, row.compiler
+
+
+def _faster_than_their_forward(forward: list[Row], both: list[Row]) -> dict[tuple, str]:
+    """The contenders of whom that is so, and how it is said."""
+    times = {_contender(row): row.median_ms for row in forward}
+    found = {}
+    for row in both:
+        less = times.get(_contender(row))
+        if less is not None and row.median_ms is not None and row.median_ms < less:
+            found[_contender(row)] = f"forward {less:.3g} ms, with backward {row.median_ms:.3g}"
+    return found
 
 
 # Forward passes that a mode counts as: a backward pass is two.

@@ -32,6 +32,9 @@ class Options:
     verify: bool = False
     """Check the chain of every results.csv: exit code 2 with the first row that is not as it was
     written."""
+    merge: Path | None = None
+    """Add the runs of another results.csv, from another machine or branch, to that of the paper
+    named."""
     declare: bool = False
     """Add claims that are new, or say something else now, to declared.csv with today's date."""
     probe: bool = False
@@ -57,6 +60,8 @@ def _main() -> int:
     names = list(dict.fromkeys(options.names)) or list(list_papers())
     if options.verify:
         return _verify(names)
+    if options.merge is not None:
+        return _merge(options.names, options.merge)
     papers = [get_paper(name) for name in names]
     if options.declare:
         from common.reproduce.probe import declare_claims
@@ -71,6 +76,8 @@ def _main() -> int:
         for paper in papers:
             take_probes(paper, ROOT / paper.name)
         return HOLD
+    if options.update and options.names:
+        raise ValueError(f"--update is given with {' '.join(names)}, expected it alone: of all.")
     books = [Book(paper, ROOT / paper.name) for paper in papers]
     if options.update:
         _update(books)
@@ -100,6 +107,17 @@ def _verify(names: list[str]) -> int:
         if name in lengths:
             verify_length(path, *lengths[name])
     print(f"{len(names)} papers: every row of results.csv is as it was written")
+    return HOLD
+
+
+def _merge(names: tuple[str, ...], other: Path) -> int:
+    from common.reproduce.results import merge
+
+    if len(names) != 1 or not other.is_file():
+        raise ValueError(f"--merge is {other}, expected a file, and the name of one paper.")
+    get_paper(names[0])
+    count = merge(ROOT / names[0] / "results.csv", other)
+    print(f"{names[0]}: {count} runs added")
     return HOLD
 
 

@@ -1,5 +1,6 @@
 """Set up before any backend is imported: quiet logs, float64 that stays float64."""
 
+import importlib.util
 import os
 from importlib import metadata
 
@@ -14,6 +15,11 @@ FLAGS = ["--xla_cpu_parallel_codegen_split_count=1"]
 if Version(metadata.version("jax")) < Version("0.11"):
     FLAGS.append("--xla_cpu_use_fusion_emitters=false")
 os.environ.setdefault("XLA_FLAGS", " ".join(FLAGS))
+
+if importlib.util.find_spec("triton"):  # which ends a process where TensorFlow came before it
+    from benchmarks.frameworks import import_torch_first
+
+    import_torch_first()
 
 from common.precision import keep_float64  # noqa: E402
 

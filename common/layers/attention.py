@@ -4,7 +4,15 @@ import keras
 from einops import rearrange
 from keras import ops
 
-from common.checks import check_divides, check_flags, check_positive, check_rates, given
+from common.checks import (
+    check_divides,
+    check_flags,
+    check_integers,
+    check_positive,
+    check_rates,
+    given,
+    refuse,
+)
 from common.layers.sequence_layer import SequenceLayer
 from common.layers.state import StateSpec
 from common.ops.attention import causal_attention, causal_attention_step
@@ -129,9 +137,11 @@ class SoftmaxAttention(MultiHead):
     Vaswani et al. (2017), eq. 1. Masked steps are neither attended to nor counted. The window
     keeps the state of constant size: it can be scanned, streamed and compiled.
 
-    State: `{"keys": (B, window, G, K), "values": (B, window, G, V), "length": (B,) int32}` with G
-    = `num_kv_heads`, the newest last, keys and values in the compute dtype, in which they were
-    computed; with `rotary` also `"position": (B,) int32`, and the keys are kept rotated.
+    State: `{"keys": (B, G, window, K), "values": (B, G, window, V), "position": (B,) int32}` with G
+    = `num_kv_heads`, keys and values in the compute dtype, in which they were computed, the keys
+    rotated with `rotary`. It is a ring: `position` counts the steps since the state was empty, and
+    step n is entry `n mod window`. A step writes that entry alone; a compiled loop of steps does so
+    in place, while a single call that must leave the state it was given as it is copies it first.
 
     Args:
         window: How many steps a query sees, its own included.
@@ -139,12 +149,15 @@ class SoftmaxAttention(MultiHead):
             multi-query attention, Shazeer 2019); `num_heads` by default.
         rotary: Whether queries and keys are rotated by their positions (Su 2021).
         dropout: Rate at which the weights of keys are dropped in training, in the parallel form.
+        rotary_dim: With `rotary`, how many of a head's K entries are rotated, from the first on;
+            even, all by default.
+        output_bias: Whether the output's projection has a bias where the others have none.
         **kwargs: Arguments of `MultiHead`.
 
     Raises:
         ValueError: if `window` or `num_kv_heads` is not a positive integer, `num_kv_heads` does
-            not divide `num_heads`, K is odd with `rotary`, `dropout` is positive and `form` is
-            `"recurrent"`, and as `MultiHead` does.
+            not divide `num_heads`, K or `rotary_dim` is odd with `rotary`, `dropout` is positive
+            and `form` is `"recurrent"`, and as `MultiHead` does.
     """
 
     forms = ("parallel", "recurrent")
@@ -157,12 +170,21 @@ class SoftmaxAttention(MultiHead):
         num_kv_heads: int | None = None,
         rotary: bool = False,
         dropout: float = 0.0,
+        rotary_dim: int | None = None,
+        output_bias: bool = False,
         **kwargs,
     ):
         super().__init__(units, num_heads, **kwargs)
         check_positive(self, window=window, **given(num_kv_heads=num_kv_heads))
-        check_flags(self, rotary=rotary)
+        check_flags(self, rotary=rotary, output_bias=output_bias)
         check_rates(self, dropout=dropout)
+        if rotary_dim is not None:
+            check_integers(self, 2, self.key_dim, rotary_dim=rotary_dim)
+            if rotary_dim % 2 or not rotary:
+                refuse(self, "rotary_dim", "even, and None without `rotary`", rotary_dim)
+        self.rotary_dim = rotary_dim
+        # Of its own; with `use_bias` it is there anyway.
+        self.adds_output_bias = output_bias and not self.use_bias
         self.window = window
         self.num_kv_heads = num_heads if num_kv_heads is None else num_kv_heads
         check_divides(self, "`num_heads`", num_heads, num_kv_heads=self.num_kv_heads)
@@ -187,45 +209,49 @@ class SoftmaxAttention(MultiHead):
 
     def state_spec(self) -> dict:
         groups, dtype = self.num_kv_heads, self.compute_dtype
-        spec = {
-            "keys": StateSpec((self.window, groups, self.key_dim), dtype),
-            "values": StateSpec((self.window, groups, self.value_dim), dtype),
-            "length": StateSpec((), "int32"),
+        return {
+            "keys": StateSpec((groups, self.window, self.key_dim), dtype),
+            "values": StateSpec((groups, self.window, self.value_dim), dtype),
+            "position": StateSpec((), "int32"),
         }
-        return {**spec, "position": StateSpec((), "int32")} if self.rotary else spec
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        if self.adds_output_bias:
+            self.output_bias = self.add_weight((self.units,), "zeros", name="output_bias")
+
+    def readout(self, emitted):
+        outputs = super().readout(emitted)
+        return outputs + self.cast(self.output_bias) if self.adds_output_bias else outputs
+
+    def _rotate(self, x, positions):
+        if self.rotary_dim is None:
+            return rotate(x, positions)
+        turned, kept = ops.split(x, (self.rotary_dim,), axis=-1)
+        return ops.concatenate([rotate(turned, positions), kept], axis=-1)
 
     def recur(self, features, state):
         q, k = features["q"], features["k"]
-        cache = {name: state[name] for name in ("keys", "values", "length")}
-        new = {}
         if self.rotary:
-            q, k = (rotate(x[:, None], state["position"][:, None])[:, 0] for x in (q, k))
-            new["position"] = state["position"] + 1
-        output, cache = causal_attention_step(q, k, features["v"], cache)
-        return output, {**cache, **new}
+            q, k = (self._rotate(x[:, None], state["position"][:, None])[:, 0] for x in (q, k))
+        return causal_attention_step(q, k, features["v"], state)
 
     def parallel(self, features, state, initial, mask, reset):
         q, k = features["q"], features["k"]
-        cache = None
-        if state is not initial:  # else the cache is known to be empty, with nothing to attend to
-            cache = {name: state[name] for name in ("keys", "values", "length")}
-        new = {}
         if self.rotary:
-            positions, new["position"] = count_steps(
-                state["position"], ops.shape(q)[1], mask, reset
-            )
-            q, k = rotate(q, positions), rotate(k, positions)
-        output, cache = causal_attention(
+            positions, _ = count_steps(state["position"], ops.shape(q)[1], mask, reset)
+            q, k = self._rotate(q, positions), self._rotate(k, positions)
+        return causal_attention(
             q,
             k,
             features["v"],
-            cache,
+            # The initial one is known to be empty, with nothing to attend to.
+            None if state is initial else state,
             window=self.window,
             mask=mask,
             reset=reset,
             dropout=self.weights_dropout,
         )
-        return output, {**cache, **new}
 
     def mixing_flops(self, batch_size: int, length: int) -> int:
         """`2 B H T L (K + V)` for L keys a query.

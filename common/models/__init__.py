@@ -2,7 +2,19 @@
 
 from common.models.counting import count_parameters
 from common.models.initial import draw_normal
+from common.models.known import check_below
 from common.models.language_model import LanguageModel
 from common.models.networks import MLP, GatedMLP
+from common.models.recorded_model import RecordedModel
+from common.models.sequence_model import SequenceModel
 
-__all__ = ["MLP", "GatedMLP", "LanguageModel", "count_parameters", "draw_normal"]
+__all__ = [
+    "MLP",
+    "GatedMLP",
+    "LanguageModel",
+    "RecordedModel",
+    "SequenceModel",
+    "check_below",
+    "count_parameters",
+    "draw_normal",
+]

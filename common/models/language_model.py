@@ -6,22 +6,36 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from common.checks import (
+    check_choice,
+    check_flags,
+    check_integers,
+    check_numbers,
+    check_positive,
+    check_rates,
+    given,
+    refuse,
+)
 from common.layers import SequenceLayer
+from common.models.known import check_below
+from common.models.sequence_model import SequenceModel
 
 NORMS = {"rms": layers.RMSNormalization, "layer": layers.LayerNormalization}
 
 
 @keras.saving.register_keras_serializable(package="papers")
-class LanguageModel(keras.Model):
+class LanguageModel(SequenceModel):
     """Embedding, blocks `x + mixer(norm(x))` and `x + network(norm(x))`, a norm, logits.
 
     The mixers carry a state, so the model streams and generates as they do: `call` takes and
-    returns a state, `step` takes one symbol.
+    returns a state, `step` takes one symbol. State: `{"block_0": ..., "block_1": ...}`, the
+    mixers', and with positions `"position": (B,)`.
 
     Args:
         vocabulary: Number of symbols.
         units: Width D of the stream.
-        mixers: One `SequenceLayer` a block, of output width D.
+        mixers: One `SequenceLayer` a block, of output width D. They and the networks keep the
+            dtype that they were made with.
         networks: One layer a block that maps `(B, T, D)` to itself, or `None` in its place; by
             default no block has one.
         norm: `"rms"` or `"layer"`, before every mixer and network and before the logits.
@@ -31,6 +45,10 @@ class LanguageModel(keras.Model):
         dropout: Rate after the embedding and on every block's outputs.
         epsilon: Of the norms.
         embedding_deviation: Standard deviation of the initial embeddings.
+        embedding_dropout: Rate after the embedding, where it is another than `dropout`.
+        embedding_scale: Factor of the embedded symbols, not of the logits' kernel.
+        logits_cap: If given, logits are `cap tanh(logits / cap)`.
+        dtype: Of the model and of all layers that it makes.
         **kwargs: Arguments of `keras.Model`.
 
     Call arguments:
@@ -43,12 +61,14 @@ class LanguageModel(keras.Model):
         return_state: Whether to return the final state too.
 
     Returns:
-        Logits `(B, T, vocabulary)` or `(B, Q, vocabulary)`, float32; with `return_state` the pair
-        of these and the state.
+        Logits `(B, T, vocabulary)` or `(B, Q, vocabulary)`, float32 (float64 under float64); with
+        `return_state` the pair of these and the state.
 
     Raises:
-        ValueError: if a size is not positive, `norm` is unknown, the numbers of mixers and
-            networks differ, or a mixer has another width.
+        ValueError: if an argument is of the wrong type or out of its range, the numbers of mixers
+            and networks differ, or a mixer has another width; in a call, if a symbol or a position
+            is not one of `vocabulary` or `max_positions`, as far as it is known: values are
+            checked outside traced programs, a length without marks and state always.
     """
 
     def __init__(
@@ -63,56 +83,81 @@ class LanguageModel(keras.Model):
         dropout: float = 0.0,
         epsilon: float = 1e-5,
         embedding_deviation: float = 0.02,
+        embedding_dropout: float | None = None,
+        embedding_scale: float = 1.0,
+        logits_cap: float | None = None,
+        dtype=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        for name, value in (("vocabulary", vocabulary), ("units", units), ("mixers", len(mixers))):
-            if value < 1:
-                raise ValueError(f"LanguageModel: `{name}` must be positive; got {value!r}.")
-        if norm not in NORMS:
-            raise ValueError(f"LanguageModel: `norm` must be one of {tuple(NORMS)}; got {norm!r}.")
+        super().__init__(dtype=dtype, **kwargs)
+        check_positive(self, vocabulary=vocabulary, units=units)
+        check_integers(self, 0, max_positions=max_positions)
+        check_choice(self, tuple(NORMS), norm=norm)
+        check_flags(self, tied=tied)
+        check_rates(self, dropout=dropout, **given(embedding_dropout=embedding_dropout))
+        check_numbers(self, above=0, epsilon=epsilon, **given(logits_cap=logits_cap))
+        check_numbers(
+            self, above=0, embedding_deviation=embedding_deviation, embedding_scale=embedding_scale
+        )
+        if not mixers:
+            refuse(self, "mixers", "at least one layer", mixers)
         networks = [None] * len(mixers) if networks is None else networks
         if len(networks) != len(mixers):
-            raise ValueError(
-                f"LanguageModel: `networks` must be as many as `mixers`, {len(mixers)}; "
-                f"got {len(networks)}."
-            )
+            refuse(self, "networks", f"as many as `mixers`, {len(mixers)}", len(networks))
         for i, mixer in enumerate(mixers):
             if mixer.output_dim != units:
-                raise ValueError(
-                    f"LanguageModel: `mixers[{i}]` must have output width {units}; "
-                    f"got {mixer.output_dim}."
-                )
+                refuse(self, f"mixers[{i}]", f"of output width {units}", mixer.output_dim)
         self.vocabulary = vocabulary
         self.units = units
         self.mixers = list(mixers)
         self.networks = list(networks)
-        self.norm = norm
         self.tied = tied
         self.max_positions = max_positions
-        self.dropout = dropout
-        self.epsilon = epsilon
-        self.embedding_deviation = embedding_deviation
-        self.embedding = self._make_embedding(vocabulary)
-        if max_positions:
-            self.positions = self._make_embedding(max_positions)
-        self.mixer_norms = [NORMS[norm](epsilon=epsilon) for _ in mixers]
-        self.network_norms = [None if n is None else NORMS[norm](epsilon=epsilon) for n in networks]
-        self.last_norm = NORMS[norm](epsilon=epsilon)
-        self.drop = layers.Dropout(dropout)
-        if not tied:
-            # Logits and their loss stay float32 under mixed policies.
-            self.head = layers.Dense(vocabulary, use_bias=False, dtype="float32")
-
-    def _make_embedding(self, size: int) -> layers.Embedding:
+        self.counts = max_positions > 0
+        self.embedding_scale = embedding_scale
+        self.logits_cap = logits_cap
+        # Logits and their loss stay float32 under mixed policies.
+        self.logits_dtype = "float64" if self.variable_dtype == "float64" else "float32"
         # An initializer shared by two would give both the same values.
-        normal = keras.initializers.RandomNormal(0, self.embedding_deviation)
-        return layers.Embedding(size, self.units, embeddings_initializer=normal)
+        normal = keras.initializers.RandomNormal(0, embedding_deviation)
+        options: dict[str, Any] = {"embeddings_initializer": normal, "dtype": self.dtype_policy}
+        self.embedding = (
+            layers.ReversibleEmbedding(
+                vocabulary, units, reverse_dtype=self.logits_dtype, **options
+            )
+            if tied
+            else layers.Embedding(vocabulary, units, **options)
+        )
+        if max_positions:
+            normal = keras.initializers.RandomNormal(0, embedding_deviation)
+            self.positions: layers.Layer = layers.Embedding(
+                max_positions, units, embeddings_initializer=normal, dtype=self.dtype_policy
+            )
+
+        def make_norm():
+            return NORMS[norm](epsilon=epsilon, dtype=self.dtype_policy)
+
+        self.mixer_norms = [make_norm() for _ in mixers]
+        self.network_norms = [None if n is None else make_norm() for n in networks]
+        self.last_norm = make_norm()
+        self.drop = layers.Dropout(dropout, dtype=self.dtype_policy)
+        if not tied:
+            self.head = layers.Dense(vocabulary, use_bias=False, dtype=self.logits_dtype)
+        self.embedding_drop = (
+            self.drop
+            if embedding_dropout is None
+            else layers.Dropout(embedding_dropout, dtype=self.dtype_policy)
+        )
+
+    @property
+    def state_layers(self) -> dict[str, Any]:
+        return {f"block_{i}": mixer for i, mixer in enumerate(self.mixers)}
 
     def build(self, input_shape):
+        super().build(input_shape)
         hidden = (None, None, self.units)
         self.embedding.build((None, None))
-        if self.max_positions:
+        if self.counts:
             self.positions.build((None, None))
         for layer in (*self.mixer_norms, *self.mixers, *self.network_norms, *self.networks):
             if layer is not None and not layer.built:  # one that was loaded is built
@@ -121,100 +166,31 @@ class LanguageModel(keras.Model):
         if not self.tied:
             self.head.build(hidden)
 
-    def get_initial_state(self, batch_size) -> dict:
-        """The state before the first symbol: the mixers' states, and the position if it counts."""
-        state: dict[str, Any] = {
-            f"block_{i}": mixer.get_initial_state(batch_size) for i, mixer in enumerate(self.mixers)
-        }
-        if self.max_positions:
-            state["position"] = ops.zeros((), "int32")
-        return state
-
-    def call(
-        self,
-        inputs,
-        initial_state=None,
-        mask=None,
-        reset=None,
-        training=None,
-        return_state=False,
-    ):
+    def forward(self, inputs, through):
         at = None
         if isinstance(inputs, dict):
             inputs, at = inputs["inputs"], inputs["at"]
-            mask = mask["inputs"] if isinstance(mask, dict) else mask  # as Keras hands it on
-        # Mixers that know that they start anew can spare what an earlier state would take.
-        state = {} if initial_state is None else initial_state
+        check_below(self, "inputs", inputs, self.vocabulary, "the symbols")
         hidden = self.embedding(inputs)
-        new_state = {}
-        if self.max_positions:
-            length = ops.shape(inputs)[1]
-            position = state.get("position", ops.zeros((), "int32"))
-            hidden = hidden + self.positions(position + ops.arange(length))
-            new_state["position"] = position + length
-        hidden = self.drop(hidden, training=training)
-        for i, mixer in enumerate(self.mixers):
-            mixed, new_state[f"block_{i}"] = mixer(
-                self.mixer_norms[i](hidden),
-                initial_state=state.get(f"block_{i}"),
-                mask=mask,
-                reset=reset,
-                training=training,
-                return_state=True,
+        if self.embedding_scale != 1.0:
+            hidden = hidden * self.embedding_scale
+        if self.counts:
+            size = self.max_positions or None
+            hidden = hidden + self.positions(
+                self.positions_of(inputs, through, "max_positions", size)
             )
-            hidden = self._add_network(i, hidden + self.drop(mixed, training=training), training)
+        training = through.training
+        hidden = self.embedding_drop(hidden, training=training)
+        for i, (mixer, network) in enumerate(zip(self.mixers, self.networks, strict=True)):
+            mixed = through.mix(f"block_{i}", mixer, self.mixer_norms[i](hidden))
+            hidden = hidden + self.drop(mixed, training=training)
+            if network is not None:
+                processed = network(self.network_norms[i](hidden))
+                hidden = hidden + self.drop(processed, training=training)
         if at is not None:
             hidden = ops.take_along_axis(hidden, at[..., None], axis=1)
-        logits = self._logits(hidden)
-        return (logits, new_state) if return_state else logits
-
-    def step(self, inputs, state):
-        """One symbol: integers `(B,)` and a state to logits `(B, vocabulary)` and a state."""
-        hidden = self.embedding(inputs)
-        new_state = {}
-        if self.max_positions:
-            hidden = hidden + self.positions(state["position"])
-            new_state["position"] = state["position"] + 1
-        for i, mixer in enumerate(self.mixers):
-            mixed, new_state[f"block_{i}"] = mixer.step(
-                self.mixer_norms[i](hidden), state[f"block_{i}"]
-            )
-            hidden = self._add_network(i, hidden + mixed, False)
-        return self._logits(hidden), new_state
-
-    def _add_network(self, i, hidden, training):
-        network, norm = self.networks[i], self.network_norms[i]
-        if network is None:
-            return hidden
-        return hidden + self.drop(network(norm(hidden)), training=training)
-
-    def _logits(self, hidden):
         hidden = self.last_norm(hidden)
-        if not self.tied:
-            return self.head(hidden)
-        kernel = ops.convert_to_tensor(self.embedding.embeddings)
-        return ops.matmul(ops.cast(hidden, "float32"), ops.transpose(ops.cast(kernel, "float32")))
-
-    def get_config(self):
-        serialize = keras.saving.serialize_keras_object
-        return {
-            **super().get_config(),
-            "vocabulary": self.vocabulary,
-            "units": self.units,
-            "mixers": [serialize(mixer) for mixer in self.mixers],
-            "networks": [None if n is None else serialize(n) for n in self.networks],
-            "norm": self.norm,
-            "tied": self.tied,
-            "max_positions": self.max_positions,
-            "dropout": self.dropout,
-            "epsilon": self.epsilon,
-            "embedding_deviation": self.embedding_deviation,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        revive = keras.saving.deserialize_keras_object
-        config = dict(config)
-        for name in ("mixers", "networks"):
-            config[name] = [None if one is None else revive(one) for one in config[name]]
-        return cls(**config)
+        logits = self.embedding(hidden, reverse=True) if self.tied else self.head(hidden)
+        if self.logits_cap is None:
+            return logits
+        return self.logits_cap * ops.tanh(logits / self.logits_cap)

@@ -1,9 +1,13 @@
 """Networks between the mixers, applied to every step on its own."""
 
+import contextlib
+from collections.abc import Callable
+
 import keras
 from keras import layers, ops
 
-from common.checks import check_positive
+from common.checks import check_flags, check_positive, refuse
+from common.ops.activations import gelu_tanh
 
 
 @keras.saving.register_keras_serializable(package="papers")
@@ -12,12 +16,12 @@ class MLP(layers.Layer):
 
     Args:
         hidden_units: Width between the two layers.
-        activation: f, by its name in Keras.
+        activation: f, by its name in Keras, or `"gelu_tanh"`, its approximation of "gelu".
         use_bias: Whether the layers have biases.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if `hidden_units` is not a positive integer.
+        ValueError: if an argument is of the wrong type or out of its range.
     """
 
     def __init__(
@@ -25,19 +29,22 @@ class MLP(layers.Layer):
     ):
         super().__init__(**kwargs)
         check_positive(self, hidden_units=hidden_units)
+        check_flags(self, use_bias=use_bias)
+        self._activate = _activation(self, activation)
+        self.supports_masking = True
         self.hidden_units = hidden_units
         self.activation = activation
         self.use_bias = use_bias
 
     def build(self, input_shape):
         options = {"use_bias": self.use_bias, "dtype": self.dtype_policy}
-        self.expand = layers.Dense(self.hidden_units, activation=self.activation, **options)
+        self.expand = layers.Dense(self.hidden_units, **options)
         self.contract = layers.Dense(input_shape[-1], **options)
         self.expand.build(input_shape)
         self.contract.build((*input_shape[:-1], self.hidden_units))
 
     def call(self, inputs):
-        return self.contract(self.expand(inputs))
+        return self.contract(self._activate(self.expand(inputs)))
 
     def get_config(self):
         return {
@@ -54,12 +61,12 @@ class GatedMLP(MLP):
 
     Args:
         hidden_units: Width between the layers.
-        activation: f, by its name in Keras.
+        activation: f, by its name in Keras, or `"gelu_tanh"`, its approximation of "gelu".
         use_bias: Whether the layers have biases.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: if `hidden_units` is not a positive integer.
+        ValueError: if an argument is of the wrong type or out of its range.
     """
 
     def __init__(
@@ -76,4 +83,14 @@ class GatedMLP(MLP):
 
     def call(self, inputs):
         gate, value = ops.split(self.expand(inputs), 2, axis=-1)
-        return self.contract(keras.activations.get(self.activation)(gate) * value)
+        return self.contract(self._activate(gate) * value)
+
+
+def _activation(owner: layers.Layer, name: str) -> Callable:
+    if name == "gelu_tanh":
+        return gelu_tanh
+    if isinstance(name, str):
+        with contextlib.suppress(ValueError):
+            return keras.activations.get(name)
+    refuse(owner, "activation", "the name of an activation of Keras's, or 'gelu_tanh'", name)
+    raise AssertionError

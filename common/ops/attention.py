@@ -1,22 +1,29 @@
 """Causal softmax attention over the last `window` tokens, with a cache of keys and values.
 
-The cache is a shift register of constant size, newest last, so that a step costs the same however
-many came before: `keys (B, W, H, K)`, `values (B, W, H, V)` and `length (B,)`, the number of its
-last entries that are filled.
+The cache is a ring of constant size, `keys (B, G, W, K)` and `values (B, G, W, V)`, beside
+`position (B,)`, the number of steps since it was empty. Step n is written into entry `n mod W`, and
+nothing else is touched: a compiled loop of steps updates the cache in place, and a step costs the
+same however many came before. The entries of a head lie side by side, as the products read them.
 """
 
 import math
-from functools import partial
+from functools import partial, reduce
+from itertools import accumulate
+from operator import add
 
 from einops import rearrange
 from keras import ops
 
+from common.ops.branches import switch
+from common.ops.rotary import count_steps
 from common.ops.sequence import (
     accumulation_dtype,
     check_rank,
-    expand_like,
     pad_time,
+    segment_ids,
+    take_steps,
     to_chunks,
+    zero_unless,
     zero_where_masked,
 )
 
@@ -31,9 +38,9 @@ Cache = dict
 def empty_cache(batch, window: int, heads: int, keys: int, values: int, dtype="float32") -> Cache:
     """A cache in which no entry is filled."""
     return {
-        "keys": ops.zeros((batch, window, heads, keys), dtype),
-        "values": ops.zeros((batch, window, heads, values), dtype),
-        "length": ops.zeros((batch,), "int32"),
+        "keys": ops.zeros((batch, heads, window, keys), dtype),
+        "values": ops.zeros((batch, heads, window, values), dtype),
+        "position": ops.zeros((batch,), "int32"),
     }
 
 
@@ -61,54 +68,129 @@ def causal_attention(
     if window < 1:
         raise ValueError(f"`window` must be positive, got {window}")
     batch, length = ops.shape(q)[:2]
-    valid = ops.ones((batch, length), "bool") if mask is None else mask
+    k, v = zero_where_masked(k, mask), zero_where_masked(v, mask)
     cache = state
     if cache is None:
         cache = empty_cache(batch, window, k.shape[2], k.shape[3], v.shape[3], k.dtype)
     else:
         check_cache(cache, window)
-    keys = ops.concatenate([cache["keys"], ops.cast(k, cache["keys"].dtype)], axis=1)
-    values = ops.concatenate([cache["values"], ops.cast(v, cache["values"].dtype)], axis=1)
-    held = ops.arange(window)[None] >= window - cache["length"][:, None]
-    held = ops.concatenate([held, valid], axis=1)  # (B, W + T)
-
-    steps = ops.arange(window + length)
-    document = None
-    if reset is not None:
-        document = ops.cumsum(ops.cast(reset, "int32"), axis=1)
-        document = ops.concatenate([ops.zeros((batch, window), "int32"), document], axis=1)
+    steps = _Steps(cache["position"], length, mask, reset)
     if mask is None and isinstance(length, int) and window < length:
-        o = _banded_attention(q, keys, values, held, document, window, dropout)
+        o = _banded_attention(q, k, v, cache, steps, window, dropout)
     else:
-        # A key is seen by the queries that come less than `window` valid keys later.
-        position = ops.cumsum(ops.cast(held, "int32"), axis=1)
-        age = position[:, window:, None] - position[:, None, :]
-        seen = held[:, None] & (age < window) & (steps[None, window:, None] >= steps)
-        if document is not None:
-            seen = seen & (document[:, window:, None] == document[:, None])
+        o = _attention_to_all(q, k, v, cache, steps, window, dropout, fresh=state is None)
+    new: Cache = {"position": steps.final}
+    if mask is None and reset is None and isinstance(length, int) and length < window:
+        for name, x in (("keys", k), ("values", v)):
+            new[name] = _write(cache[name], x, steps.positions % window)
+    else:
+        chosen, source = steps.sources(window)
+        for name, x in (("keys", k), ("values", v)):
+            taken = ops.swapaxes(take_steps(ops.cast(x, cache[name].dtype), source), 1, 2)
+            kept = zero_unless(steps.kept(window)[:, None, :, None], cache[name])
+            new[name] = ops.where(chosen[:, None, :, None], taken, kept)
+    return ops.cast(o, v.dtype), new
 
-        def attend(entries):  # to the newest of the cache, and to the steps themselves
-            x = (keys[:, window - entries :], values[:, window - entries :])
-            return _softmax_attention(q, *x, seen[:, :, window - entries :], dropout)
 
-        # A branch must not draw random numbers.
-        sizes = [0] if state is None else [window] if dropout else _sizes(window)
-        o = _smallest(attend, sizes, ops.max(cache["length"]))
-    if document is not None:
-        held = held & (document == document[:, -1:])
-    if mask is not None or reset is not None:
-        # Filled entries last, in their order; distinct keys make any sort a stable one.
-        order = ops.argsort(ops.where(held, steps + window + length, steps), axis=1)[:, -window:]
-        keys = ops.take_along_axis(zero_where_masked(keys, held), expand_like(order, keys), axis=1)
-        values = ops.take_along_axis(
-            zero_where_masked(values, held), expand_like(order, values), axis=1
-        )
-    count = ops.sum(ops.cast(held, "int32"), axis=1)
-    return ops.cast(o, v.dtype), {
-        "keys": keys[:, -window:],
-        "values": values[:, -window:],
-        "length": ops.minimum(count, window),
-    }
+class _Steps:
+    """The places of new steps, and of those in a cache of the `start (B,)` steps before them.
+
+    Attributes:
+        positions: `(B, T)`, how many valid steps of its document came before each.
+        documents: `(B, T)`, numbered from 0, that of the cache; None without resets.
+        valid: `(B, T)` bool; None where all are.
+        final: `(B,)`, the steps since the last reset.
+    """
+
+    def __init__(self, start, length, mask, reset):
+        self.start, self.length, self.valid = start, length, mask
+        self.positions, self.final = count_steps(start, length, mask, reset)
+        self.documents = None if reset is None else segment_ids(reset)
+
+    def held(self, window: int):
+        """The position of what each entry of the cache holds, `(B, W)`; below 0 where empty."""
+        return _newest(self.start, window)
+
+    def kept(self, window: int):
+        """Whether an entry of the cache is filled and of the last document, `(B, W)`."""
+        filled = self.held(window) >= 0
+        return filled if self.documents is None else filled & (self.documents[:, -1:] == 0)
+
+    def sources(self, window: int):
+        """Which entries of the new cache are new steps', and of which step: `(B, W)` each."""
+        position = _newest(self.final, window)
+        first = self.start[:, None]
+        if self.documents is not None:
+            first = ops.where(self.documents[:, -1:] == 0, first, ops.zeros_like(first))
+        # Counted from the end, the valid steps of the last document are the last valid ones.
+        behind = self.final[:, None] - 1 - position
+        chosen = (position >= 0) & (position >= first)
+        source = ops.where(chosen, self.length - 1 - behind, ops.zeros_like(behind))
+        if self.valid is not None:
+            # The valid steps last, in their order; distinct keys make any sort a stable one.
+            steps = ops.arange(self.length)
+            order = ops.argsort(ops.where(self.valid, steps + self.length, steps), axis=1)
+            source = ops.take_along_axis(order, source, axis=1)
+        return chosen, source
+
+
+def _newest(count, window: int):
+    """The position of the step that each entry holds after `count (B,)` steps, `(B, W)`."""
+    last = count[:, None] - 1
+    return last - (last - ops.arange(window)[None]) % window
+
+
+def _write(cache, x, entries):
+    """The cache `(B, G, W, N)` with `x (B, S, G, N)` in its `entries (B, S)`, all different."""
+    batch, count, groups, width = ops.shape(x)
+    rows = ops.arange(batch)[:, None, None]
+    heads = ops.arange(groups)[None, None]
+    at = [ops.broadcast_to(i, (batch, count, groups)) for i in (rows, heads, entries[..., None])]
+    indices = ops.reshape(ops.stack(at, axis=-1), (-1, 3))
+    return ops.scatter_update(cache, indices, ops.reshape(ops.cast(x, cache.dtype), (-1, width)))
+
+
+def _attention_to_all(q, k, v, cache, steps: _Steps, window: int, dropout, fresh: bool):
+    """Attention of all steps to the cache and to all steps up to them.
+
+    Args:
+        q: `(B, T, H, K)`.
+        k: `(B, T, G, K)`.
+        v: `(B, T, G, V)`.
+        cache: Of the steps before the first one.
+        steps: Where they are.
+        window: W.
+        dropout: As in `causal_attention`.
+        fresh: Whether the cache is known to be empty.
+    """
+    index = ops.arange(steps.length)
+    age = steps.positions[:, :, None] - steps.positions[:, None]
+    own = (index[:, None] >= index) & (age < window)
+    if steps.valid is not None:
+        own = own & steps.valid[:, None]
+    if steps.documents is not None:
+        own = own & (steps.documents[:, :, None] == steps.documents[:, None])
+    k, v = ops.swapaxes(k, 1, 2), ops.swapaxes(v, 1, 2)
+    if fresh:
+        return _softmax_attention(q, [(k, v, own)], dropout)
+    held = steps.held(window)[:, None]
+    seen = (held >= 0) & (steps.positions[:, :, None] - held < window)
+    if steps.documents is not None:
+        seen = seen & (steps.documents == 0)[:, :, None]
+
+    def attend(entries, q, k, v, keys, values):
+        # Entries are filled from the first on.
+        cached = keys[:, :, :entries], values[:, :, :entries], seen[:, :, :entries]
+        return _softmax_attention(q, [cached, (k, v, own)], dropout)
+
+    # A branch must not draw random numbers.
+    sizes = [window] if dropout else _sizes(window)
+    most = ops.max(steps.start, initial=0)
+    branches = [partial(attend, size) for size in sizes]
+    args = (q, k, v, cache["keys"], cache["values"])
+    if len(sizes) == 1:
+        return branches[0](*args)
+    return switch(sum(ops.cast(most > size, "int32") for size in sizes[:-1]), branches, *args)
 
 
 def _sizes(window: int) -> list[int]:
@@ -119,29 +201,21 @@ def _sizes(window: int) -> list[int]:
     return sizes
 
 
-def _smallest(function, sizes: list[int], least):
-    """`function` of the first of the rising `sizes` that is not below `least`."""
-    if len(sizes) == 1:
-        return function(sizes[0])
-    index = sum(ops.cast(least > size, "int32") for size in sizes[:-1])
-    return ops.switch(index, [partial(function, size) for size in sizes])
-
-
-def _banded_attention(q, keys, values, held, document, window: int, dropout):
+def _banded_attention(q, k, v, cache, steps: _Steps, window: int, dropout):
     """Attention in time and memory linear in T, where all steps are valid.
 
     Queries are cut into blocks of `window`; a block sees no keys but the `2 window` up to its end.
-
-    Args:
-        q: `(B, T, H, K)`.
-        keys: `(B, W + T, H, K)`, those of the cache first.
-        values: `(B, W + T, H, V)`.
-        held: `(B, W + T)` bool, false where the cache is not filled.
-        document: `(B, W + T)` numbers of documents, or None.
-        window: W.
-        dropout: As in `causal_attention`.
+    Arguments are those of `_attention_to_all`.
     """
     length = q.shape[1]
+    # The cache in order of time, the newest last.
+    order = (steps.start[:, None] + ops.arange(window)[None]) % window
+    keys, values = (
+        ops.concatenate([take_steps(ops.swapaxes(held, 1, 2), order), ops.cast(x, held.dtype)], 1)
+        for held, x in ((cache["keys"], k), (cache["values"], v))
+    )
+    held = ops.arange(window)[None] >= window - steps.start[:, None]
+    held = ops.pad(held, ((0, 0), (0, length)), constant_values=True)
 
     def cut(x):  # (B, N W, ...) to (B N, W, ...)
         x = to_chunks(pad_time(x, window), window)
@@ -154,9 +228,11 @@ def _banded_attention(q, keys, values, held, document, window: int, dropout):
 
     age = ops.arange(window)[:, None] + window - ops.arange(2 * window)[None]
     seen = cut_pairs(held)[:, None] & (age >= 0) & (age < window)
-    if document is not None:
-        seen = seen & (cut(document[:, window:])[:, :, None] == cut_pairs(document)[:, None])
-    o = _softmax_attention(cut(q), cut_pairs(keys), cut_pairs(values), seen, dropout)
+    if steps.documents is not None:
+        document = ops.pad(steps.documents, ((0, 0), (window, 0)))  # the cache is of document 0
+        seen = seen & (cut(steps.documents)[:, :, None] == cut_pairs(document)[:, None])
+    keys, values = (ops.swapaxes(cut_pairs(x), 1, 2) for x in (keys, values))
+    o = _softmax_attention(cut(q), [(keys, values, seen)], dropout)
     o = ops.reshape(o, (ops.shape(q)[0], -1, *ops.shape(o)[2:]))
     return o[:, :length]
 
@@ -167,22 +243,21 @@ def causal_attention_step(q, k, v, state: Cache):
     Returns:
         `(o, state)`: the output `(B, H, V)` and the cache with this step's key and value in it.
     """
-    window = state["keys"].shape[1]
-    new = {
-        name: ops.concatenate([state[name][:, 1:], ops.cast(x, state[name].dtype)[:, None]], axis=1)
-        for name, x in (("keys", k), ("values", v))
-    }
-    new["length"] = ops.minimum(state["length"] + 1, window)
-    seen = ops.arange(window)[None] >= window - new["length"][:, None]
-    o = _softmax_attention(q[:, None], new["keys"], new["values"], seen[:, None])
-    return ops.cast(o[:, 0], v.dtype), new
+    window, position = state["keys"].shape[2], state["position"]
+    entry = position[:, None] % window
+    keys, values = (
+        _write(state[name], x[:, None], entry) for name, x in (("keys", k), ("values", v))
+    )
+    seen = ops.arange(window)[None] <= position[:, None]  # all of them once the ring is full
+    o = _softmax_attention(q[:, None], [(keys, values, seen[:, None])])
+    return ops.cast(o[:, 0], v.dtype), {"keys": keys, "values": values, "position": position + 1}
 
 
 def check_cache(state: Cache, window: int) -> None:
     """Raises a `ValueError` unless `state` is a cache of `window` entries."""
-    if not isinstance(state, dict) or set(state) != {"keys", "values", "length"}:
-        raise ValueError(f"`state` must hold keys, values and length, got {state!r}")
-    if state["keys"].shape[1] != window or state["values"].shape[1] != window:
+    if not isinstance(state, dict) or set(state) != {"keys", "values", "position"}:
+        raise ValueError(f"`state` must hold keys, values and position, got {state!r}")
+    if state["keys"].shape[2] != window or state["values"].shape[2] != window:
         raise ValueError(
             f"`state` must hold `window` = {window} entries, got keys of shape "
             f"{tuple(state['keys'].shape)} and values of shape {tuple(state['values'].shape)}"
@@ -201,19 +276,29 @@ def _check_groups(q, k, v) -> None:
         raise ValueError(f"`v` must have the {k.shape[2]} heads of `k`, got {tuple(v.shape)}")
 
 
-def _softmax_attention(q, k, v, seen, dropout=None):
-    """Attention of `(B, S, H, K)` queries to `(B, L, G, .)` keys where `seen (B, S, L)` is true."""
-    dtype, groups = accumulation_dtype(v), k.shape[2]
+def _softmax_attention(q, parts: list[tuple], dropout=None):
+    """Attention of the queries `(B, S, H, K)` to all keys of the parts.
+
+    A part is the keys `(B, G, L, K)`, the values `(B, G, L, V)` and `seen (B, S, L)`.
+    """
+    keys, values, seen = zip(*parts, strict=True)
+    dtype, groups = accumulation_dtype(values[-1]), keys[0].shape[1]
     heads, steps = q.shape[2], ops.shape(q)[1]
     q = ops.cast(q, dtype) / math.sqrt(q.shape[-1])
     q = rearrange(q, "b s (g r) k -> b g (r s) k", g=groups)
-    k, v = (ops.swapaxes(ops.cast(x, dtype), 1, 2) for x in (k, v))
-    scores = q @ ops.swapaxes(k, -1, -2)
-    batch, keys = ops.shape(scores)[0], ops.shape(scores)[3]
-    scores = ops.reshape(scores, (batch, heads, steps, keys))
-    scores = ops.where(seen[:, None], scores, ops.cast(_EXCLUDED, dtype))
+    scores = _joined([q @ ops.swapaxes(ops.cast(k, dtype), -1, -2) for k in keys])
+    batch, _, rows, count = ops.shape(scores)
+    scores = ops.reshape(scores, (batch, heads, steps, count))
+    scores = ops.where(_joined(seen)[:, None], scores, ops.cast(_EXCLUDED, dtype))
     weights = ops.softmax(scores, axis=-1)
     if dropout is not None:
         weights = dropout(weights)
-    weights = ops.reshape(weights, (batch, groups, -1, keys))
-    return rearrange(weights @ v, "b g (r s) v -> b s (g r) v", r=heads // groups)
+    weights = ops.reshape(weights, (batch, groups, rows, count))
+    ends = list(accumulate(k.shape[2] for k in keys[:-1]))
+    shares = ops.split(weights, ends, axis=-1) if ends else [weights]
+    o = reduce(add, (w @ ops.cast(x, dtype) for w, x in zip(shares, values, strict=True)))
+    return rearrange(o, "b g (r s) v -> b s (g r) v", r=heads // groups)
+
+
+def _joined(parts):
+    return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1)

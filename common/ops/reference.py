@@ -105,25 +105,30 @@ def lti(u, a, b, state=None, *, initial=None, mask=None, reset=None):
 
 
 def causal_attention(q, k, v, state=None, *, window, mask=None, reset=None):
-    """Each query attends to the last `window` keys seen, its own included, by softmax."""
+    """Each query attends to the last `window` keys seen, its own included, by softmax.
+
+    The step after `position` others replaces entry `position mod window`.
+    """
     batch, length, heads, keys = k.shape
     if state is None:
         state = {
-            "keys": ops.zeros((batch, window, heads, keys), k.dtype),
-            "values": ops.zeros((batch, window, heads, v.shape[-1]), v.dtype),
-            "length": ops.zeros((batch,), "int32"),
+            "keys": ops.zeros((batch, heads, window, keys), k.dtype),
+            "values": ops.zeros((batch, heads, window, v.shape[-1]), v.dtype),
+            "position": ops.zeros((batch,), "int32"),
         }
+    entries = ops.arange(window)[None]
 
     def step(state, q_t, k_t, v_t):
+        position = state["position"][:, None]
+        written = (entries == position % window)[:, None, :, None]
         state = {
-            "keys": ops.concatenate([state["keys"][:, 1:], k_t[:, None]], axis=1),
-            "values": ops.concatenate([state["values"][:, 1:], v_t[:, None]], axis=1),
-            "length": ops.minimum(state["length"] + 1, window),
+            "keys": ops.where(written, k_t[:, :, None], state["keys"]),
+            "values": ops.where(written, v_t[:, :, None], state["values"]),
+            "position": state["position"] + 1,
         }
-        scores = ops.sum(q_t[:, None] * state["keys"], axis=-1) / keys**0.5  # (B, W, H)
-        held = ops.arange(window)[None] >= window - state["length"][:, None]
-        weights = ops.softmax(ops.where(held[..., None], scores, -1e30), axis=1)
-        return state, ops.sum(weights[..., None] * state["values"], axis=1)
+        scores = ops.sum(q_t[:, :, None] * state["keys"], axis=-1) / keys**0.5  # (B, H, W)
+        weights = ops.softmax(ops.where((entries <= position)[:, None], scores, -1e30), axis=-1)
+        return state, ops.sum(weights[..., None] * state["values"], axis=2)
 
     empty = keras.tree.map_structure(ops.zeros_like, state)
     return _loop(step, state, empty, mask, reset, q, k, v)

@@ -19,9 +19,12 @@ def count_steps(start, length, mask=None, reset=None):
     Returns:
         `(positions, final)`: `(B, T)` and `(B,)`, the count after the last step, both int32.
     """
-    counted = ops.ones((ops.shape(start)[0], length), "int32")
     if mask is not None:
         counted = ops.cast(mask, "int32")
+    elif reset is not None:
+        counted = ops.ones_like(reset, "int32")
+    else:
+        counted = ops.ones((ops.shape(start)[0], length), "int32")
     if reset is None:
         count = start[:, None] + ops.cumsum(counted, axis=1)
     else:

@@ -6,7 +6,7 @@ added to, has those that the code of a later day gives.
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -116,8 +116,7 @@ class Behaviour:
             return CHANGED
         if experiment.kind == "static":
             return UNKNOWN
-        then = self._losses(row, lambda one: _same_code(one, row))
-        now = self._losses(row, lambda one: one.code == present)
+        then, now = self._then(row), self._now(row)
         seeds = sorted(set(then) & set(now))
         if not seeds:
             return UNKNOWN
@@ -133,25 +132,41 @@ class Behaviour:
         for row in rows:
             trains = self.paper.experiment(row.experiment).kind == "training"
             if trains and not row.dirty and self(row) == UNKNOWN:
-                then = self._losses(row, lambda one, row=row: _same_code(one, row))
-                seeds.add(min(then, default=min(one.seed for one in rows)))
+                seeds.add(min(self._then(row), default=min(one.seed for one in rows)))
         if not seeds:
             return []
-        row = rows[0]
-        present = self._present(row)
-        return sorted(seeds - set(self._losses(row, lambda one: one.code == present)))
+        return sorted(seeds - set(self._now(rows[0])))
 
     def _present(self, row: Result) -> str:
         """Hash of the present code behind a run."""
         experiment = self.paper.experiment(row.experiment)
         return code_hash(self.paper.name, experiment, row.preset, row.variant, self.root)
 
-    def _losses(self, row: Result, counts) -> dict[int, tuple[float, ...]]:
+    def _now(self, row: Result) -> dict[int, tuple[float, ...]]:
+        """Seed to the probe of the present code."""
+        present = self._present(row)
+        return self._losses(row, lambda one: one.code == present)
+
+    def _then(self, row: Result) -> dict[int, tuple[float, ...]]:
+        """Seed to the probe of the code of `row`: its hash says so, or its commit."""
+        present = self._present(row)
+
+        def counts(one: Result | Probe) -> bool:
+            return (one.code == row.code != "") or (
+                one.commit == row.commit and one.code != present
+            )
+
+        return self._losses(row, counts)
+
+    def _losses(
+        self, row: Result, counts: Callable[[Result | Probe], bool]
+    ) -> dict[int, tuple[float, ...]]:
         """Seed to the newest probe of the variant of `row` among those that count."""
         return {
             one.seed: losses
             for one, losses in self._all
             if counts(one)
+            and not (isinstance(one, Result) and one.fingerprint != row.fingerprint)
             and (one.experiment, one.preset, one.variant)
             == (row.experiment, row.preset, row.variant)
         }
@@ -172,8 +187,3 @@ def agree(losses: Sequence[float], others: Sequence[float]) -> bool:
         math.isclose(one, other, rel_tol=TOLERANCE)
         for one, other in zip(losses, others, strict=True)
     )
-
-
-def _same_code(one: Result | Probe, row: Result) -> bool:
-    """Whether a probe is of the code of `row`: its hash says so, or its commit."""
-    return (bool(row.code) and one.code == row.code) or one.commit == row.commit

@@ -122,9 +122,9 @@ def counts(book: Book) -> dict[str, tuple[int, int]]:
 
 
 def make_console() -> Console:
-    """A console for standard output, plain and 80 columns wide where that is a file or a pipe."""
-    console = Console(highlight=False, soft_wrap=True)
-    return console if console.is_terminal else Console(highlight=False, width=WIDTH)
+    """A console for standard output; plain and wide where that is a file or a pipe."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=160)
 
 
 def print_summary(console: Console, books: Sequence[Book]) -> None:
@@ -159,15 +159,15 @@ def print_claims(console: Console, book: Book) -> None:
 
 def print_table(console: Console, verdicts: Sequence[Verdict]) -> None:
     """Verdicts in 80 columns, and what the signs mean."""
-    _print(console, f"{'claim':<32} {'reported':>11} {'measured':>26} {'grade':>8}", "bold")
+    _print(console, _row("claim", "reported", "measured", "grade"), "bold")
     for one in verdicts:
         value = reported(one) if one.reported.value is not None else "stated"
-        _print(console, f"{one.claim.id:<32} {value:>11} {measured(one):>26} {one.grade:>8}")
+        _print(console, _row(one.claim.id, value, measured(one), one.grade))
         about = [word(one), f"accepted {tolerance(one)}"]
         if one.preset:
             about.append(f"preset {one.preset}")
         if one.reported.value is None:
-            about.append(f"stated: {one.reported.statement}")
+            about.append(f"stated: {one.reported.statement.rstrip('.')}")
         if one.reported.paper:
             about.append(f"from {one.reported.paper}")
         _print_wrapped(console, "; ".join(about) + ".", indent=4, style=STYLES.get(one.word, ""))
@@ -233,11 +233,15 @@ def to_json(books: Sequence[Book]) -> str:
             "holds": book.headline,
             "headline_claims": book.paper.headline_claims,
             "not_attempted": book.paper.not_attempted,
-            "claims": [record_of(one) for one in book.verdicts()],
+            "claims": [
+                # JSON has no NaN, which is what a seed without a value leaves.
+                {key: None if value != value else value for key, value in record_of(one).items()}
+                for one in book.verdicts()
+            ],
         }
         for book in books
     ]
-    return json.dumps(papers, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(papers, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def summary_markdown(books: Sequence[Book], link: str) -> str:
@@ -335,6 +339,13 @@ def _notes(verdicts: Iterable[Verdict]) -> list[tuple[list[str], str]]:
     return [(claims, text) for text, claims in found.items()]
 
 
+def _row(claim: str, reported: str, measured: str, grade: str) -> str:
+    """A line of the table; two where the claim's id leaves no place for the rest."""
+    rest = f" {reported:>11} {measured:>26} {grade:>8}"
+    room = WIDTH - len(rest)
+    return f"{claim:<{room}}{rest}" if len(claim) <= room else f"{claim}\n{rest:>{WIDTH}}"
+
+
 def _share(count: tuple[int, int]) -> str:
     return f"{count[0]}/{count[1]}" if count[1] else "–"
 
@@ -348,7 +359,7 @@ def _total(books: Sequence[Book]) -> Mapping[str, tuple[int, int]]:
 
 
 def _print(console: Console, text: str, style: str = "") -> None:
-    console.print(Text(text, style=style))
+    console.print(Text(text, style=style), soft_wrap=True)
 
 
 def _print_wrapped(console: Console, text: str, indent: int = 0, style: str = "") -> None:

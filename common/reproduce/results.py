@@ -169,8 +169,34 @@ def append(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         _append_text(path, lines if not before else lines[header:])
 
 
-def verify(path: Path) -> None:
+def merge(path: Path, other: Path) -> int:
+    """Appends the runs of another results.csv of the same paper, of another machine or branch.
+
+    Args:
+        path: the file; its directory bears the paper's name.
+        other: the other one.
+
+    Returns:
+        How many were new.
+
+    Raises:
+        ValueError: if the chain of either is broken.
+    """
+    verify(other, path.parent.name)
+    before = len(read_csv(path, COLUMNS))
+    rows: list[dict[str, Any]] = [dict(row) for row in read_csv(other, COLUMNS)]
+    for row in rows:
+        row |= {name: json.loads(row[name]) for name in JSON} | {"lacks": row["lacks"].split()}
+    append(path, rows)
+    return len(read_csv(path, COLUMNS)) - before
+
+
+def verify(path: Path, paper: str = "") -> None:
     """Checks the chain of a results.csv; a file that is not there has nothing to check.
+
+    Args:
+        path: the file.
+        paper: name of the paper; by default that of the file's directory.
 
     Raises:
         ValueError: with the file and the first row, counted from 1 below the header, that is not
@@ -179,7 +205,7 @@ def verify(path: Path) -> None:
     if not path.exists():
         return
     rows = read_csv(path, COLUMNS)
-    digest = path.parent.name
+    digest = paper or path.parent.name
     seen: set[tuple[str, ...]] = set()
     for i, row in enumerate(rows, 1):
         digest = _digest(digest, row)

@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from common.checks import check_integers, check_positive, given
 from common.models import GatedMLP, LanguageModel
 from papers.delta_net.layers import DeltaNet
 
@@ -30,7 +31,8 @@ class DeltaNetLM(LanguageModel):
         gated: See `conv_width`.
         chunk_size: See `conv_width`.
         form: See `conv_width`.
-        **kwargs: Arguments of `keras.Model`.
+        dtype: Of the model and of all its layers.
+        **kwargs: Arguments of `common.models.LanguageModel`.
 
     Call arguments and results are those of `common.models.LanguageModel`.
 
@@ -50,8 +52,11 @@ class DeltaNetLM(LanguageModel):
         gated: bool = False,
         chunk_size: int = 64,
         form: str = "auto",
+        dtype=None,
         **kwargs,
     ):
+        check_positive(self, units=units, num_layers=num_layers)
+        check_integers(self, 0, **given(mlp_units=mlp_units))
         hidden_units = -(-(8 * units // 3) // 256) * 256 if mlp_units is None else mlp_units
         super().__init__(
             vocabulary,
@@ -66,37 +71,15 @@ class DeltaNetLM(LanguageModel):
                     chunk_size,
                     epsilon=1e-6,
                     form=form,
+                    dtype=dtype,
                 )
                 for _ in range(num_layers)
             ],
-            [GatedMLP(hidden_units) if hidden_units else None for _ in range(num_layers)],
+            [
+                GatedMLP(hidden_units, dtype=dtype) if hidden_units else None
+                for _ in range(num_layers)
+            ],
             epsilon=1e-6,
+            dtype=dtype,
             **kwargs,
         )
-        self.num_layers = num_layers
-        self.num_heads = num_heads
-        self.mlp_units = mlp_units
-        self.conv_width = conv_width
-        self.negative_eigenvalues = negative_eigenvalues
-        self.gated = gated
-        self.chunk_size = chunk_size
-        self.form = form
-
-    def get_config(self):
-        return {
-            **keras.Model.get_config(self),
-            "vocabulary": self.vocabulary,
-            "units": self.units,
-            "num_layers": self.num_layers,
-            "num_heads": self.num_heads,
-            "mlp_units": self.mlp_units,
-            "conv_width": self.conv_width,
-            "negative_eigenvalues": self.negative_eigenvalues,
-            "gated": self.gated,
-            "chunk_size": self.chunk_size,
-            "form": self.form,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)

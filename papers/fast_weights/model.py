@@ -3,6 +3,8 @@
 import keras
 from keras import layers, ops
 
+from common.checks import check_choice, check_positive
+from common.models import RecordedModel, check_below
 from common.ops.delta_rule import chunkwise_delta_rule
 from common.ops.feature_maps import dpfp, elu_plus_one, sum_normalise
 from papers.fast_weights.layers import EPSILON
@@ -11,7 +13,7 @@ RULES = ("softmax", "sum", "delta")
 
 
 @keras.saving.register_keras_serializable(package="papers")
-class KeyValueMemory(keras.Model):
+class KeyValueMemory(RecordedModel):
     """Writes a sequence of key-value pairs into a memory and reads it with query keys.
 
     A pair is the value's one-hot vector next to the key's learned embedding, of width
@@ -25,6 +27,7 @@ class KeyValueMemory(keras.Model):
         feature_map: `"elu"` or `"dpfp"`; without effect for softmax.
         nu: Shifts of DPFP.
         key_dim: Size K of keys and queries before the feature map.
+        dtype: Of the model and of all its layers.
         **kwargs: Arguments of `keras.Model`.
 
     Call arguments:
@@ -35,7 +38,8 @@ class KeyValueMemory(keras.Model):
         What the memory holds under the queries, `(B, Q, S)`.
 
     Raises:
-        ValueError: if `rule` or `feature_map` is unknown.
+        ValueError: if `rule` or `feature_map` is unknown or a size is not positive; in a call
+            outside traced programs, if a key or a value is not one of `num_keys`.
     """
 
     def __init__(
@@ -45,15 +49,13 @@ class KeyValueMemory(keras.Model):
         feature_map: str = "dpfp",
         nu: int = 1,
         key_dim: int = 64,
+        dtype=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        if rule not in RULES:
-            raise ValueError(f"KeyValueMemory: `rule` must be one of {RULES}; got {rule!r}.")
-        if feature_map not in ("elu", "dpfp"):
-            raise ValueError(
-                f"KeyValueMemory: `feature_map` must be 'elu' or 'dpfp'; got {feature_map!r}."
-            )
+        super().__init__(dtype=dtype, **kwargs)
+        check_positive(self, num_keys=num_keys, nu=nu, key_dim=key_dim)
+        check_choice(self, RULES, rule=rule)
+        check_choice(self, ("elu", "dpfp"), feature_map=feature_map)
         self.num_keys = num_keys
         self.rule = rule
         self.feature_map = feature_map
@@ -64,6 +66,7 @@ class KeyValueMemory(keras.Model):
             num_keys,
             self.embedding_dim,
             embeddings_initializer=keras.initializers.RandomNormal(0, 1),
+            dtype=self.dtype_policy,
         )
         width = num_keys + self.embedding_dim
         # The authors scale the weights by the key size, not by the fan-in; softmax has Glorot.
@@ -71,15 +74,24 @@ class KeyValueMemory(keras.Model):
 
         def project(inputs: int) -> layers.Dense:
             kernel = "glorot_uniform" if rule == "softmax" else _uniform(bound)
-            return layers.Dense(key_dim, kernel_initializer=kernel, bias_initializer=_fan(inputs))
+            return layers.Dense(
+                key_dim,
+                kernel_initializer=kernel,
+                bias_initializer=_fan(inputs),
+                dtype=self.dtype_policy,
+            )
 
         self.key, self.query = project(width), project(self.embedding_dim)
         if rule == "delta":
             self.strength = layers.Dense(
-                1, kernel_initializer=_fan(width), bias_initializer=_fan(width)
+                1,
+                kernel_initializer=_fan(width),
+                bias_initializer=_fan(width),
+                dtype=self.dtype_policy,
             )
 
     def build(self, input_shape):
+        super().build(input_shape)
         width = self.num_keys + self.embedding_dim
         self.embedding.build((None, None))
         self.key.build((None, None, width))
@@ -89,6 +101,8 @@ class KeyValueMemory(keras.Model):
 
     def call(self, inputs):
         pairs, asked = inputs["inputs"], inputs["query"]
+        check_below(self, "inputs", pairs, self.num_keys, "the keys and values")
+        check_below(self, "query", asked, self.num_keys, "the keys")
         values = ops.one_hot(pairs[..., 1], self.num_keys, dtype=self.compute_dtype)
         k, q = self._of_pairs(self.key, pairs), self._of_keys(self.query, asked)
         if self.rule == "softmax":
@@ -112,28 +126,27 @@ class KeyValueMemory(keras.Model):
 
     def _of_pairs(self, dense, pairs):
         """`dense` of the pairs, `(B, L, units)`: a row of its kernel for the one-hot value."""
-        rows = ops.convert_to_tensor(dense.kernel)
-        keys = ops.matmul(self._embeddings(), rows[self.num_keys :]) + dense.bias
+        if dense.quantization_mode is not None:
+            # Only the layers themselves know what their quantised weights stand for.
+            values = ops.one_hot(pairs[..., 1], self.num_keys, dtype=self.compute_dtype)
+            return dense(ops.concatenate([values, self.embedding(pairs[..., 0])], axis=-1))
+        rows = self._weight(dense.kernel)
+        keys = ops.matmul(self._embeddings(), rows[self.num_keys :]) + self._weight(dense.bias)
         return ops.take(keys, pairs[..., 0], axis=0) + ops.take(rows, pairs[..., 1], axis=0)
 
     def _of_keys(self, dense, keys):
         """`dense` of the embeddings of `keys`."""
-        projected = ops.matmul(self._embeddings(), ops.convert_to_tensor(dense.kernel)) + dense.bias
-        return ops.take(projected, keys, axis=0)
+        if dense.quantization_mode is not None:
+            return dense(self.embedding(keys))
+        projected = ops.matmul(self._embeddings(), self._weight(dense.kernel))
+        return ops.take(projected + self._weight(dense.bias), keys, axis=0)
 
     def _embeddings(self):
         # Every key is projected once, not wherever it stands: S products for B L.
-        return ops.convert_to_tensor(self.embedding.embeddings)
+        return self._weight(self.embedding.embeddings)
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "num_keys": self.num_keys,
-            "rule": self.rule,
-            "feature_map": self.feature_map,
-            "nu": self.nu,
-            "key_dim": self.key_dim,
-        }
+    def _weight(self, weight):
+        return ops.cast(weight, self.compute_dtype)
 
 
 def _uniform(bound: float):

@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from common.checks import check_integers, check_positive, given
 from common.models import GatedMLP, LanguageModel
 from papers.gla.layers import GatedLinearAttention
 
@@ -29,6 +30,7 @@ class GLA(LanguageModel):
             256, as in the authors' code. 0 is no networks.
         tied: Whether the logits' kernel is the embedding's.
         form: Form of the attention layers.
+        dtype: Of the model and of all its layers.
         **kwargs: Arguments of `common.models.LanguageModel`.
 
     Call arguments and results are those of `common.models.LanguageModel`.
@@ -46,29 +48,24 @@ class GLA(LanguageModel):
         mlp_units: int | None = None,
         tied: bool = False,
         form: str = "auto",
+        dtype=None,
         **kwargs,
     ):
+        check_positive(self, units=units, num_layers=num_layers)
+        check_integers(self, 0, **given(mlp_units=mlp_units))
         hidden_units = -(-(8 * units // 3) // 256) * 256 if mlp_units is None else mlp_units
         super().__init__(
             vocabulary,
             units,
-            [GatedLinearAttention(units, num_heads, form=form) for _ in range(num_layers)],
-            [GatedMLP(hidden_units) if hidden_units else None for _ in range(num_layers)],
+            [
+                GatedLinearAttention(units, num_heads, form=form, dtype=dtype)
+                for _ in range(num_layers)
+            ],
+            [
+                GatedMLP(hidden_units, dtype=dtype) if hidden_units else None
+                for _ in range(num_layers)
+            ],
             tied=tied,
+            dtype=dtype,
             **kwargs,
         )
-        self.config = {
-            "num_layers": num_layers,
-            "num_heads": num_heads,
-            "mlp_units": mlp_units,
-            "form": form,
-        }
-
-    def get_config(self):
-        config = {**super().get_config(), **self.config}
-        del config["mixers"], config["networks"]
-        return config
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)

@@ -4,9 +4,9 @@ import keras
 from einops import rearrange
 from keras import ops
 
-from common.checks import check_divides, check_positive
+from common.checks import check_choice, check_divides, check_positive
 from common.layers import SequenceLayer, StateSpec
-from common.ops.activations import gelu
+from common.ops.activations import GELUS
 from common.ops.linear_scan import linear_scan
 from common.ops.rotary import count_steps
 from common.ops.short_convolution import causal_convolution, causal_convolution_step
@@ -139,6 +139,7 @@ class RecurrentBlock(SequenceLayer):
         recurrent_units: Width of the RG-LRU; about `4 / 3 units` in the paper.
         num_blocks: Blocks of the gates' kernels.
         kernel_size: Steps that the convolution sees.
+        activation: `"gelu"`, or `"gelu_tanh"`, its approximation by a hyperbolic tangent.
         **kwargs: Arguments of `SequenceLayer`.
 
     Raises:
@@ -154,6 +155,7 @@ class RecurrentBlock(SequenceLayer):
         recurrent_units: int,
         num_blocks: int = 16,
         kernel_size: int = 4,
+        activation: str = "gelu",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -162,6 +164,8 @@ class RecurrentBlock(SequenceLayer):
         self.recurrent_units = recurrent_units
         self.num_blocks = num_blocks
         self.kernel_size = kernel_size
+        check_choice(self, tuple(GELUS), activation=activation)
+        self.activation = activation
         self.recurrence = RGLRU(
             recurrent_units, num_blocks, form=self.form, dtype=self.dtype_policy
         )
@@ -193,7 +197,7 @@ class RecurrentBlock(SequenceLayer):
     def features(self, inputs, training=None):
         projected = ops.matmul(inputs, self.cast(self.kernel)) + self.cast(self.bias)
         x, gate = ops.split(projected, 2, axis=-1)
-        return {"x": x, "gate": gelu(gate)}
+        return {"x": x, "gate": GELUS[self.activation](gate)}
 
     def recur(self, features, state):
         x, seen = causal_convolution_step(

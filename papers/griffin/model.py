@@ -2,6 +2,7 @@
 
 import keras
 
+from common.checks import check_letters, check_positive
 from common.layers import SoftmaxAttention
 from common.models import GatedMLP, LanguageModel
 from papers.griffin.layers import RecurrentBlock
@@ -39,6 +40,12 @@ def _sizes() -> dict[str, dict]:
             "num_heads": num_heads,
             "window": 2048,
             "blocks": griffin_blocks(depth),
+            # Where its code departs from Griffin's paper.
+            "activation": "gelu_tanh",
+            "rotary_dim": units // num_heads // 2,
+            "output_bias": True,
+            "embedding_scale": units**0.5,
+            "logits_cap": 30.0,
         }
     return sizes
 
@@ -65,8 +72,13 @@ class Griffin(LanguageModel):
         window: Steps that local attention sees.
         context: Steps that global attention sees, at least the length of the sequences.
         expansion: Width of the MLP over D.
+        activation: Of the recurrent blocks and MLPs: `"gelu"`, or `"gelu_tanh"`, its approximation
+            by a hyperbolic tangent.
+        rotary_dim: How many entries of a head's queries and keys are rotated; all by default.
+        output_bias: Whether the attentions' output projections have a bias.
         form: Form of the recurrent blocks.
-        **kwargs: Arguments of `keras.Model`.
+        dtype: Of the model and of all its layers.
+        **kwargs: Arguments of `common.models.LanguageModel`.
 
     Call arguments and results are those of `common.models.LanguageModel`.
 
@@ -85,57 +97,54 @@ class Griffin(LanguageModel):
         window: int = 1024,
         context: int = 2048,
         expansion: int = 3,
+        activation: str = "gelu",
+        rotary_dim: int | None = None,
+        output_bias: bool = False,
         form: str = "auto",
+        dtype=None,
         **kwargs,
     ):
-        if not blocks or set(blocks) - {"r", "l", "g"}:
-            raise ValueError(f"Griffin: `blocks` must be letters 'r', 'l' and 'g'; got {blocks!r}.")
+        check_letters(self, "rlg", blocks=blocks)
+        check_positive(self, units=units, expansion=expansion)
         mixers: list = []
         for letter in blocks:
             if letter == "r":
-                mixers.append(RecurrentBlock(units, recurrent_units, num_blocks, form=form))
+                mixers.append(
+                    RecurrentBlock(
+                        units,
+                        recurrent_units,
+                        num_blocks,
+                        activation=activation,
+                        form=form,
+                        dtype=dtype,
+                    )
+                )
             else:
                 reach = window if letter == "l" else context
                 mixers.append(
-                    SoftmaxAttention(units, num_heads, reach, num_kv_heads=1, rotary=True)
+                    SoftmaxAttention(
+                        units,
+                        num_heads,
+                        reach,
+                        num_kv_heads=1,
+                        rotary=True,
+                        rotary_dim=rotary_dim,
+                        output_bias=output_bias,
+                        dtype=dtype,
+                    )
                 )
         super().__init__(
             vocabulary,
             units,
             mixers,
-            [GatedMLP(expansion * units, "gelu", use_bias=True) for _ in blocks],
+            [GatedMLP(expansion * units, activation, use_bias=True, dtype=dtype) for _ in blocks],
             tied=True,
             epsilon=1e-6,
             embedding_deviation=units**-0.5,
+            dtype=dtype,
             **kwargs,
         )
         self.blocks = blocks
-        self.recurrent_units = recurrent_units
-        self.num_blocks = num_blocks
-        self.num_heads = num_heads
-        self.window = window
-        self.context = context
-        self.expansion = expansion
-        self.form = form
-
-    def get_config(self):
-        return {
-            **keras.Model.get_config(self),
-            "vocabulary": self.vocabulary,
-            "units": self.units,
-            "blocks": self.blocks,
-            "recurrent_units": self.recurrent_units,
-            "num_blocks": self.num_blocks,
-            "num_heads": self.num_heads,
-            "window": self.window,
-            "context": self.context,
-            "expansion": self.expansion,
-            "form": self.form,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
 
 
 # The three models of the synthetic tasks (section 6.2), `depth` blocks deep.

@@ -3,8 +3,8 @@
 import math
 
 import keras
-from keras import layers, ops
 
+from common.checks import check_choice, check_positive
 from common.layers import SoftmaxAttention
 from common.models import MLP, LanguageModel, draw_normal
 from papers.h3.layers import H3, S4D
@@ -33,9 +33,10 @@ class H3Model(LanguageModel):
         window: How many steps attention can look back, and how many positions it knows.
         embedding_dropout: Rate after the embedding.
         attention_dropout: Rate of the attention's weights.
-        **kwargs: Arguments of `keras.Model`.
+        dtype: Of the model and of all its layers.
+        **kwargs: Arguments of `common.models.LanguageModel`.
 
-    Call arguments and results are those of `LanguageModel`, for integers `(B, T)`.
+    Call arguments and results are those of `common.models.LanguageModel`.
 
     Raises:
         ValueError: if `mixer` is unknown, or a size is not positive.
@@ -53,43 +54,40 @@ class H3Model(LanguageModel):
         window: int = 32,
         embedding_dropout: float = 0.1,
         attention_dropout: float = 0.1,
+        dtype=None,
         **kwargs,
     ):
-        if mixer not in MIXERS:
-            raise ValueError(f"H3Model: `mixer` must be one of {MIXERS}; got {mixer!r}.")
+        check_positive(self, units=units, num_layers=num_layers)
+        check_choice(self, MIXERS, mixer=mixer)
 
         def make():
             if mixer == "h3":
-                return H3(units, state_dim, head_dim, discretisation=discretisation)
+                return H3(units, state_dim, head_dim, discretisation=discretisation, dtype=dtype)
             if mixer == "s4d":
-                return S4D(units, state_dim, "inverse", shared_poles=True)
-            return SoftmaxAttention(units, 1, window, dropout=attention_dropout, use_bias=True)
+                return S4D(units, state_dim, "inverse", shared_poles=True, dtype=dtype)
+            return SoftmaxAttention(
+                units, 1, window, dropout=attention_dropout, use_bias=True, dtype=dtype
+            )
 
         super().__init__(
             vocabulary,
             units,
             [make() for _ in range(num_layers)],
-            [MLP(4 * units) for _ in range(num_layers)],
+            [MLP(4 * units, dtype=dtype) for _ in range(num_layers)],
             norm="layer",
             tied=True,
             max_positions=window if mixer == "attention" else 0,
+            embedding_dropout=embedding_dropout,
+            dtype=dtype,
             **kwargs,
         )
         self.num_layers = num_layers
-        self.mixer = mixer
-        self.state_dim = state_dim
-        self.head_dim = head_dim
-        self.discretisation = discretisation
-        self.window = window
-        self.embedding_dropout = embedding_dropout
-        self.attention_dropout = attention_dropout
-        self.embedding_drop = layers.Dropout(embedding_dropout)
 
     def build(self, input_shape):
         super().build(input_shape)
         # As GPT-2: normal, and narrower for what is added to the stream.
         narrow = DEVIATION / math.sqrt(2 * self.num_layers)
-        deviations = [(self.positions.embeddings, DEVIATION)] if self.max_positions else []
+        deviations = [(self.positions.embeddings, DEVIATION)] if self.counts else []
         for mixer, network in zip(self.mixers, self.networks, strict=True):
             assert network is not None
             deviations += [(mixer.kernel, DEVIATION), (network.expand.kernel, DEVIATION)]
@@ -110,55 +108,3 @@ class H3Model(LanguageModel):
             if not isinstance(mixer, SoftmaxAttention)
             for weight in mixer.undecayed_weights
         ]
-
-    def call(
-        self,
-        inputs,
-        initial_state=None,
-        mask=None,
-        reset=None,
-        training=None,
-        return_state=False,
-    ):
-        # Without a state the mixers get none either: they then skip what a state contributes.
-        state = {} if initial_state is None else initial_state
-        hidden = self.embedding(inputs)
-        new_state = {}
-        if self.max_positions:
-            length = ops.shape(inputs)[1]
-            position = state["position"] if state else ops.zeros((), "int32")
-            hidden = hidden + self.positions(position + ops.arange(length))
-            new_state["position"] = position + length
-        hidden = self.embedding_drop(hidden, training=training)
-        for i, mixer in enumerate(self.mixers):
-            mixed, new_state[f"block_{i}"] = mixer(
-                self.mixer_norms[i](hidden),
-                initial_state=state.get(f"block_{i}"),
-                mask=mask,
-                reset=reset,
-                training=training,
-                return_state=True,
-            )
-            hidden = self._add_network(i, hidden + mixed, training)
-        logits = self._logits(hidden)
-        return (logits, new_state) if return_state else logits
-
-    def get_config(self):
-        # `LanguageModel` hands over the layers that are made here.
-        return {
-            **keras.Model.get_config(self),
-            "vocabulary": self.vocabulary,
-            "units": self.units,
-            "num_layers": self.num_layers,
-            "mixer": self.mixer,
-            "state_dim": self.state_dim,
-            "head_dim": self.head_dim,
-            "discretisation": self.discretisation,
-            "window": self.window,
-            "embedding_dropout": self.embedding_dropout,
-            "attention_dropout": self.attention_dropout,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)

@@ -1,10 +1,14 @@
 """The transformer of the paper: one block, whose attention is linear or softmax."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import layers, ops
 
+from common.checks import check_choice, check_positive, refuse
 from common.layers import SequenceLayer, SoftmaxAttention
+from common.models import SequenceModel, check_below
 from papers.linear_transformer.layers import LinearAttention
 
 ATTENTIONS = ("linear", "softmax")
@@ -14,11 +18,7 @@ def sinusoids(length: int, width: int) -> np.ndarray:
     """Sinusoidal positions `(length, width)`, sines and cosines in turn (Vaswani et al. 2017)."""
     rates = np.exp(-np.log(1e4) * np.arange(0, width, 2) / width)
     angles = np.arange(length)[:, None] * rates
-    return (
-        np.stack([np.sin(angles), np.cos(angles)], -1)
-        .reshape(length, -1)[:, :width]
-        .astype("float32")
-    )
+    return np.stack([np.sin(angles), np.cos(angles)], -1).reshape(length, -1)[:, :width]
 
 
 @keras.saving.register_keras_serializable(package="papers")
@@ -35,7 +35,11 @@ class TransformerBlock(layers.Layer):
     """
 
     def __init__(self, attention: SequenceLayer, hidden_units: int, **kwargs):
+        # The attention's float32 state is not for Keras to cast.
+        kwargs.setdefault("autocast", False)
         super().__init__(**kwargs)
+        check_positive(self, hidden_units=hidden_units)
+        self.supports_masking = True
         self.attention = attention
         self.hidden_units = hidden_units
         self.attention_norm = layers.LayerNormalization(epsilon=1e-5, dtype=self.dtype_policy)
@@ -44,22 +48,40 @@ class TransformerBlock(layers.Layer):
         self.network_norm = layers.LayerNormalization(epsilon=1e-5, dtype=self.dtype_policy)
 
     def build(self, input_shape):
-        self.attention.build(input_shape)
+        if not self.attention.built:  # one that was loaded is built
+            self.attention.build(input_shape)
         self.attention_norm.build(input_shape)
         self.expand.build(input_shape)
         self.contract.build((*input_shape[:-1], self.hidden_units))
         self.network_norm.build(input_shape)
 
-    def call(self, inputs, initial_state=None, training=None, return_state=False):
+    def get_initial_state(self, batch_size) -> dict:
+        """The attention's state before the first step."""
+        return self.attention.get_initial_state(batch_size)
+
+    def call(
+        self,
+        inputs,
+        initial_state=None,
+        mask=None,
+        reset=None,
+        training=None,
+        return_state=False,
+    ):
         mixed, state = self.attention(
-            inputs, initial_state=initial_state, training=training, return_state=True
+            inputs,
+            initial_state=initial_state,
+            mask=mask,
+            reset=reset,
+            training=training,
+            return_state=True,
         )
         outputs = self._finish(inputs, mixed)
         return (outputs, state) if return_state else outputs
 
-    def step(self, inputs, state):
+    def step(self, inputs, state, training=None):
         """One step: `(B, D)` and the attention's state to `(B, D)` and a state."""
-        mixed, state = self.attention.step(inputs, state)
+        mixed, state = self.attention.step(inputs, state, training=training)
         return self._finish(inputs, mixed), state
 
     def _finish(self, inputs, mixed):
@@ -75,12 +97,12 @@ class TransformerBlock(layers.Layer):
 
     @classmethod
     def from_config(cls, config):
-        attention = keras.saving.deserialize_keras_object(config.pop("attention"))
-        return cls(attention, **config)
+        attention = keras.saving.deserialize_keras_object(config["attention"])
+        return cls(**{**config, "attention": attention})
 
 
 @keras.saving.register_keras_serializable(package="papers")
-class LinearTransformer(keras.Model):
+class LinearTransformer(SequenceModel):
     """Autoregressive transformer over symbols, with linear or softmax attention.
 
     As in the authors' experiments, half of the first block's input is the symbol's embedding and
@@ -95,17 +117,20 @@ class LinearTransformer(keras.Model):
         attention: `"linear"` or `"softmax"`.
         hidden_units: Width of the blocks' networks; `4 units` by default.
         form: Form of the attention layers.
+        dtype: Of the model and of all its layers.
         **kwargs: Arguments of `keras.Model`.
 
-    Call arguments:
-        inputs: Integer tensor `(B, T)`, T at most `max_length`.
-
-    Returns:
-        Logits of the next symbol, `(B, T, vocabulary)`, float32.
+    Call arguments and results are those of `common.models.SequenceModel`: integers `(B, T)` to
+    logits `(B, T, vocabulary)`, float32. State: `{"block_0": ..., "position": (B,)}`, the
+    attentions' and how many symbols came before.
 
     Raises:
-        ValueError: if `attention` is unknown or a size is not positive.
+        ValueError: if `attention` is unknown or a size is not positive; in a call, as far as the
+            values are known, if a symbol is not one of `vocabulary` or a position is not below
+            `max_length`.
     """
+
+    counts = True
 
     def __init__(
         self,
@@ -117,96 +142,58 @@ class LinearTransformer(keras.Model):
         attention: str = "linear",
         hidden_units: int | None = None,
         form: str = "auto",
+        dtype=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        if attention not in ATTENTIONS:
-            raise ValueError(
-                f"LinearTransformer: `attention` must be one of {ATTENTIONS}; got {attention!r}."
-            )
-        for name, value in (("vocabulary", vocabulary), ("num_layers", num_layers)):
-            if value < 1:
-                raise ValueError(f"LinearTransformer: `{name}` must be positive; got {value!r}.")
-        if units < 2 or units % 2:
-            raise ValueError(f"LinearTransformer: `units` must be even; got {units!r}.")
+        super().__init__(dtype=dtype, **kwargs)
+        check_positive(self, vocabulary=vocabulary, units=units, num_layers=num_layers)
+        check_positive(self, max_length=max_length)
+        check_choice(self, ATTENTIONS, attention=attention)
+        if units % 2:
+            refuse(self, "units", "even", units)
         self.vocabulary = vocabulary
         self.units = units
-        self.num_layers = num_layers
-        self.num_heads = num_heads
         self.max_length = max_length
-        self.attention = attention
-        self.hidden_units = 4 * units if hidden_units is None else hidden_units
-        self.form = form
-        self.symbols = layers.Embedding(vocabulary, units // 2)
+        options: dict[str, Any] = {"dtype": self.dtype_policy}
+        self.symbols = layers.Embedding(vocabulary, units // 2, **options)
         self.positions = sinusoids(max_length, units // 2)
-        self.blocks = [
-            TransformerBlock(self._attention(), self.hidden_units) for _ in range(num_layers)
-        ]
-        self.norm = layers.LayerNormalization(epsilon=1e-5)
-        # Logits and their loss stay float32 under mixed policies.
-        self.head = layers.Dense(vocabulary, dtype="float32")
 
-    def _attention(self) -> SequenceLayer:
-        if self.attention == "linear":
-            return LinearAttention(self.units, self.num_heads, form=self.form, use_bias=True)
-        return SoftmaxAttention(
-            self.units, self.num_heads, self.max_length, form=self.form, use_bias=True
-        )
+        def mix() -> SequenceLayer:
+            if attention == "linear":
+                return LinearAttention(units, num_heads, form=form, use_bias=True, **options)
+            return SoftmaxAttention(
+                units, num_heads, max_length, form=form, use_bias=True, **options
+            )
+
+        self.blocks = [
+            TransformerBlock(mix(), 4 * units if hidden_units is None else hidden_units, **options)
+            for _ in range(num_layers)
+        ]
+        self.norm = layers.LayerNormalization(epsilon=1e-5, **options)
+        # Logits and their loss stay float32 under mixed policies.
+        dtype = "float64" if self.variable_dtype == "float64" else "float32"
+        self.head = layers.Dense(vocabulary, dtype=dtype)
+
+    @property
+    def state_layers(self) -> dict[str, Any]:
+        return {f"block_{i}": block for i, block in enumerate(self.blocks)}
 
     def build(self, input_shape):
-        hidden = (*input_shape, self.units)
-        self.symbols.build(input_shape)
+        super().build(input_shape)
+        hidden = (None, None, self.units)
+        self.symbols.build((None, None))
         for block in self.blocks:
             block.build(hidden)
         self.norm.build(hidden)
         self.head.build(hidden)
 
-    def call(self, inputs, training=None):
-        hidden = self._embed(inputs, self.positions[: ops.shape(inputs)[1]])
-        for block in self.blocks:
-            hidden = block(hidden, training=training)
-        return self.head(self.norm(hidden))
-
-    def _embed(self, inputs, positions):
+    def forward(self, inputs, through):
+        check_below(self, "inputs", inputs, self.vocabulary, "the symbols")
         symbols = self.symbols(inputs)
-        positions = ops.cast(positions, symbols.dtype)
-        return ops.concatenate([symbols, ops.broadcast_to(positions, ops.shape(symbols))], axis=-1)
-
-    def get_initial_state(self, batch_size) -> dict:
-        """The state before the first symbol: the blocks' states and the position, a scalar."""
-        states = {
-            f"block_{i}": block.attention.get_initial_state(batch_size)
-            for i, block in enumerate(self.blocks)
-        }
-        return {"blocks": states, "position": ops.zeros((), "int32")}
-
-    def step(self, inputs, state: dict):
-        """Takes one symbol.
-
-        Args:
-            inputs: Integer tensor `(B,)`.
-            state: As `get_initial_state` or an earlier `step` gave it.
-
-        Returns:
-            `(logits, state)`, the logits `(B, vocabulary)`.
-        """
-        position = ops.take(ops.convert_to_tensor(self.positions), state["position"], axis=0)
-        hidden = self._embed(inputs, position)
-        states = {}
-        for i, block in enumerate(self.blocks):
-            name = f"block_{i}"
-            hidden, states[name] = block.step(hidden, state["blocks"][name])
-        return self.head(self.norm(hidden)), {"blocks": states, "position": state["position"] + 1}
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "vocabulary": self.vocabulary,
-            "units": self.units,
-            "num_layers": self.num_layers,
-            "num_heads": self.num_heads,
-            "max_length": self.max_length,
-            "attention": self.attention,
-            "hidden_units": self.hidden_units,
-            "form": self.form,
-        }
+        at = self.positions_of(inputs, through, "max_length", self.max_length)
+        positions = ops.take(ops.convert_to_tensor(self.positions, symbols.dtype), at, axis=0)
+        positions = ops.broadcast_to(positions, ops.shape(symbols))
+        hidden = ops.concatenate([symbols, positions], axis=-1)
+        for name, block in self.state_layers.items():
+            hidden = through.mix(name, block, hidden)
+        return self.head(self.norm(hidden))

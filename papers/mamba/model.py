@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from common.checks import check_choice, check_positive, refuse
 from common.layers import SoftmaxAttention
 from common.models import LanguageModel
 from papers.mamba.layers import Mamba
@@ -36,7 +37,8 @@ class MambaLM(LanguageModel):
         expansion: As for `Mamba`.
         tied: Whether the logits' kernel is the embedding's, as in the authors' code.
         form: Form of the Mamba layers.
-        **kwargs: Arguments of `keras.Model`.
+        dtype: Of the model and of all its layers.
+        **kwargs: Arguments of `common.models.LanguageModel`.
 
     Raises:
         ValueError: if a size is not positive.
@@ -52,34 +54,23 @@ class MambaLM(LanguageModel):
         expansion: int = 2,
         tied: bool = True,
         form: str = "auto",
+        dtype=None,
         **kwargs,
     ):
+        check_positive(self, num_layers=num_layers)
         mixers = [
-            Mamba(units, state_dim, conv_width, expansion, depth=num_layers, form=form)
+            Mamba(
+                units,
+                state_dim,
+                conv_width,
+                expansion,
+                depth=num_layers,
+                form=form,
+                dtype=dtype,
+            )
             for _ in range(num_layers)
         ]
-        super().__init__(vocabulary, units, mixers, tied=tied, **kwargs)
-        self.sizes = {
-            "num_layers": num_layers,
-            "state_dim": state_dim,
-            "conv_width": conv_width,
-            "expansion": expansion,
-        }
-        self.form = form
-
-    def get_config(self):
-        return {
-            **keras.Model.get_config(self),
-            "vocabulary": self.vocabulary,
-            "units": self.units,
-            **self.sizes,
-            "tied": self.tied,
-            "form": self.form,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
+        super().__init__(vocabulary, units, mixers, tied=tied, dtype=dtype, **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="papers")
@@ -93,11 +84,15 @@ class Sinusoids(keras.layers.Layer):
 
     def __init__(self, units: int, **kwargs):
         super().__init__(**kwargs)
+        check_positive(self, units=units)
+        if units % 2:
+            refuse(self, "units", "even", units)
         self.units = units
 
     def call(self, inputs):
-        rates = 1e4 ** (-ops.arange(0, self.units, 2, dtype="float32") / self.units)
-        angles = ops.cast(inputs, "float32")[..., None] * rates
+        dtype = "float64" if self.compute_dtype == "float64" else "float32"
+        rates = 1e4 ** (-ops.arange(0, self.units, 2, dtype=dtype) / self.units)
+        angles = ops.cast(inputs, dtype)[..., None] * rates
         sinusoids = ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
         return ops.cast(sinusoids, self.compute_dtype)
 
@@ -122,7 +117,8 @@ class AttentionLM(LanguageModel):
         num_heads: Heads of the attentions.
         window: Steps that an attention sees.
         positions: `"absolute"`, sinusoids added to the embedding, or `"rotary"`.
-        **kwargs: Arguments of `keras.Model`.
+        dtype: Of the model and of all its layers.
+        **kwargs: Arguments of `common.models.LanguageModel`.
 
     Raises:
         ValueError: if `positions` is unknown or a size is not positive.
@@ -136,39 +132,28 @@ class AttentionLM(LanguageModel):
         num_heads: int,
         window: int,
         positions: str = "absolute",
+        dtype=None,
         **kwargs,
     ):
-        if positions not in POSITIONS:
-            raise ValueError(
-                f"AttentionLM: `positions` must be one of {POSITIONS}; got {positions!r}."
-            )
+        check_positive(self, num_layers=num_layers)
+        check_choice(self, POSITIONS, positions=positions)
         rotary = positions == "rotary"
         mixers = [
-            SoftmaxAttention(units, num_heads, window, rotary=rotary, use_bias=True)
+            SoftmaxAttention(units, num_heads, window, rotary=rotary, use_bias=True, dtype=dtype)
             for _ in range(num_layers)
         ]
         # As large as the sinusoids.
         super().__init__(
-            vocabulary, units, mixers, norm="layer", embedding_deviation=0.5**0.5, **kwargs
+            vocabulary,
+            units,
+            mixers,
+            norm="layer",
+            embedding_deviation=0.5**0.5,
+            dtype=dtype,
+            **kwargs,
         )
-        self.config = {
-            "num_layers": num_layers,
-            "num_heads": num_heads,
-            "window": window,
-            "positions": positions,
-        }
         if not rotary:
-            self.positions = Sinusoids(units)
-            self.max_positions = 2**31 - 1  # sinusoids need no table
-
-    def get_config(self):
-        return {
-            **keras.Model.get_config(self),
-            "vocabulary": self.vocabulary,
-            "units": self.units,
-            **self.config,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
+            if self.max_positions:
+                refuse(self, "max_positions", "0: sinusoids need no table", self.max_positions)
+            self.positions = Sinusoids(units, dtype=self.dtype_policy)
+            self.counts = True

@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from common.checks import check_positive
 from common.models import LanguageModel
 from papers.mamba2.layers import Mamba2
 
@@ -27,12 +28,15 @@ class Mamba2LM(LanguageModel):
         vocabulary: Number of symbols.
         units: Width D of the stream.
         num_layers: Number of blocks.
-        state_dim: As for `Mamba2`, and so are `head_dim`, `conv_width` and `expansion`.
+        state_dim: As for `Mamba2`, and so are `head_dim`, `conv_width`, `expansion`
+            and `num_groups`.
         head_dim: See `state_dim`.
         conv_width: See `state_dim`.
         expansion: See `state_dim`.
+        num_groups: See `state_dim`.
         tied: Whether the logits' kernel is the embedding's, as in the authors' code.
         form: Form of the Mamba-2 layers.
+        dtype: Of the model and of all its layers.
         **kwargs: Arguments of `common.models.LanguageModel`.
 
     Call arguments and results are those of `common.models.LanguageModel`.
@@ -50,8 +54,10 @@ class Mamba2LM(LanguageModel):
         head_dim: int = 64,
         conv_width: int = 4,
         expansion: int = 2,
+        num_groups: int = 1,
         tied: bool = True,
         form: str = "auto",
+        dtype=None,
         **kwargs,
     ):
         sizes = {
@@ -59,16 +65,11 @@ class Mamba2LM(LanguageModel):
             "head_dim": head_dim,
             "conv_width": conv_width,
             "expansion": expansion,
+            "num_groups": num_groups,
         }
-        mixers = [Mamba2(units, **sizes, depth=num_layers, form=form) for _ in range(num_layers)]
-        super().__init__(vocabulary, units, mixers, tied=tied, **kwargs)
-        self.config = {**sizes, "num_layers": num_layers, "form": form}
-
-    def get_config(self):
-        config = {**super().get_config(), **self.config}
-        del config["mixers"], config["networks"]
-        return config
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
+        check_positive(self, num_layers=num_layers)
+        mixers = [
+            Mamba2(units, **sizes, depth=num_layers, form=form, dtype=dtype)
+            for _ in range(num_layers)
+        ]
+        super().__init__(vocabulary, units, mixers, tied=tied, dtype=dtype, **kwargs)

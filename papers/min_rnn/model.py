@@ -1,15 +1,19 @@
 """The stack of the paper's selective copying experiment."""
 
+from typing import Any
+
 import keras
 from keras import layers
 
+from common.checks import check_choice, check_positive
+from common.models import SequenceModel, check_below
 from papers.min_rnn.layers import MinGRU, MinLSTM
 
 CELLS = {"mingru": MinGRU, "minlstm": MinLSTM}
 
 
 @keras.saving.register_keras_serializable(package="papers")
-class MinRNN(keras.Model):
+class MinRNN(SequenceModel):
     """Embedding, blocks `x + W rnn(norm(x))`, a norm and logits.
 
     As the authors' configuration for selective copying: no convolution and no network between
@@ -22,16 +26,15 @@ class MinRNN(keras.Model):
         cell: `"mingru"` or `"minlstm"`.
         expansion: State width over D.
         form: Form of the recurrent layers.
+        dtype: Of the model and of all its layers.
         **kwargs: Arguments of `keras.Model`.
 
-    Call arguments:
-        inputs: Integer tensor `(B, T)`.
-
-    Returns:
-        Logits `(B, T, vocabulary)`, float32.
+    Call arguments and results are those of `common.models.SequenceModel`: integers `(B, T)` to
+    logits `(B, T, vocabulary)`, float32. State: `{"block_0": ...}`, the recurrent layers'.
 
     Raises:
-        ValueError: if `cell` is unknown or a size is not positive.
+        ValueError: if `cell` is unknown or a size is not positive; in a call outside traced
+            programs, if a symbol is not one of `vocabulary`.
     """
 
     def __init__(
@@ -42,55 +45,57 @@ class MinRNN(keras.Model):
         cell: str = "mingru",
         expansion: int = 6,
         form: str = "auto",
+        dtype=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        if cell not in CELLS:
-            raise ValueError(f"MinRNN: `cell` must be one of {tuple(CELLS)}; got {cell!r}.")
-        if num_layers < 1:
-            raise ValueError(f"MinRNN: `num_layers` must be positive; got {num_layers!r}.")
+        super().__init__(dtype=dtype, **kwargs)
+        check_choice(self, tuple(CELLS), cell=cell)
+        check_positive(
+            self, vocabulary=vocabulary, units=units, num_layers=num_layers, expansion=expansion
+        )
         self.vocabulary = vocabulary
         self.units = units
-        self.num_layers = num_layers
-        self.cell = cell
-        self.expansion = expansion
-        self.form = form
-        options = {"forget_bias": 3.0} if cell == "minlstm" else {}
+        options: dict[str, Any] = {"dtype": self.dtype_policy}
+        biases = {"forget_bias": 3.0} if cell == "minlstm" else {}
         self.embedding = layers.Embedding(
-            vocabulary, units, embeddings_initializer=keras.initializers.RandomNormal(0, 1)
+            vocabulary,
+            units,
+            embeddings_initializer=keras.initializers.RandomNormal(0, 1),
+            **options,
         )
-        self.norms = [layers.RMSNormalization() for _ in range(num_layers + 1)]
+        self.norms = [layers.RMSNormalization(**options) for _ in range(num_layers + 1)]
         self.mixers = [
-            CELLS[cell](expansion * units, learned_initial_state=True, form=form, **options)
+            CELLS[cell](
+                expansion * units, learned_initial_state=True, form=form, **biases, **options
+            )
             for _ in range(num_layers)
         ]
-        self.projections = [layers.Dense(units) for _ in range(num_layers)]
-        self.head = layers.Dense(vocabulary, use_bias=False, dtype="float32")
+        self.projections = [layers.Dense(units, **options) for _ in range(num_layers)]
+        # Logits and their loss stay float32 under mixed policies.
+        dtype = "float64" if self.variable_dtype == "float64" else "float32"
+        self.head = layers.Dense(vocabulary, use_bias=False, dtype=dtype)
+
+    @property
+    def state_layers(self) -> dict[str, Any]:
+        return {f"block_{i}": mixer for i, mixer in enumerate(self.mixers)}
 
     def build(self, input_shape):
-        stream = (*input_shape, self.units)
-        self.embedding.build(input_shape)
+        super().build(input_shape)
+        stream = (None, None, self.units)
+        self.embedding.build((None, None))
         for mixer, projection in zip(self.mixers, self.projections, strict=True):
             mixer.build(stream)
-            projection.build((*input_shape, mixer.units))
+            projection.build((None, None, mixer.units))
         for norm in self.norms:
             norm.build(stream)
         self.head.build(stream)
 
-    def call(self, inputs, mask=None, training=None):
-        x = self.embedding(inputs)
+    def forward(self, inputs, through):
+        check_below(self, "inputs", inputs, self.vocabulary, "the symbols")
+        hidden = self.embedding(inputs)
         *norms, last = self.norms
-        for norm, mixer, projection in zip(norms, self.mixers, self.projections, strict=True):
-            x = x + projection(mixer(norm(x), mask=mask, training=training))
-        return self.head(last(x))
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "vocabulary": self.vocabulary,
-            "units": self.units,
-            "num_layers": self.num_layers,
-            "cell": self.cell,
-            "expansion": self.expansion,
-            "form": self.form,
-        }
+        for i, (norm, mixer, projection) in enumerate(
+            zip(norms, self.mixers, self.projections, strict=True)
+        ):
+            hidden = hidden + projection(through.mix(f"block_{i}", mixer, norm(hidden)))
+        return self.head(last(hidden))

@@ -1,81 +1,62 @@
 """The model of the paper's tasks: from a sequence of bit vectors to the logits of another."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
 
+from common.checks import refuse
 from common.layers import SequenceLayer
+from common.models import SequenceModel
 
 
 @keras.saving.register_keras_serializable(package="papers")
-class Transducer(keras.Model):
+class Transducer(SequenceModel):
     """Layers one after another, the last of which emits a logit for every bit of every step.
 
     Args:
         stack: Layers, `SequenceLayer`s or such as `keras.layers.Dense` that act on each step
-            alone: `[NTM(8)]`, or `[LSTM(256), LSTM(256), keras.layers.Dense(8)]`.
+            alone: `[NTM(8)]`, or `[LSTM(256), LSTM(256), keras.layers.Dense(8)]`. They keep the
+            dtype that they were made with.
         **kwargs: Arguments of `keras.Model`.
 
-    Call arguments:
-        inputs: Tensor of shape `(B, T, D)`.
-        initial_state: List with a state for every `SequenceLayer`, as `return_state` gave it.
-        mask: Boolean tensor of shape `(B, T)`; false at padded steps.
-        training: Whether dropout acts.
-        return_state: Whether to return the list of final states too.
-
-    Returns:
-        Logits of shape `(B, T, bits)`; with `return_state`, the pair `(logits, states)`.
+    Call arguments and results are those of `common.models.SequenceModel`: `(B, T, D)` to logits
+    `(B, T, bits)`. State: `{"layer_0": ...}`, with a state for every `SequenceLayer` of the stack.
 
     Raises:
-        ValueError: if the stack is empty, or `initial_state` has the wrong length.
+        ValueError: if the stack is empty.
     """
 
     def __init__(self, stack: Sequence[keras.layers.Layer], **kwargs):
         super().__init__(**kwargs)
         if not stack:
-            raise ValueError(f"Transducer: `stack` must hold at least one layer; got {stack!r}.")
+            refuse(self, "stack", "at least one layer", stack)
         self.stack = list(stack)
 
+    @property
+    def state_layers(self) -> dict[str, Any]:
+        return {
+            f"layer_{i}": layer
+            for i, layer in enumerate(self.stack)
+            if isinstance(layer, SequenceLayer)
+        }
+
     def build(self, input_shape):
+        super().build(input_shape)
         for layer in self.stack:
-            if not layer.built:
+            if not layer.built:  # a deserialised layer is
                 layer.build(input_shape)
             input_shape = layer.compute_output_shape(input_shape)
-        self.built = True
 
-    def call(self, inputs, initial_state=None, mask=None, training=None, return_state=False):
-        count = sum(isinstance(layer, SequenceLayer) for layer in self.stack)
-        if initial_state is not None and len(initial_state) != count:
-            raise ValueError(
-                f"Transducer: `initial_state` must hold {count} states, one for every "
-                f"SequenceLayer; got {len(initial_state)}."
-            )
-        given = iter(initial_state or [None] * count)
-        x, states = inputs, []
-        for layer in self.stack:
+    def forward(self, inputs, through):
+        hidden = through.without_padding(inputs)
+        for i, layer in enumerate(self.stack):
             if isinstance(layer, SequenceLayer):
-                x, state = layer(
-                    x,
-                    initial_state=next(given),
-                    mask=mask,
-                    training=training,
-                    return_state=True,
-                )
-                states.append(state)
+                hidden = through.mix(f"layer_{i}", layer, hidden)
             else:
-                x = layer(x)
-        return (x, states) if return_state else x
-
-    def get_config(self):
-        stack = [keras.saving.serialize_keras_object(layer) for layer in self.stack]
-        return {**super().get_config(), "stack": stack}
-
-    @classmethod
-    def from_config(cls, config):
-        config = dict(config)
-        stack = [keras.saving.deserialize_keras_object(layer) for layer in config.pop("stack")]
-        return cls(stack, **config)
+                hidden = layer(hidden)
+        return hidden
 
 
 @keras.saving.register_keras_serializable(package="papers")

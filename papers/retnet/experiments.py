@@ -8,7 +8,8 @@ from keras import ops
 from common.layers import SequenceLayer, SoftmaxAttention
 from common.models import count_parameters
 from common.reproduce import Run
-from common.reproduce.timing import compiled, measure
+from common.reproduce.timing import measure
+from common.trials.decoding import STEPS, decode_loop
 from papers.retnet.layers import Retention
 from papers.retnet.model import SIZES, RetNet
 
@@ -30,7 +31,7 @@ def decoding(
     """A layer's decode step after so many tokens: retention, and attention with a cache (figure 6).
 
     The cache of attention holds the tokens before and grows with them; the state of retention is
-    the same size after any number. Both are compiled with XLA.
+    the same size after any number. Both are timed in a loop of steps compiled with XLA.
 
     Returns:
         Of retention and of attention, the time after the most tokens over that after the fewest,
@@ -48,7 +49,7 @@ def decoding(
         functions = {name: _decode(layer, batch_size, length) for name, layer in layers.items()}
         timings = measure(functions, samples=samples)
         for name, layer in layers.items():
-            seconds[name].append(timings[name].median)
+            seconds[name].append(timings[name].median / STEPS)
             sizes[name].append(layer.state_bytes(batch_size))
         run.log(
             step=length,
@@ -64,12 +65,10 @@ def decoding(
 
 
 def _decode(layer: SequenceLayer, batch_size: int, length: int):
-    """A function without arguments: a step after `length` tokens."""
+    """A function without arguments: steps after `length` tokens."""
     layer.build((None, None, layer.output_dim))
     inputs = keras.random.normal((batch_size, layer.output_dim), seed=0)
     state = layer.get_initial_state(batch_size)
-    # What a step costs depends on the shapes only; the counts are what they would be.
-    count = ops.full((batch_size,), length, "int32")
-    state |= {name: count for name in ("position", "length") if name in state}
-    step = compiled(layer.step)
-    return lambda: step(inputs, state)
+    # What a step costs depends on the shapes only; the count is what it would be.
+    state["position"] = ops.full((batch_size,), length, "int32")
+    return decode_loop(layer.step, inputs, state)

@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from common.checks import check_integers, check_positive, given
 from common.models import MLP, LanguageModel
 from papers.retnet.layers import Retention
 
@@ -31,6 +32,7 @@ class RetNet(LanguageModel):
         mlp_units: Width inside the networks, 2 D by default; 0 is no networks.
         tied: Whether the logits' kernel is the embedding's.
         form: Form of the retention layers.
+        dtype: Of the model and of all its layers.
         **kwargs: Arguments of `common.models.LanguageModel`.
 
     Call arguments and results are those of `common.models.LanguageModel`.
@@ -48,33 +50,22 @@ class RetNet(LanguageModel):
         mlp_units: int | None = None,
         tied: bool = True,
         form: str = "auto",
+        dtype=None,
         **kwargs,
     ):
+        check_positive(self, units=units, num_layers=num_layers)
+        check_integers(self, 0, **given(mlp_units=mlp_units))
         hidden_units = 2 * units if mlp_units is None else mlp_units
         kwargs.setdefault("norm", "layer")
         super().__init__(
             vocabulary,
             units,
-            [Retention(units, num_heads, form=form) for _ in range(num_layers)],
+            [Retention(units, num_heads, form=form, dtype=dtype) for _ in range(num_layers)],
             [
-                MLP(hidden_units, "gelu", use_bias=False) if hidden_units else None
+                MLP(hidden_units, "gelu", use_bias=False, dtype=dtype) if hidden_units else None
                 for _ in range(num_layers)
             ],
             tied=tied,
+            dtype=dtype,
             **kwargs,
         )
-        self.config = {
-            "num_layers": num_layers,
-            "num_heads": num_heads,
-            "mlp_units": mlp_units,
-            "form": form,
-        }
-
-    def get_config(self):
-        config = {**super().get_config(), **self.config}
-        del config["mixers"], config["networks"]
-        return config
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)

@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from common.checks import check_letters, check_positive
 from common.models import GatedMLP, LanguageModel
 from papers.xlstm.layers import MLSTM, SLSTM
 
@@ -54,7 +55,8 @@ class XLSTM(LanguageModel):
         forget_gate: `"sigmoid"` or `"exponential"`.
         recurrent_initializer: Of the sLSTM's recurrent kernel.
         form: Form of the mLSTM.
-        **kwargs: Arguments of `keras.Model`.
+        dtype: Of the model and of all its layers.
+        **kwargs: Arguments of `common.models.LanguageModel`.
 
     Call arguments and results are those of `common.models.LanguageModel`.
 
@@ -72,14 +74,16 @@ class XLSTM(LanguageModel):
         forget_gate: str = "sigmoid",
         recurrent_initializer="zeros",
         form: str = "auto",
+        dtype=None,
         **kwargs,
     ):
-        if not blocks or set(blocks) - {"m", "s"}:
-            raise ValueError(f"XLSTM: `blocks` must be letters 'm' and 's'; got {blocks!r}.")
+        check_positive(self, units=units)
+        check_letters(self, "ms", blocks=blocks)
         shared: dict[str, Any] = {
             "units": units,
             "num_heads": num_heads,
             "forget_gate": forget_gate,
+            "dtype": dtype,
         }
         recurrent_initializer = keras.initializers.get(recurrent_initializer)
         mixers: list = []
@@ -104,35 +108,17 @@ class XLSTM(LanguageModel):
             vocabulary,
             units,
             mixers,
-            [GatedMLP(hidden_units, "gelu") if letter == "s" else None for letter in blocks],
+            [
+                GatedMLP(hidden_units, "gelu", dtype=dtype) if letter == "s" else None
+                for letter in blocks
+            ],
             norm="layer",
             embedding_deviation=small,
+            dtype=dtype,
             **kwargs,
         )
         for norm in (*self.mixer_norms, *self.network_norms, self.last_norm):
             if norm is not None:
                 norm.center = False
-        self.head.kernel_initializer = keras.initializers.RandomNormal(0, small)
-        self.blocks = blocks
-        self.num_heads = num_heads
-        self.slstm_kernel_size = slstm_kernel_size
-        self.forget_gate = forget_gate
-        self.recurrent_initializer = recurrent_initializer
-        self.form = form
-
-    def get_config(self):
-        return {
-            **keras.Model.get_config(self),
-            "vocabulary": self.vocabulary,
-            "units": self.units,
-            "blocks": self.blocks,
-            "num_heads": self.num_heads,
-            "slstm_kernel_size": self.slstm_kernel_size,
-            "forget_gate": self.forget_gate,
-            "recurrent_initializer": keras.initializers.serialize(self.recurrent_initializer),
-            "form": self.form,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
+        if not self.tied:
+            self.head.kernel_initializer = keras.initializers.RandomNormal(0, small)

@@ -1,7 +1,19 @@
 import pytest
 
 import benchmarks.options
+from benchmarks.__main__ import main
+from benchmarks.rows import Roofline, read_rows
 from common.reproduce.spec import LayerCase
+
+
+def run(capsys, *arguments):
+    """Exit code, output and errors of the command line, in this process."""
+    try:
+        code = main([str(one) for one in arguments])
+    except SystemExit as error:
+        code = error.code
+    output = capsys.readouterr()
+    return code, output.out, output.err
 
 
 def tiny_case(name: str) -> LayerCase:
@@ -24,3 +36,24 @@ def tiny_papers(monkeypatch):
         monkeypatch.setattr(benchmarks.options, "_names", lambda papers: cases)
 
     return use
+
+
+QUICK = ("--device", "cpu", "--quick", "--samples", "5", "--seconds", "10", "--batch", "2")
+
+
+@pytest.fixture
+def quick(tmp_path, capsys, tiny_papers, monkeypatch):
+    """Runs tiny layers without peers, on a machine of known limits; exit code, rows, directory."""
+    limits = Roofline({"float32": 1e11}, 1e10)
+    monkeypatch.setattr("benchmarks.roofline.measure_roofline", lambda device, dtype: limits)
+
+    def go(names, *arguments):
+        tiny_papers(*names)
+        directory = tmp_path / "results"
+        code, output, errors = run(
+            capsys, "--papers", "min_rnn", "--no-peers", "--output", directory, *QUICK, *arguments
+        )
+        assert code in (0, 1, 130), errors
+        return code, read_rows(directory / "results.jsonl"), directory, output
+
+    return go

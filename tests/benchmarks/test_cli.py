@@ -2,25 +2,17 @@
 
 import csv
 import json
+import signal
 import subprocess
 import sys
 import time
 
 import pytest
 
-from benchmarks.__main__ import main
-from benchmarks.rows import Roofline, read_rows
+from benchmarks.rows import read_rows
+from common.reproduce.interrupts import Interrupted
 from papers import get_paper, list_papers
-
-
-def run(capsys, *arguments):
-    """Exit code, output and errors of the command line, in this process."""
-    try:
-        code = main([str(one) for one in arguments])
-    except SystemExit as error:
-        code = error.code
-    output = capsys.readouterr()
-    return code, output.out, output.err
+from tests.benchmarks.conftest import run
 
 
 @pytest.mark.parametrize(
@@ -73,6 +65,13 @@ sys.exit(len({{"keras", "tensorflow", "jax", "torch"}} & set(sys.modules)))
     assert best < 2.0
 
 
+def test_an_unknown_backend_is_one_line(capsys, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "foo")
+    code, _, errors = run(capsys, "--quick")
+    assert code == 2 and errors.count("\n") == 1
+    assert errors.startswith("KERAS_BACKEND is 'foo', expected one of tensorflow")
+
+
 def test_every_layer_has_a_benchmark_size():
     for name in list_papers():
         for case in get_paper(name).layers:
@@ -84,27 +83,6 @@ def test_every_layer_has_a_benchmark_size():
                 **{k: v for k, v in case.benchmark.items() if k != "input_dim"},
             }
             assert large.input_dim == case.benchmark["input_dim"]
-
-
-QUICK = ("--device", "cpu", "--quick", "--samples", "5", "--seconds", "10", "--batch", "2")
-
-
-@pytest.fixture
-def quick(tmp_path, capsys, tiny_papers, monkeypatch):
-    """Runs tiny layers without peers, on a machine of known limits; exit code, rows, directory."""
-    limits = Roofline({"float32": 1e11}, 1e10)
-    monkeypatch.setattr("benchmarks.roofline.measure_roofline", lambda device, dtype: limits)
-
-    def go(names, *arguments):
-        tiny_papers(*names)
-        directory = tmp_path / "results"
-        code, output, errors = run(
-            capsys, "--papers", "min_rnn", "--no-peers", "--output", directory, *QUICK, *arguments
-        )
-        assert code in (0, 1, 130), errors
-        return code, read_rows(directory / "results.jsonl"), directory, output
-
-    return go
 
 
 def test_a_run_writes_tables_files_and_plots(quick):
@@ -184,7 +162,7 @@ def test_interruption_keeps_what_was_measured(quick, monkeypatch):
 
     def interrupted(self, entries, contest, mode, length):
         if length == 16:
-            raise KeyboardInterrupt
+            raise Interrupted(signal.SIGINT)
         yield from measured(self, entries, contest, mode, length)
 
     monkeypatch.setattr(Runner, "_cells", interrupted)
@@ -192,3 +170,34 @@ def test_interruption_keeps_what_was_measured(quick, monkeypatch):
     assert code == 130
     assert {row.length for row in rows} == {8}
     assert (directory / "results.md").exists() and (directory / "results.csv").exists()
+
+
+KILLED = """
+import os, signal, sys
+import benchmarks.options, benchmarks.roofline
+from benchmarks.__main__ import main
+from benchmarks.rows import Roofline
+from benchmarks.runner import Runner
+from tests.benchmarks.conftest import QUICK, tiny_case
+
+benchmarks.options._names = lambda papers: {"min_rnn/runningsum": tiny_case("RunningSum")}
+benchmarks.roofline.measure_roofline = lambda device, dtype: Roofline({dtype: 1e11}, 1e10)
+asked = []
+
+def peak(self, program, entry):
+    asked.append(entry)
+    if len(asked) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Runner._peak = peak
+main(["--no-peers", "--output", sys.argv[1], *QUICK, "--length", "8", "--modes", "forward"])
+"""
+
+
+def test_a_killed_process_leaves_the_rows_that_it_had(tmp_path):
+    """Killed between two forms of one length, which are sampled together."""
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], capture_output=True)
+    assert done.returncode == -9, done.stderr.decode()
+    (row,) = read_rows(tmp_path / "results.jsonl")
+    assert (row.name, row.length, row.mode) == ("parallel", 8, "forward")
+    assert (tmp_path / "environment.json").exists()

@@ -75,7 +75,7 @@ def test_a_file_of_something_else_is_refused(tmp_path, text):
         ({"median_ms": float("nan")}, "row 2: median_ms is nan, expected a positive number"),
         ({"median_ms": -1.0}, "row 2: median_ms is -1.0, expected a positive number"),
         ({"median_ms": None}, "row 2: median_ms is None, expected a positive number"),
-        ({"length": "256"}, "row 2: length is '256', expected a positive integer"),
+        ({"length": "256"}, "row 2: length is '256', expected an integer >= 1"),
         ({"layer": None}, "row 2: layer is None, expected text"),
     ],
 )

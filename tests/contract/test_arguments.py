@@ -24,7 +24,10 @@ INITIALIZERS = {
 OTHER_VALUES = {
     "LSTM": [{"units": 4, "forget_bias": 0.5}],
     "SoftmaxAttention": [
-        HEADS | {"window": 5, "num_kv_heads": 1, "rotary": True, "dropout": 0.5, "form": "parallel"}
+        HEADS
+        | {"window": 5, "num_kv_heads": 1, "rotary": True, "dropout": 0.5, "form": "parallel"}
+        | {"rotary_dim": 2},
+        HEADS | {"window": 5, "use_bias": False, "output_bias": True},
     ],
     "DeltaNet": [
         HEADS
@@ -37,7 +40,10 @@ OTHER_VALUES = {
     ],
     "GatedLinearAttention": [HEADS | {"gate_rank": 3, "temperature": 2.0, "chunk_size": 2}],
     "RGLRU": [{"units": 3, "num_blocks": 3}],
-    "RecurrentBlock": [{"units": 5, "recurrent_units": 6, "num_blocks": 3, "kernel_size": 3}],
+    "RecurrentBlock": [
+        {"units": 5, "recurrent_units": 6, "num_blocks": 3, "kernel_size": 3}
+        | {"activation": "gelu_tanh"}
+    ],
     "H3": [
         {"units": 6, "state_dim": 8, "head_dim": 3}
         | {"initialisation": "inverse", "discretisation": "zoh"}

@@ -76,16 +76,15 @@ def _heads(p):
 
 
 def _cache(p):
-    def padded(x):  # to the window, the newest last: (B, window, G, K)
-        x = np.swapaxes(x, 1, 2)
-        return np.pad(x, ((0, 0), (6 - x.shape[1], 0), (0, 0), (0, 0)))
+    """The ring of 6 entries, in which step n is entry n mod 6, from steps in order of time."""
 
-    state = {name: padded(p[name]) for name in ("keys", "values")}
-    return {**state, "length": p["length"]} if "length" in p else state
+    def ring(x):  # (B, G, steps, K)
+        if x.shape[2] < 6:  # before the first step: the steps 0 to 2
+            return np.pad(x, ((0, 0), (0, 0), (0, 6 - x.shape[2]), (0, 0)))
+        # The last 6 of 11 and of 14 steps.
+        return np.stack([np.roll(row, count, 1) for row, count in zip(x, (11, 14), strict=True)])
 
-
-def _rotary_cache(p):
-    state = _cache(p)
+    state = {name: ring(p[name]) for name in ("keys", "values")}
     return {**state, "position": p["length"]} if "length" in p else state
 
 
@@ -317,7 +316,7 @@ GOLDEN = (
     ),
     Golden(
         "rotary", ("common-rotary",), "common.layers:SoftmaxAttention",
-        {**ATTENTION, "num_kv_heads": 1, "rotary": True}, _heads, _rotary_cache,
+        {**ATTENTION, "num_kv_heads": 1, "rotary": True}, _heads, _cache,
     ),
     *(
         Golden(

@@ -129,6 +129,106 @@ def test_parameters_of_the_published_models(name, total, without_embedding):
     assert round((parameters - embedding) / 1e9, 2) == without_embedding
 
 
+def test_recurrent_gemma_is_transformers():
+    """The logits of the model that was published, in the code that loads its weights."""
+    transformers = pytest.importorskip("transformers")
+    torch = pytest.importorskip("torch")
+    units, heads, vocabulary, depth = 16, 2, 11, 5
+    torch.manual_seed(0)
+    config = transformers.RecurrentGemmaConfig(
+        num_hidden_layers=depth,
+        vocab_size=vocabulary,
+        hidden_size=units,
+        intermediate_size=6 * units,
+        num_attention_heads=heads,
+        num_key_value_heads=1,
+        lru_width=units,
+        attention_window_size=4,
+        attn_implementation="eager",
+    )
+    peer = transformers.RecurrentGemmaForCausalLM(config).eval()
+    with torch.no_grad():
+        for weight in peer.parameters():
+            weight.add_(0.3 * torch.randn(weight.shape))
+        peer.model.embed_tokens.weight.mul_(5)
+    # What the sizes say of the published ones beside widths and depths.
+    size = SIZES["recurrentgemma-2B"]
+    shared = {name: size[name] for name in ("activation", "output_bias", "logits_cap")}
+    assert size["embedding_scale"] == size["units"] ** 0.5
+    assert 2 * size["rotary_dim"] * size["num_heads"] == size["units"]
+    model = Griffin(
+        vocabulary,
+        units,
+        griffin_blocks(depth),
+        recurrent_units=units,
+        num_blocks=heads,
+        num_heads=heads,
+        window=4,
+        rotary_dim=units // heads // 2,
+        embedding_scale=units**0.5,
+        **shared,
+    )
+    model.build((None, None))
+    _copy_recurrent_gemma(model, peer)
+    tokens = np.random.default_rng(0).integers(0, vocabulary, (2, 13))
+    with torch.no_grad():
+        want = peer(torch.tensor(tokens), use_cache=False).logits.numpy()
+    assert np.abs(want).max() > 5  # or the cap would not show
+    got = array(model(tokens.astype("int32")))
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
+    # Each of the departures shows: without it the logits are others.
+    for change in ({"activation": "gelu"}, {"rotary_dim": None}, {"logits_cap": None}):
+        other = Griffin.from_config({**model.get_config(), **change})
+        other.build((None, None))
+        other.set_weights(model.get_weights())
+        assert np.abs(array(other(tokens.astype("int32"))) - want).max() > 2e-3, change
+
+
+def _copy_recurrent_gemma(model, peer):
+    def value(weight, transposed=False):
+        weight = weight.detach().numpy()
+        return weight.T if transposed else weight
+
+    model.embedding.embeddings.assign(value(peer.model.embed_tokens.weight))
+    model.last_norm.scale.assign(1 + value(peer.model.final_norm.weight))
+    blocks = zip(
+        peer.model.layers,
+        model.mixer_norms,
+        model.mixers,
+        model.network_norms,
+        model.networks,
+        strict=True,
+    )
+    for block, mixer_norm, mixer, network_norm, network in blocks:
+        mixer_norm.scale.assign(1 + value(block.temporal_pre_norm.weight))
+        network_norm.scale.assign(1 + value(block.channel_pre_norm.weight))
+        mlp, peer_mixer = block.mlp_block, block.temporal_block
+        sides = (mlp.gate_proj, mlp.up_proj)
+        network.expand.kernel.assign(np.concatenate([value(x.weight, True) for x in sides], 1))
+        network.expand.bias.assign(np.concatenate([value(x.bias) for x in sides]))
+        network.contract.kernel.assign(value(mlp.down_proj.weight, True))
+        network.contract.bias.assign(value(mlp.down_proj.bias))
+        if not isinstance(mixer, RecurrentBlock):
+            sides = (peer_mixer.q_proj, peer_mixer.k_proj, peer_mixer.v_proj)
+            mixer.kernel.assign(np.concatenate([value(x.weight, True) for x in sides], 1))
+            mixer.output_kernel.assign(value(peer_mixer.o_proj.weight, True))
+            mixer.output_bias.assign(value(peer_mixer.o_proj.bias))
+            continue
+        sides = (peer_mixer.linear_x, peer_mixer.linear_y)
+        mixer.kernel.assign(np.concatenate([value(x.weight, True) for x in sides], 1))
+        mixer.bias.assign(np.concatenate([value(x.bias) for x in sides]))
+        mixer.convolution_kernel.assign(value(peer_mixer.conv_1d.weight)[:, 0].T)
+        mixer.convolution_bias.assign(value(peer_mixer.conv_1d.bias))
+        mixer.output_kernel.assign(value(peer_mixer.linear_out.weight, True))
+        mixer.output_bias.assign(value(peer_mixer.linear_out.bias))
+        lru, recurrence = peer_mixer.rg_lru, mixer.recurrence
+        gates = (lru.recurrent_gate_weight, lru.input_gate_weight)
+        recurrence.gate_kernel.assign(np.concatenate([value(x) for x in gates], -1))
+        biases = (lru.recurrent_gate_bias, lru.input_gate_bias)
+        recurrence.gate_bias.assign(np.concatenate([value(x) for x in biases], -1))
+        recurrence.decay.assign(value(lru.recurrent_param))
+
+
 @pytest.mark.parametrize(
     ("name", "billions"), [("griffin-7B", 7), ("hawk-7B", 7), ("griffin-14B", 14), ("hawk-3B", 3)]
 )

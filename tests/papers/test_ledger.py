@@ -1,10 +1,13 @@
 """The ledger as the repository records it."""
 
+import io
 import math
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from common.reproduce import report
 from common.reproduce.code import code_hash
 from common.reproduce.declared import declared_dates
 from common.reproduce.ledger import Book
@@ -70,6 +73,12 @@ def test_results_have_every_attempt_once(name):
     rows = load_results(ROOT / name / "results.csv")
     assert len({row.digest for row in rows}) == len(rows)
     assert all(row.metrics for row in rows if row.status == "ok")
+
+
+def test_the_claims_fit_80_columns(name):
+    text = io.StringIO()
+    report.print_claims(Console(file=text, width=160), Book(get_paper(name), ROOT / name))
+    assert max(map(len, text.getvalue().splitlines())) <= 80
 
 
 def runs(paper, metrics, status="ok"):

@@ -26,9 +26,12 @@ def draw_inputs(rng, length):
 def problem(window, filled=None):
     def draw_state(rng):
         return {
-            "keys": rng.normal(size=(BATCH, window, HEADS, KEYS)),
-            "values": rng.normal(size=(BATCH, window, HEADS, VALUES)),
-            "length": np.array([window // 2, window] if filled is None else [0, filled], "int32"),
+            "keys": rng.normal(size=(BATCH, HEADS, window, KEYS)),
+            "values": rng.normal(size=(BATCH, HEADS, window, VALUES)),
+            # A ring that is half full, and one that went round.
+            "position": np.array(
+                [window // 2, window + 3] if filled is None else [0, filled], "int32"
+            ),
         }
 
     return Problem(
@@ -62,10 +65,9 @@ def unfilled_zeroed(op):
 
     def call(*args, **kwargs):
         o, state = op(*args, **kwargs)
-        window = state["keys"].shape[1]
-        held = ops.arange(window)[None] >= window - state["length"][:, None]
+        held = ops.arange(state["keys"].shape[2])[None] < state["position"][:, None]
         for name in ("keys", "values"):
-            state[name] = ops.where(held[..., None, None], state[name], 0)
+            state[name] = ops.where(held[:, None, :, None], state[name], 0)
         return o, state
 
     return call
@@ -104,7 +106,7 @@ def test_window_longer_than_the_sequence(marks):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("filled", [0, 150, 151, 300, 301, 600])
 def test_a_long_cache_that_is_not_full(filled, mode):
-    """At 600 entries the newest 150 or 300 are attended to while there are no more."""
+    """At 600 entries the first 150 or 300 are attended to while there are no more."""
     long = with_zeroed_reference(problem(600, filled))
     assert_agrees(unfilled_zeroed(causal_attention), long, 3, "all", mode)
 
@@ -129,7 +131,7 @@ def test_a_window_of_one_sees_only_itself():
     q, k, v = (ops.convert_to_tensor(x) for x in draw_inputs(rng, 7))
     o, state = causal_attention(q, k, v, window=1)
     np.testing.assert_allclose(ops.convert_to_numpy(o), ops.convert_to_numpy(v))
-    assert ops.convert_to_numpy(state["length"]).tolist() == [1, 1]
+    assert ops.convert_to_numpy(state["position"]).tolist() == [7, 7]
 
 
 @pytest.mark.parametrize("marks", ["plain", "all"])
@@ -147,7 +149,7 @@ def test_groups_of_queries_share_keys_and_values(marks):
     repeated = [ops.convert_to_tensor(np.repeat(x, shared, axis=2)) for x in (k, v)]
     want, _ = causal_attention(ops.convert_to_tensor(q), *repeated, window=7, **flags)
     np.testing.assert_allclose(ops.convert_to_numpy(got), ops.convert_to_numpy(want), rtol=1e-10)
-    assert tuple(state["keys"].shape) == (BATCH, 7, groups, KEYS)
+    assert tuple(state["keys"].shape) == (BATCH, groups, 7, KEYS)
     step, _ = causal_attention_step(
         *(ops.convert_to_tensor(x[:, 0]) for x in (q, k, v)),
         empty_cache(BATCH, 7, groups, KEYS, VALUES, got.dtype),

@@ -4,7 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from common.reproduce.results import GIVEN, load_results, of_fingerprint, read_row, record, verify
+from common.reproduce import results
+from common.reproduce.files import format_csv
+from common.reproduce.results import (
+    GIVEN,
+    load_results,
+    merge,
+    of_fingerprint,
+    read_row,
+    record,
+    verify,
+)
 from tests.common.reproduce.test_spec import experiment
 
 
@@ -109,6 +119,37 @@ def test_rows_taken_out_moved_or_repeated_are_found(path, order):
     path.write_text(header + "".join(rows[i] for i in order))
     with pytest.raises(ValueError, match="row"):
         verify(path)
+
+
+def test_a_second_row_of_an_attempt_is_refused(path):
+    rows_of(path)
+    first, *_ = results.read_csv(path, results.COLUMNS)
+    last = load_results(path)[-1].digest
+    again = {**first, "date": "2026-02-02", "digest": ""}
+    again["digest"] = results._digest(last, again)  # a chain that holds
+    results._append_text(path, format_csv(results.COLUMNS, [again]).split("\n", 1)[1])
+    with pytest.raises(ValueError, match="row 4: attempt .* comes twice"):
+        verify(path)
+
+
+def test_runs_of_another_machine_are_added(path, tmp_path):
+    rows_of(path)
+    other = tmp_path / "elsewhere" / "their results.csv"
+    here = path.read_bytes()
+    record(path, row(seed=7, metrics={"mse": 0.1 + 0.2}, settings={"b": 1, "a": [2]}))
+    record(path, row(seed=0, date="2026-02-02"))
+    other.parent.mkdir()
+    other.write_bytes(path.read_bytes())
+    path.write_bytes(here)
+    record(path, row(seed=8))
+    assert merge(path, other) == 2
+    verify(path)
+    assert [(one.seed, one.attempt) for one in load_results(path)[3:]] == [(8, 1), (7, 1), (0, 2)]
+    assert load_results(path)[4].metrics == {"mse": 0.1 + 0.2}
+    assert merge(path, other) == 0
+    other.write_text(other.read_text().replace("0.30", "0.20"))
+    with pytest.raises(ValueError, match="their results.csv, row 4: digest"):
+        merge(path, other)
 
 
 def test_the_chain_belongs_to_its_paper(path, tmp_path):

@@ -1,0 +1,69 @@
+"""`RecordedModel`: a model whose config is what it was made with."""
+
+import inspect
+
+import keras
+
+
+class RecordedModel(keras.Model):
+    """Base of models that are saved and cloned from the arguments that they were made with.
+
+    The arguments of a subclass's `__init__` are recorded, defaults and `**kwargs` included; it
+    writes neither `get_config` nor `from_config`. Layers and initializers may be among them. A
+    quantised model loads as one.
+
+    Args:
+        **kwargs: Arguments of `keras.Model`: `name`, `dtype` and `trainable`.
+    """
+
+    def __new__(cls, *args, **kwargs):
+        model = super().__new__(cls, *args, **kwargs)
+        try:
+            bound = inspect.signature(cls.__init__).bind(model, *args, **kwargs)
+        except TypeError:
+            return model  # `__init__` says what is wrong
+        bound.apply_defaults()
+        arguments = dict(bound.arguments)
+        for name, parameter in inspect.signature(cls.__init__).parameters.items():
+            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                arguments.update(arguments.pop(name, {}))
+        del arguments[next(iter(arguments))]  # self
+        # Past Keras, which would track the layers among them.
+        vars(model)["_arguments"] = arguments
+        return model
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.quantised: str | None = None
+
+    def build(self, input_shape):
+        """Notes the shape of the inputs; subclasses call it and build their layers."""
+        self.built_for = input_shape
+
+    def quantize(self, mode=None, config=None, **kwargs):
+        super().quantize(mode, config=config, **kwargs)
+        self.quantised = mode or config.mode
+
+    def get_build_config(self):
+        # A quantised model has other variables.
+        return {"input_shape": self.built_for, "quantised": self.quantised} if self.built else None
+
+    def build_from_config(self, config):
+        if config is None:
+            return
+        self.build(config["input_shape"])
+        if config["quantised"] is not None:
+            # Layers from a config of their own may be quantised already.
+            self.quantize(config["quantised"], filters=lambda x: x.quantization_mode is None)
+
+    def get_config(self):
+        arguments = {
+            name: keras.saving.serialize_keras_object(value)
+            for name, value in self._arguments.items()
+        }
+        # The last word on name and dtype is Keras's, which has filled them in.
+        return {**arguments, **super().get_config()}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**keras.saving.deserialize_keras_object(config))

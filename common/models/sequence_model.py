@@ -1,0 +1,133 @@
+"""`SequenceModel`: the contract that every model of every paper keeps."""
+
+from typing import Any
+
+from keras import ops
+
+from common.checks import refuse
+from common.layers.marks import check_marks
+from common.models.known import check_below
+from common.models.passes import OneStep, WholeSequences
+from common.models.recorded_model import RecordedModel
+
+
+class SequenceModel(RecordedModel):
+    """Base of models made of sequence layers, with the state of them all in and out.
+
+    A subclass states in `state_layers` which of its layers carry a state, and writes its `forward`
+    once, over whole sequences and for a step alike. From these the base makes `call`, `step` and
+    `get_initial_state`.
+
+    Args:
+        **kwargs: Arguments of `RecordedModel`.
+
+    Call arguments:
+        inputs: `(B, T)` or `(B, T, D)`.
+        initial_state: State of `get_initial_state` or an earlier call, a dict; `None` starts anew.
+        mask: `(B, T)` bool; false where a step is padding: it changes no state and no position,
+            and what comes out there means nothing.
+        reset: `(B, T)` bool; true at the first step of a document, before which the state is put
+            back to its initial value.
+        training: Whether dropout acts.
+        return_state: Whether to return the final state too.
+
+    Returns:
+        `(B, T, ...)`; with `return_state` the pair of it and the state.
+
+    Raises:
+        ValueError: if `initial_state` has other names than the model's state, or `mask` or `reset`
+            another shape than `(B, T)` or anything but truth values.
+    """
+
+    # Whether the state has a "position", the valid steps since the start or the last reset.
+    counts = False
+
+    def __init__(self, **kwargs):
+        # Keras would otherwise cast a float32 state that comes in to the compute dtype.
+        kwargs.setdefault("autocast", False)
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    # What a subclass states.
+
+    @property
+    def state_layers(self) -> dict[str, Any]:
+        """The layers that carry a state, by the state's name."""
+        raise NotImplementedError
+
+    def forward(self, inputs, through):
+        """The outputs, by `through.mix` and the other methods of `common.models.passes`."""
+        raise NotImplementedError
+
+    # What the base makes of it.
+
+    def get_initial_state(self, batch_size) -> dict[str, Any]:
+        """The state before the first step, of a built model: the layers', and the position."""
+        state: dict[str, Any] = {
+            name: layer.get_initial_state(batch_size) for name, layer in self.state_layers.items()
+        }
+        if self.counts:
+            state["position"] = ops.zeros((batch_size,), "int32")
+        return state
+
+    def call(
+        self,
+        inputs,
+        initial_state=None,
+        mask=None,
+        reset=None,
+        training=None,
+        return_state=False,
+    ):
+        if isinstance(mask, dict):  # as Keras hands on the masks of a dict of inputs
+            mask = mask["inputs"]
+        if initial_state is not None:
+            self._check_state("initial_state", initial_state)
+        shape = (inputs["inputs"] if isinstance(inputs, dict) else inputs).shape
+        mask = check_marks(mask, shape, "mask", type(self).__name__)
+        reset = check_marks(reset, shape, "reset", type(self).__name__)
+        through = WholeSequences(initial_state, mask, reset, training)
+        outputs = self.forward(inputs, through)
+        return (outputs, through.state) if return_state else outputs
+
+    def step(self, inputs, state, training=None):
+        """One step: streaming and generation.
+
+        Args:
+            inputs: `(B,)` or `(B, D)`.
+            state: State of `get_initial_state`, a call or an earlier step.
+            training: Whether dropout acts.
+
+        Returns:
+            `(outputs, state)`, the outputs `(B, ...)`.
+
+        Raises:
+            ValueError: if `state` has other names than the model's state.
+        """
+        self._check_state("state", state)
+        through = OneStep(state, training)
+        return self.forward(ops.convert_to_tensor(inputs), through), through.state
+
+    def positions_of(self, inputs, through, name: str, size: int | None):
+        """The steps' positions, as far as they are known below `size`, the argument `name`."""
+        if through.plain and size is not None:
+            length = inputs.shape[1]
+            if length is not None and length > size:
+                refuse(self, "inputs", f"of at most `{name}` = {size} steps", tuple(inputs.shape))
+            return through.positions(inputs)
+        positions = through.positions(inputs)
+        if size is not None:
+            check_below(self, "position", positions, size, f"of `{name}`")
+        return positions
+
+    def _check_state(self, argument: str, state) -> None:
+        names = sorted([*self.state_layers, *(["position"] if self.counts else [])])
+        got = sorted(state) if isinstance(state, dict) else state
+        if got != names:
+            refuse(self, argument, f"a dict with the keys {names}", got)
+
+    # Keras.
+
+    def compute_mask(self, inputs, previous_mask):
+        # Outputs that are chosen among the steps have no mask.
+        return None if isinstance(inputs, dict) else previous_mask
