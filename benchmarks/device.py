@@ -3,13 +3,14 @@
 import contextlib
 import ctypes
 import gc
-import os
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 import keras
 
 from common.ops.device import default_device
+from common.reproduce.provenance import load_averages
 from common.reproduce.timing import synchronise
 
 _STATUS = Path("/proc/self/status")
@@ -105,5 +106,5 @@ def _kilobytes(path: Path, name: str) -> int | None:
 
 
 def load_average() -> float:
-    """Processes that ran or waited, on average over the last minute."""
-    return os.getloadavg()[0]
+    """Processes that ran or waited, on average over the last minute; NaN where none says."""
+    return next(iter(load_averages()), math.nan)

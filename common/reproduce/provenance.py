@@ -89,6 +89,11 @@ def threads() -> str:
     return " ".join(f"{name} {number or 'default'}" for name, number in asked.items())
 
 
+def load_averages() -> tuple[float, ...]:
+    """Over 1, 5 and 15 minutes; none where the system does not say."""
+    return os.getloadavg() if hasattr(os, "getloadavg") else ()
+
+
 def versions() -> dict[str, str]:
     """Version of Python and of the packages that are installed."""
     found = {"python": platform.python_version()}

@@ -275,7 +275,7 @@ def _try(
             **attempts[-1],
             "dirty": dirty,  # of all attempts: resumed with other code is no commit's result
             "end": provenance.now(),
-            "load_average_end": os.getloadavg(),
+            "load_average_end": provenance.load_averages(),
             "resumptions": len(attempts) - 1,
             "attempts": attempts,
         },
@@ -375,7 +375,7 @@ def _attempt(plan: Plan, variant: str) -> dict[str, Any]:
         "hardware": provenance.hardware(),
         "threads": provenance.threads(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "load_average": os.getloadavg(),
+        "load_average": provenance.load_averages(),
     }
 
 

@@ -61,7 +61,7 @@ INDUCTION_HEADS = Experiment(
                 eval_size=16,
                 test_size=16,
             ),
-            minutes=0.2,
+            minutes=0.6,
             scale="reduced",
             reduces=_SMOKE,
             variants=("griffin",),

@@ -99,7 +99,7 @@ SELECTIVE_COPYING = Experiment(
                 "validation_size": 16,
                 "test_size": 16,
             },
-            minutes=0.1,
+            minutes=0.3,
             scale="reduced",
             reduces=_SMOKE,
             variants=("mingru-layers1", "minlstm-layers2"),

@@ -65,6 +65,13 @@ sys.exit(len({{"keras", "tensorflow", "jax", "torch"}} & set(sys.modules)))
     assert best < 2.0
 
 
+def test_an_unknown_backend_is_one_line(capsys, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "foo")
+    code, _, errors = run(capsys, "--quick")
+    assert code == 2 and errors.count("\n") == 1
+    assert errors.startswith("KERAS_BACKEND is 'foo', expected one of tensorflow")
+
+
 def test_every_layer_has_a_benchmark_size():
     for name in list_papers():
         for case in get_paper(name).layers:

@@ -52,6 +52,12 @@ def test_cores_where_the_system_does_not_say(monkeypatch):
     assert provenance.cores() == os.cpu_count()
 
 
+def test_load_where_the_system_does_not_say(monkeypatch):
+    """As on Windows."""
+    monkeypatch.delattr(os, "getloadavg")
+    assert provenance.load_averages() == ()
+
+
 @pytest.mark.parametrize("name", ["foo", "numpy"])
 def test_another_backend_is_refused(monkeypatch, name):
     monkeypatch.setenv("KERAS_BACKEND", name)
