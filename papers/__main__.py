@@ -76,6 +76,8 @@ def _main() -> int:
         for paper in papers:
             take_probes(paper, ROOT / paper.name)
         return HOLD
+    if options.update and options.names:
+        raise ValueError(f"--update is given with {' '.join(names)}, expected it alone: of all.")
     books = [Book(paper, ROOT / paper.name) for paper in papers]
     if options.update:
         _update(books)

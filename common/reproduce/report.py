@@ -233,11 +233,15 @@ def to_json(books: Sequence[Book]) -> str:
             "holds": book.headline,
             "headline_claims": book.paper.headline_claims,
             "not_attempted": book.paper.not_attempted,
-            "claims": [record_of(one) for one in book.verdicts()],
+            "claims": [
+                # JSON has no NaN, which is what a seed without a value leaves.
+                {key: None if value != value else value for key, value in record_of(one).items()}
+                for one in book.verdicts()
+            ],
         }
         for book in books
     ]
-    return json.dumps(papers, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(papers, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def summary_markdown(books: Sequence[Book], link: str) -> str:

@@ -242,7 +242,7 @@ def streams_as_batch(subject, form, length=90) -> None:
 
 
 def is_causal(subject, form, length=70) -> None:
-    """Outputs up to t do not change when inputs after t do."""
+    """Outputs up to t do not change when finite inputs after t do."""
     layer, inputs = jitted(subject.layer(form)), subject.inputs(BATCH, length)
     want = ops.convert_to_numpy(layer(inputs))
     for t in (0, 31, 63, length - 2):
@@ -450,3 +450,64 @@ def _drawn(make, input_dim):
     layer = make()
     layer.build((None, None, input_dim))
     return layer.get_weights()
+
+
+# 8. Boundary points.
+
+# States that stand for sums of positive numbers, or for probabilities.
+_POSITIVE = ("normaliser", "read_weights", "write_weights")
+
+
+def boundary_state(layer: SequenceLayer, subject: Subject) -> dict:
+    """A state of two rows: the one that users start from, and a warm one made negative."""
+    initial = tree.map_structure(ops.convert_to_numpy, layer.get_initial_state(1))
+    warm = warm_state(layer, subject, 1)
+
+    def negative(name, value):
+        keep = value.dtype.kind != "f" or name in _POSITIVE
+        return value if keep else -np.abs(value)
+
+    def rows(initial, warm):
+        return {
+            name: rows(value, warm[name])
+            if isinstance(value, dict)
+            else np.concatenate([value, negative(name, warm[name])])
+            for name, value in initial.items()
+        }
+
+    return rows(initial, warm)
+
+
+@functools.lru_cache(maxsize=4)
+def _boundary_reference(subject: Subject, length: int, scale: float):
+    layer = subject.layer()
+    inputs, state = scale * subject.inputs(2, length), boundary_state(layer, subject)
+    return state, differentiate(layer, stepwise, inputs, state, {})
+
+
+def boundaries_agree(subject, form, length, scale=1.0) -> None:
+    """From the initial state and from negative ones, as the step-by-step reference.
+
+    Large inputs bring the gates to 0 and 1 exactly.
+    """
+    state, want = _boundary_reference(subject, length, scale)
+    inputs = scale * subject.inputs(2, length)
+    got = differentiate(subject.layer(form), whole, inputs, state, {})
+    compare(got, want, TOLERANCE[FLOAT64], noise=1e-12 * scale)
+
+
+def any_batch_size(subject, form, length=5) -> None:
+    """No sequence gives no outputs, of the right shape; one alone what it gives with others."""
+    layer = subject.layer(form)
+    call = jitted(functools.partial(layer, return_state=True))
+    inputs = subject.inputs(2, length)
+    want, want_state = call(inputs)
+    got, got_state = call(inputs[:1])
+    assert_close(ops.convert_to_numpy(got), ops.convert_to_numpy(want)[:1], 1e-9, "one sequence")
+    outputs, state = call(inputs[:0])
+    assert tuple(outputs.shape) == (0, length, layer.output_dim), f"none: {tuple(outputs.shape)}"
+    leaves = (tree.flatten(nest) for nest in (state, got_state, want_state))
+    for none, one, two in zip(*leaves, strict=True):
+        assert tuple(none.shape) == (0, *two.shape[1:]), f"none: state {tuple(none.shape)}"
+        one, two = ops.convert_to_numpy(one), ops.convert_to_numpy(two)
+        assert_close(one, two[:1], 1e-9, "state of one sequence")

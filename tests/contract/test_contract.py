@@ -4,7 +4,7 @@ import keras
 import pytest
 
 from tests.contract import invariants
-from tests.contract.subjects import all_forms, all_subjects
+from tests.contract.subjects import all_forms, all_subjects, corner_subjects
 
 SUBJECTS = all_subjects()
 CASES = all_forms()
@@ -13,7 +13,7 @@ POLICIES = ("float32", "mixed_bfloat16", "mixed_float16", "float64")
 COMPILED = ("graph", "xla") if keras.backend.backend() == "tensorflow" else ()
 # Outside TensorFlow the unrolled reference is slow, op by op or to compile. There the long
 # sequences are what is compared without marks.
-LENGTHS = (1, 63, 64) if keras.backend.backend() == "tensorflow" else (1,)
+LENGTHS = (63, 64) if keras.backend.backend() == "tensorflow" else ()
 MARKED = 63 if keras.backend.backend() == "tensorflow" else 17
 
 # The scope makes pytest run all tests of a layer in a row, which share the references.
@@ -77,6 +77,23 @@ def test_resets_start_anew(subject, form):
 @pytest.mark.parametrize("policy", POLICIES)
 def test_keeps_precision(subject, form, policy):
     invariants.keeps_precision(subject, form, policy)
+
+
+@each_form
+def test_boundaries_agree(subject, form):
+    invariants.boundaries_agree(subject, form, 1)
+    invariants.boundaries_agree(subject, form, 3, scale=1e4)
+
+
+@pytest.mark.parametrize("subject", corner_subjects(), ids=lambda s: s.name)
+def test_corners_agree(subject):
+    for form in subject.forms:
+        invariants.boundaries_agree(subject, form, 5)
+
+
+@each_form
+def test_any_batch_size(subject, form):
+    invariants.any_batch_size(subject, form)
 
 
 @each_form

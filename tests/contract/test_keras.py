@@ -126,20 +126,33 @@ def test_sequential_functional_and_subclassed_models_agree(subject, tmp_path):
 
 
 # Torch has no compiler here, and nobody trains on JAX op by op, which takes long.
-JIT_COMPILE = {"tensorflow": [False, True], "jax": [True], "torch": [False]}
+JIT_COMPILE = {"tensorflow": (False, True), "jax": (True,), "torch": (False,)}
+# Each takes seconds to compile: all forms are trained by hand, with `-m slow`.
+TRAINED = [
+    pytest.param(
+        subject,
+        form,
+        jit_compile,
+        id=f"{subject.name}-{form}-{'xla' if jit_compile else 'eager'}",
+        marks=[] if form == subject.forms[0] else [pytest.mark.slow],
+    )
+    for subject in all_subjects()
+    for form in subject.forms
+    for jit_compile in JIT_COMPILE[keras.backend.backend()]
+]
 
 
-@for_each
-@pytest.mark.parametrize("jit_compile", JIT_COMPILE[keras.backend.backend()])
-def test_trains_with_fit(subject, jit_compile):
+@pytest.mark.parametrize(("subject", "form", "jit_compile"), TRAINED)
+def test_trains_with_fit(subject, form, jit_compile):
+    """Five sequences in batches of four: the last batch has one."""
     keras.utils.set_random_seed(0)
-    layer = subject.make()
+    layer = subject.make(form=form)
     model = keras.Sequential([keras.Input((None, subject.input_dim)), layer])
     model.compile(keras.optimizers.Adam(1e-2), "mse", jit_compile=jit_compile)
-    inputs = inputs_of(subject, 8, 10)
-    targets = np.tanh(np.random.default_rng(0).standard_normal((8, 10, layer.output_dim)))
+    inputs = inputs_of(subject, 5, 6)
+    targets = np.tanh(np.random.default_rng(0).standard_normal((5, 6, layer.output_dim)))
     before = [array(w) for w in layer.trainable_variables]
-    history = model.fit(inputs, targets, epochs=8, batch_size=8, verbose=0).history["loss"]
+    history = model.fit(inputs, targets, epochs=6, batch_size=4, verbose=0).history["loss"]
     assert np.all(np.isfinite(history))
     if before:
         assert history[-1] < history[0]

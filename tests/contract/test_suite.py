@@ -4,10 +4,12 @@ import keras
 import pytest
 from keras import ops
 
+from common.checks import check_numbers
 from common.layers import SequenceLayer, StateSpec
 from common.ops.linear_scan import linear_scan
 from tests.contract import invariants
 from tests.contract.subjects import Subject
+from tests.helpers.arguments import parameters, wrongly_accepted
 
 
 class Leaky(SequenceLayer):
@@ -92,6 +94,90 @@ class ForgetsResets(Leaky):
         return super().recurrent(features, state, initial, mask, None)
 
 
+class ForgetsZero(Leaky):
+    """Has no gradient in a state of exactly zero, as where the state's logarithm is taken."""
+
+    def parallel(self, features, state, initial, mask, reset):
+        hidden = state["hidden"]
+        hidden = ops.where(hidden == 0, ops.stop_gradient(hidden), hidden)
+        return super().parallel(features, {"hidden": hidden}, initial, mask, reset)
+
+
+class DropsNegativeStates(Leaky):
+    """Takes a negative state for zero."""
+
+    def parallel(self, features, state, initial, mask, reset):
+        return super().parallel(
+            features, {"hidden": ops.relu(state["hidden"])}, initial, mask, reset
+        )
+
+
+class SaturatesWrongly(Leaky):
+    """Off where what it takes in is large only."""
+
+    def parallel(self, features, state, initial, mask, reset):
+        drive = features["drive"]
+        drive = ops.where(ops.abs(drive) > 100, 1.001 * drive, drive)
+        return super().parallel({**features, "drive": drive}, state, initial, mask, reset)
+
+
+class MixesTheBatch(Leaky):
+    """What a sequence gives depends on those beside it."""
+
+    def parallel(self, features, state, initial, mask, reset):
+        drive = features["drive"]
+        drive = drive + ops.sum(drive, axis=0, keepdims=True)
+        return super().parallel({**features, "drive": drive}, state, initial, mask, reset)
+
+
+class NoneIsOne(Leaky):
+    """Gives a row for no sequence."""
+
+    def parallel(self, features, state, initial, mask, reset):
+        hidden, state = super().parallel(features, state, initial, mask, reset)
+        none = hidden.shape[0] == 0
+        return ops.zeros((1, *hidden.shape[1:]), hidden.dtype) if none else hidden, state
+
+
+class Scaled(Leaky):
+    """Right: an argument, checked, that is in the config by itself."""
+
+    def __init__(self, scale: float = 1.0, **kwargs):
+        super().__init__(**kwargs)
+        self._check(scale)
+        self.scale = scale
+
+    def _check(self, scale):
+        check_numbers(self, above=0, scale=scale)
+
+    def features(self, inputs, training=None):
+        return super().features(self.scale * inputs, training)
+
+
+class LosesItsScale(Scaled):
+    """The config is without it."""
+
+    def get_config(self):
+        config = super().get_config()
+        del config["scale"]
+        return config
+
+
+class UnusedWeight(Scaled):
+    """Builds a bias and never adds it."""
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.bias = self.add_weight((4,), "zeros", name="bias")
+
+
+class Unchecked(Scaled):
+    """Takes whatever comes."""
+
+    def _check(self, scale):
+        pass
+
+
 def subject(layer):
     return Subject(layer.__name__, layer, 3)
 
@@ -104,6 +190,9 @@ def checks(form, length=17):
         "causal": lambda s: invariants.is_causal(s, form),
         "padding": lambda s: invariants.padding_is_inert(s, form),
         "resets": lambda s: invariants.resets_start_anew(s, form),
+        "boundaries": lambda s: invariants.boundaries_agree(s, form, 3),
+        "saturated": lambda s: invariants.boundaries_agree(s, form, 3, scale=1e4),
+        "batch sizes": lambda s: invariants.any_batch_size(s, form),
         "precision": lambda s: invariants.keeps_precision(s, form, "mixed_bfloat16"),
     }
 
@@ -126,8 +215,39 @@ def test_the_right_layer_passes(form, check):
         (LeaksPadding, "recurrent", "padding", "padding at 0: outputs"),
         (ForgetsResets, "recurrent", "resets", "packed documents"),
         (ForgetsResets, "recurrent", "marks", "outputs"),
+        (ForgetsZero, "parallel", "boundaries", "gradient in state 0"),
+        (DropsNegativeStates, "parallel", "boundaries", "outputs"),
+        (SaturatesWrongly, "parallel", "saturated", "outputs"),
+        (MixesTheBatch, "parallel", "batch sizes", "one sequence"),
+        (NoneIsOne, "parallel", "batch sizes", "none"),
     ],
 )
 def test_a_broken_layer_fails(layer, form, check, message):
     with pytest.raises(AssertionError, match=message):
         checks(form)[check](subject(layer))
+
+
+def arguments(layer):
+    with keras.saving.custom_object_scope({layer.__name__: layer}):
+        invariants.arguments_survive(layer, {"scale": 2.0})
+
+
+def test_arguments_that_survive():
+    arguments(Scaled)
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [(LosesItsScale, "of the clone: relative error"), (UnusedWeight, "bias has no effect")],
+)
+def test_arguments_that_do_not(layer, message):
+    with pytest.raises(AssertionError, match=message):
+        arguments(layer)
+
+
+def test_unchecked_arguments_are_seen():
+    known = {name: parameters(Scaled, SequenceLayer)[name] for name in ("scale", "form")}
+    assert not wrongly_accepted(Scaled, {}, known, Scaled)
+    faults = "\n".join(wrongly_accepted(Unchecked, {}, known, Unchecked))
+    for value in ("None", "'no'", "nan", "True", "[]"):
+        assert f"scale={value} is accepted" in faults

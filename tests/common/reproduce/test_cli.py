@@ -103,6 +103,8 @@ def test_an_unknown_paper_is_a_bad_argument(tree):
     done = tree.run("papers", "tny")
     assert (done.returncode, done.stdout) == (2, "")
     assert "name is 'tny', expected one of ('tiny',)" in done.stderr
+    done = tree.run("papers", "tiny", "--update")
+    assert done.returncode == 2 and "--update is given with tiny" in done.stderr
 
 
 def test_a_run_writes_what_it_says(tree, run_tiny):

@@ -1,7 +1,11 @@
 """From the files of a paper to its verdicts."""
 
+import json
+import math
+
 import pytest
 
+from common.reproduce import report
 from common.reproduce.declared import claim_digest, declare, declared_dates, load_declared
 from common.reproduce.files import format_csv
 from common.reproduce.ledger import Book, judge_runs
@@ -59,6 +63,16 @@ def test_every_preset_is_judged_at_its_present_settings(tmp_path):
     fill(tmp_path, one, "paper", (3.0, 3.01))
     expected = [("paper", "not reproduced"), ("cpu", "reproduced at reduced scale")]
     assert words(one, tmp_path) == expected
+
+
+def test_a_seed_without_a_value_is_null_in_json(tmp_path):
+    one = make()
+    declared(tmp_path, one)
+    fill(tmp_path, one, values=(1.0, math.nan))
+    (found,) = json.loads(report.to_json([Book(one, tmp_path)]))
+    (row,) = found["claims"]
+    assert (row["verdict"], row["measured"], row["hold"]) == ("not reproduced", None, None)
+    assert (row["reported"], row["tolerance"]) == (0.007, "≤ 2")
 
 
 def test_a_claim_is_declared_once(tmp_path):
