@@ -32,6 +32,14 @@ class SequenceLayer(keras.layers.Layer):
     A state is a nested dict of named tensors with the batch first. It is float32 under the mixed
     policies (float64 under float64), in and out of `call`, so nothing is lost between calls.
 
+    What holds and what does not: outputs up to t do not change with inputs after t as long as all
+    are finite; an unmasked NaN or infinity may reach earlier steps of its own row in the chunkwise
+    and parallel forms, whose products and transforms see several steps at once. float16 ends at
+    65504, which inputs of the size of 1e4 pass in a projection: bfloat16 or float32 is for those.
+    Many forms have hand-written gradients, in reverse mode only: on JAX `jax.grad`, and `jax.grad`
+    of it, work, while `jax.jvp` and what rests on it (`jax.jacfwd`, `jax.hessian`) is refused;
+    take `jax.jacrev(jax.jacrev(f))`.
+
     `keras.layers.Bidirectional` takes any of these layers. The config is Keras's own record of the
     constructor's arguments: a subclass writes no `get_config`.
 

@@ -242,7 +242,7 @@ def streams_as_batch(subject, form, length=90) -> None:
 
 
 def is_causal(subject, form, length=70) -> None:
-    """Outputs up to t do not change when inputs after t do."""
+    """Outputs up to t do not change when finite inputs after t do."""
     layer, inputs = jitted(subject.layer(form)), subject.inputs(BATCH, length)
     want = ops.convert_to_numpy(layer(inputs))
     for t in (0, 31, 63, length - 2):

@@ -27,7 +27,7 @@ OTHER_VALUES = {
         HEADS
         | {"window": 5, "num_kv_heads": 1, "rotary": True, "dropout": 0.5, "form": "parallel"}
         | {"rotary_dim": 2},
-        HEADS | {"window": 5, "use_bias": False, "output_bias": True},
+        {"units": 6, "num_heads": 2, "window": 5, "output_bias": True},
     ],
     "DeltaNet": [
         HEADS
