@@ -233,7 +233,8 @@ def _banded_attention(q, k, v, cache, steps: _Steps, window: int, dropout):
         seen = seen & (cut(steps.documents)[:, :, None] == cut_pairs(document)[:, None])
     keys, values = (ops.swapaxes(cut_pairs(x), 1, 2) for x in (keys, values))
     o = _softmax_attention(cut(q), [(keys, values, seen)], dropout)
-    o = ops.reshape(o, (ops.shape(q)[0], -1, *ops.shape(o)[2:]))
+    padded = -(-length // window) * window  # written out: a batch may be empty
+    o = ops.reshape(o, (ops.shape(q)[0], padded, *ops.shape(o)[2:]))
     return o[:, :length]
 
 

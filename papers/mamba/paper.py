@@ -87,7 +87,7 @@ INDUCTION_HEADS = Experiment(
     presets={
         "smoke": Preset(
             settings=_SMOKE_INDUCTION,
-            minutes=0.3,
+            minutes=0.7,
             scale="reduced",
             reduces=_SMOKE,
             variants=("mamba",),

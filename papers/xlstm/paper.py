@@ -52,7 +52,7 @@ def _formal(
         variants=_STACKS,
         presets={
             "smoke": Preset(
-                settings={**shared, **_SMALLEST}, minutes=0.4, scale="reduced", reduces=_SHOWS
+                settings={**shared, **_SMALLEST}, minutes=0.5, scale="reduced", reduces=_SHOWS
             ),
             "cpu": Preset(settings={**shared, **cpu}, minutes=5, scale="reduced", reduces=reduces),
             "paper": Preset(settings={**shared, **paper}, minutes=300, scale="paper"),

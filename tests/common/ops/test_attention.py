@@ -170,3 +170,13 @@ def test_names_the_argument_that_does_not_fit():
         causal_attention(q, k, v[:, :, :1], window=5)
     with pytest.raises(ValueError, match="`k`"):
         causal_attention(q[:, :, :1], k, v, window=5)
+
+
+@pytest.mark.parametrize("length", [3, 7, 64])  # shorter than the window, and blocks of it
+def test_an_empty_batch(length):
+    q, k, v = (ops.zeros((0, length, HEADS, n)) for n in (KEYS, KEYS, VALUES))
+    for state in (None, empty_cache(0, 5, HEADS, KEYS, VALUES)):
+        for reset in (None, ops.zeros((0, length), "bool")):
+            o, new = causal_attention(q, k, v, state, window=5, reset=reset)
+            assert tuple(o.shape) == (0, length, HEADS, VALUES)
+            assert tuple(new["keys"].shape) == (0, HEADS, 5, KEYS)

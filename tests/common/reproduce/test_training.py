@@ -1,5 +1,4 @@
 import csv
-import os
 import signal
 
 import keras
@@ -235,9 +234,9 @@ def test_a_loss_that_is_no_number_stops_at_its_step(tmp_path, monkeypatch, secon
 
 
 def test_a_first_loss_that_is_no_number(tmp_path):
-    model = make_model(eager=True)
+    x, y, _ = batch(0)
     with pytest.raises(Diverged, match="loss is inf at step 1"):
-        make_run(tmp_path).train(model, lambda step: (batch(step)[0], 1e30), steps=10)
+        make_run(tmp_path).train(make_model(eager=True), lambda step: (x, y + 1e30), steps=10)
 
 
 def test_a_loss_that_overflows(tmp_path):
@@ -288,7 +287,7 @@ def test_a_signal_saves_first(tmp_path, number, where):
     def send(at):
         if at == where and not sent:
             sent.append(at)
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
 
     def batches(step):
         if step == 6:
@@ -315,8 +314,8 @@ def test_a_signal_saves_first(tmp_path, number, where):
 def test_a_second_signal_does_not_wait(tmp_path):
     def batches(step):
         if step == 6:
-            os.kill(os.getpid(), signal.SIGINT)
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         return batch(step)
 
     with interrupts.raised(), pytest.raises(Interrupted) as caught:

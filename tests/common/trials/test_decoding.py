@@ -30,7 +30,8 @@ def test_symbols_follow_greedily():
     def step(symbols, state):  # the next symbol is the one that many steps further on
         return ops.one_hot((symbols + state) % 7, 7), state
 
-    loop = decode_loop(step, ops.array([1, 2]), ops.array([1, 3]), greedy, steps=4)
+    symbols, state = ops.array([1, 2], "int32"), ops.array([1, 3], "int32")
+    loop = decode_loop(step, symbols, state, greedy, steps=4)
     assert ops.convert_to_numpy(loop()).tolist() == [5, 0]
 
 
