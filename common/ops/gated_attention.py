@@ -25,6 +25,7 @@ from common.ops.chunk_loop import states_before
 from common.ops.linear_scan import linear_scan
 from common.ops.sequence import (
     accumulation_dtype,
+    check_pairs,
     check_rank,
     expand_like,
     from_chunks,
@@ -89,8 +90,10 @@ def parallel_gated_attention(
 ):
     """Gated linear attention as one masked product, quadratic in T, for one gate a head.
 
-    Arguments and results are those of `recurrent_gated_attention`.
+    Arguments and results are those of `recurrent_gated_attention`. A `ValueError` is raised for
+    more than `common.ops.sequence.MOST_PAIRS` pairs of steps: there, take the chunkwise form.
     """
+    check_pairs(v)
     if log_decay.shape[-1] != 1:
         raise ValueError(
             f"`log_decay` must have one gate a head, (B, T, H, 1), got {tuple(log_decay.shape)}"

@@ -19,6 +19,7 @@ from common.ops.chunk_loop import states_before
 from common.ops.sequence import (
     accumulation_dtype,
     check_heads,
+    check_pairs,
     from_chunks,
     pad_time,
     scan_marked,
@@ -90,8 +91,10 @@ def parallel_linear_attention(
 ):
     """Linear attention as one masked product, quadratic in T.
 
-    Arguments and results are those of `recurrent_linear_attention`.
+    Arguments and results are those of `recurrent_linear_attention`. A `ValueError` is raised for
+    more than `common.ops.sequence.MOST_PAIRS` pairs of steps: there, take the chunkwise form.
     """
+    check_pairs(v)
 
     def core(q, k, v, state):
         o, final = _by_chunks(

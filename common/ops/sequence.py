@@ -17,6 +17,9 @@ from common.ops.scan import scan
 
 Nest = Any
 
+# Of the forms that are quadratic in time: 32 GiB of float32 scores, of all rows and heads.
+MOST_PAIRS = 2**33
+
 
 def accumulation_dtype(x) -> str:
     """The dtype to accumulate `x` in: its own, but float32 for the 16 bit floats."""
@@ -43,6 +46,20 @@ def check_heads(q, k, v) -> None:
         )
     if k.shape[2] != v.shape[2]:
         raise ValueError(f"`v` must have the {k.shape[2]} heads of `k`, got {tuple(v.shape)}")
+
+
+def check_pairs(v) -> None:
+    """Raises a `ValueError` where the pairs of steps of `v (B, T, H, V)` are known to be too many.
+
+    Unknown sizes count as 1.
+    """
+    batch, length, heads = (size if isinstance(size, int) else 1 for size in v.shape[:3])
+    pairs = batch * heads * length**2
+    if pairs > MOST_PAIRS:
+        raise ValueError(
+            f"`v` of shape {tuple(v.shape)} has {pairs:,} pairs of steps, more than the "
+            f"{MOST_PAIRS:,} that the parallel form takes: `form='chunkwise'` is linear in time"
+        )
 
 
 def expand_like(flags, x):

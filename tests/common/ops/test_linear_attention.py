@@ -1,6 +1,8 @@
+import keras
 import pytest
 
 from common.ops import reference
+from common.ops.gated_attention import parallel_gated_attention
 from common.ops.linear_attention import (
     chunkwise_linear_attention,
     parallel_linear_attention,
@@ -68,3 +70,12 @@ def test_float32(form):
 @pytest.mark.parametrize("cut", [1, 63])
 def test_two_calls_equal_one(form, cut):
     assert_splits(form, NORMALISED, 100, cut)
+
+
+@pytest.mark.parametrize("parallel", [parallel_linear_attention, parallel_gated_attention])
+def test_too_many_pairs_name_the_form_to_take(parallel):
+    """4 heads of 65,536 steps would take 64 GiB; the shapes are symbolic, nothing is allocated."""
+    q = keras.KerasTensor((1, 2**16, 4, 1))
+    gates = [q] if parallel is parallel_gated_attention else []
+    with pytest.raises(ValueError, match="17,179,869,184 pairs.*chunkwise"):
+        parallel(q, q, q, *gates)
