@@ -55,7 +55,7 @@ def _smoke(task: str, chance: float) -> Preset:
             eval_size=16,
             test_size=16,
         ),
-        minutes=0.2,
+        minutes=0.4,
         scale="reduced",
         reduces=_SMOKE,
     )

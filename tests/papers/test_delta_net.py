@@ -170,7 +170,7 @@ def test_variants_differ_in_the_range_of_beta_only():
         ({"conv_width": 1}, "conv_width.*1"),
         ({"conv_width": 0}, "conv_width.*0"),
         ({"chunk_size": 0}, "chunk_size.*0"),
-        ({"num_heads": 3}, "units.*num_heads"),
+        ({"num_heads": 3}, "num_heads.*units"),
         ({"form": "parallel"}, "form.*parallel"),
     ],
 )

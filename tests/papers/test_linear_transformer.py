@@ -91,7 +91,7 @@ def test_learns_with_fit_and_survives_saving(attention, tmp_path):
         ({"attention": "sparse"}, "attention.*sparse"),
         ({"vocabulary": 0}, "vocabulary.*0"),
         ({"units": 7}, "units.*7"),
-        ({"num_heads": 3}, "units.*num_heads.*3"),
+        ({"num_heads": 3}, "num_heads.*units.*3"),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):
