@@ -43,6 +43,10 @@ class SequenceLayer(keras.layers.Layer):
     `keras.layers.Bidirectional` takes any of these layers. The config is Keras's own record of the
     constructor's arguments: a subclass writes no `get_config`.
 
+    Outputs up to a step do not depend on the inputs after it, as long as all are finite: the
+    parallel and chunkwise forms multiply what a step does not see by 0, and a NaN or an infinity
+    times 0 is NaN. Steps that may hold such values are to be masked.
+
     Args:
         form: How `call` computes: one of the class's `forms`, or `"auto"`, which takes the
             first of them. `resolved_form` tells which that is.
