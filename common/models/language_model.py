@@ -138,7 +138,7 @@ class LanguageModel(SequenceModel):
             return NORMS[norm](epsilon=epsilon, dtype=self.dtype_policy)
 
         self.mixer_norms = [make_norm() for _ in mixers]
-        self.network_norms = [None if n is None else make_norm() for n in networks]
+        self.network_norms: list[Any] = [None if n is None else make_norm() for n in networks]
         self.last_norm = make_norm()
         self.drop = layers.Dropout(dropout, dtype=self.dtype_policy)
         if not tied:

@@ -134,7 +134,9 @@ def pad_time(x, multiple: int, value=0):
     length = x.shape[1]
     if length is not None and length % multiple == 0:
         return x
-    missing = -(ops.shape(x)[1] if length is None else length) % multiple
+    length = ops.shape(x)[1] if length is None else length
+    # In whole chunks: JAX's symbolic sizes can be compared in this form.
+    missing = (length + multiple - 1) // multiple * multiple - length
     widths = [(0, 0), (0, missing), *[(0, 0)] * (len(x.shape) - 2)]
     return ops.pad(x, widths, constant_values=value)
 

@@ -125,6 +125,19 @@ def test_an_empty_batch(form):
     assert tuple(outputs.shape) == (0, 7, 8) and tuple(state["memory"].shape) == (0, 2, 2, 4)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="JAX's symbolic sizes")
+def test_exports_with_a_free_batch_and_length():
+    import jax
+    from jax import export
+
+    layer = GatedLinearAttention(8, 2, chunk_size=8)
+    layer.build((None, None, 8))
+    shape = (*export.symbolic_shape("b, t", constraints=("t >= 1",)), 8)
+    exported = export.export(jax.jit(layer))(jax.ShapeDtypeStruct(shape, "float32"))
+    inputs = np.random.default_rng(0).standard_normal((2, 13, 8)).astype("float32")
+    np.testing.assert_allclose(array(exported.call(inputs)), array(layer(inputs)), atol=1e-6)
+
+
 def test_the_model_streams():
     model = GLA(11, 8, 2, num_heads=2)
     symbols = np.random.default_rng(0).integers(11, size=(2, 6))

@@ -198,3 +198,16 @@ def test_bad_arguments_are_named():
         MambaLM(4, 8, 0)
     with pytest.raises(ValueError, match="positions.*learned"):
         AttentionLM(4, 8, 1, 1, 4, positions="learned")
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="JAX's symbolic sizes")
+def test_exports_with_a_free_batch_and_length():
+    import jax
+    from jax import export
+
+    layer = Mamba(4)
+    layer.build((None, None, 8))
+    shape = (*export.symbolic_shape("b, t", constraints=("t >= 1",)), 8)
+    exported = export.export(jax.jit(layer))(jax.ShapeDtypeStruct(shape, "float32"))
+    inputs = np.random.default_rng(0).standard_normal((2, 40, 8)).astype("float32")
+    np.testing.assert_allclose(array(exported.call(inputs)), array(layer(inputs)), atol=1e-6)
