@@ -1,4 +1,4 @@
-"""The seven invariants of a sequence layer, each a function that raises where it is broken.
+"""The invariants of a sequence layer, each a function that raises where it is broken.
 
 They are functions so that `test_suite.py` can show each to fail on a layer that is broken in
 that way.
