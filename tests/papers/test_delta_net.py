@@ -120,8 +120,7 @@ def test_gates_start_in_mamba_2s_ranges():
 
 
 def test_parameters_of_the_papers_models():
-    # That of fla-hub/delta_net-1.3B-100B, as a conformance report of a re-implementation gives it
-    # (stored text id 71419930047).
+    # Of the authors' checkpoint fla-hub/delta_net-1.3B-100B (reported.csv, parameters-1.3B).
     assert count_parameters(lambda: DeltaNetLM(**SIZES["1.3B"])) == 1_365_677_056
     # 340M is named without the logits' kernel.
     count = count_parameters(lambda: DeltaNetLM(**SIZES["340M"]))
