@@ -14,6 +14,7 @@ from common.reproduce.spec import Claim, Experiment, Paper
 from common.reproduce.verdict import (
     NOT_RUN,
     POSITIVE,
+    STATIC,
     UNDECIDED,
     Evidence,
     Verdict,
@@ -64,15 +65,21 @@ class Book:
 
     @cached_property
     def headline(self) -> str:
-        """Whether the paper's main claim holds."""
+        """Whether the paper's main claim holds.
+
+        That counts and shapes are right, or that a claim fits runs that were there before it, is
+        no evidence of it: such a claim leaves it undecided, unless it fails.
+        """
         claims = [self.paper.claim(id) for id in self.paper.headline_claims]
-        words = [self.main_verdict(claim).word for claim in claims]
-        if not words:
+        verdicts = [self.main_verdict(claim) for claim in claims]
+        if not verdicts:
             return NOT_ATTEMPTED
-        good = sum(word in POSITIVE for word in words)
+        positive = [one for one in verdicts if one.word in POSITIVE]
+        good = sum(one.grade != STATIC and not one.post_hoc for one in positive)
         if good:
-            return YES if good == len(words) else PARTLY
-        return UNDECIDED if UNDECIDED in words or NOT_RUN in words else NO
+            return YES if good == len(verdicts) else PARTLY
+        words = [one.word for one in verdicts]
+        return UNDECIDED if positive or UNDECIDED in words or NOT_RUN in words else NO
 
     def stale(self) -> int:
         """Number of recorded runs that the present settings do not give."""
@@ -105,7 +112,21 @@ class Book:
     def _of(self, claim: Claim) -> list[Verdict]:
         names = _presets(self.paper.experiment(claim.experiment))
         found = [self.verdict(claim.id, preset) for preset in names]
-        return [one for one in found if one.word != NOT_RUN] or [self.verdict(claim.id, "cpu")]
+        run = [one for one in found if one.word != NOT_RUN]
+        first, *others = run or [self.verdict(claim.id, "cpu")]
+        # What was run of a preset that has no line of its own is told in the first.
+        hidden = sum(one.earlier for one in found if one not in (first, *others))
+        return [replace(first, earlier=first.earlier + hidden), *others]
+
+    def _earlier(self, experiment: Experiment, preset: str, variant: str) -> int:
+        """How many settings of a variant at a preset were recorded, besides the present ones."""
+        key = (experiment.name, preset, variant)
+        found = {
+            row.fingerprint
+            for row in self.recorded
+            if (row.experiment, row.preset, row.variant) == key
+        }
+        return len(found - {experiment.fingerprint(preset, variant)})
 
     def _verdict(self, id: str, preset: str) -> Verdict:
         claim = self.paper.claim(id)
@@ -118,6 +139,7 @@ class Book:
             declared="" if (experiment.name, preset) in self.made else self.declared.get(id),
             control=lambda control: self.verdict(control, preset),
             note=self.notes.get((id, preset)),
+            earlier=max(self._earlier(experiment, preset, one) for one in variants),
         )
         return judge(self.paper, claim, self.reported[id], preset, evidence)
 

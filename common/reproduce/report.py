@@ -36,17 +36,21 @@ STYLES = {
 }
 
 KEY = (
-    "± is the sample standard deviation over the seeds, (n) how many there are; k/n hold where "
-    "every seed is judged alone. exact: the paper's number at its setting; reduced: at a smaller "
-    "one; ordering: an order or a bound that the paper states; static: counts and shapes. "
+    "± of what is measured is the sample standard deviation over the seeds, (n) how many there "
+    "are; k/n hold where every seed is judged alone. What is reported has its ± and (n) as "
+    "published. exact: the paper's number at its setting; reduced: at a smaller one, or a timing, "
+    "as another machine is another setting; ordering: an order or a bound that the paper states; "
+    "static: counts and shapes. "
     "Undecided: a guard keeps the result from counting, or the 95 % interval of the seeds "
-    "reaches over the bound. Post hoc: the claim is younger than its runs."
+    "reaches over the bound. Post hoc: the claim is younger than its runs. "
+    "Earlier settings: so many others of the same experiment, preset and variant were run before; "
+    "results.csv has them, and they do not count."
 )
 SUMMARY_KEY = (
     "headline: whether the claims that stand for the paper's main one hold. k/n: claims that "
-    "hold, of those that compare with the paper's number at its setting (exact) or at a smaller "
-    "one (reduced), with an order or a bound that it states (ordering), with counts and shapes "
-    "(static)."
+    "hold, of those that compare with the paper's number at its setting (exact), at a smaller "
+    "one or by a timing on another machine (reduced), with an order or a bound that it states "
+    "(ordering), with counts and shapes (static)."
 )
 
 
@@ -91,11 +95,14 @@ def tolerance(verdict: Verdict) -> str:
 
 
 def word(verdict: Verdict) -> str:
-    """The verdict with its mark and its reason."""
+    """The verdict with its mark, its reason and how many earlier settings there were."""
     text = verdict.word or "no verdict at smoke"
     if verdict.post_hoc and verdict.word in POSITIVE:
         text += ", post hoc"
-    return f"{text}: {verdict.reason}" if verdict.reason else text
+    text = f"{text}: {verdict.reason}" if verdict.reason else text
+    if verdict.earlier:
+        text += f"; {verdict.earlier} earlier setting" + "s" * (verdict.earlier > 1)
+    return text
 
 
 def source(verdict: Verdict) -> str:
@@ -189,6 +196,7 @@ def record_of(verdict: Verdict) -> dict[str, Any]:
         "verdict": verdict.word,
         "reason": verdict.reason,
         "post_hoc": verdict.post_hoc,
+        "earlier_settings": verdict.earlier,
         "experiment": claim.experiment,
         "preset": verdict.preset,
         "quantity": quantity(verdict),
@@ -246,7 +254,7 @@ def to_json(books: Sequence[Book]) -> str:
 
 def summary_markdown(books: Sequence[Book], link: str) -> str:
     """A Markdown table, a line a paper; `link` is formatted with its name."""
-    lines = [_line(("paper", "headline", "", *GRADES)), _line(("---",) * (3 + len(GRADES)))]
+    lines = [_line(("paper", "headline", "holds", *GRADES)), _line(("---",) * (3 + len(GRADES)))]
     for book in books:
         found = counts(book)
         name = f"[{book.paper.name}]({link.format(book.paper.name)})"

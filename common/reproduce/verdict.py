@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from common.reproduce.intervals import (
+    LEAST_OF_A_MEDIAN,
     Interval,
     Side,
     above_multiple,
@@ -71,6 +72,7 @@ class Verdict:
         post_hoc: whether a run that counts is older than the claim.
         note: why the recorded runs are as they are, if there is something to say.
         stale: whether a run that counts is newer than the note.
+        earlier: how many earlier settings of what is measured were run too, and do not count.
     """
 
     paper: str
@@ -85,6 +87,7 @@ class Verdict:
     post_hoc: bool = False
     note: Note | None = None
     stale: bool = False
+    earlier: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +100,7 @@ class Evidence:
         declared: when the claim was first made, ISO 8601; None if it never was.
         control: id of a claim to its verdict at this preset.
         note: why the runs are as they are.
+        earlier: how many earlier settings were run.
     """
 
     rows: Mapping[str, Sequence[Result]]
@@ -104,13 +108,18 @@ class Evidence:
     declared: str | None
     control: Callable[[str], Verdict]
     note: Note | None = None
+    earlier: int = 0
 
 
 def grade(paper: Paper, claim: Claim, preset: str) -> str:
-    """How much a claim says at a preset: one of `GRADES`."""
+    """How much a claim says at a preset: one of `GRADES`.
+
+    A timing is never exact: another machine is another setting than the paper's.
+    """
     if claim.kind == "number":
-        scale = paper.experiment(claim.experiment).presets[preset].scale
-        return EXACT if scale == "paper" else AT_REDUCED
+        experiment = paper.experiment(claim.experiment)
+        exact = experiment.presets[preset].scale == "paper" and experiment.kind != "timing"
+        return EXACT if exact else AT_REDUCED
     return ORDERING if claim.kind == "ordering" else STATIC
 
 
@@ -137,6 +146,7 @@ def judge(
         post_hoc=any(evidence.declared is None or row.date < evidence.declared for row in used),
         note=evidence.note,
         stale=evidence.note is not None and any(row.date > evidence.note.date for row in used),
+        earlier=evidence.earlier,
     )
     word, reason = NOT_RUN, ""
     if preset == "smoke":
@@ -177,7 +187,9 @@ def measure(
     value = _ratio(middle(above), middle(below)) if below else middle(above)
     deviation = _ratio_deviation(value, above, below) if below else _deviation(above)
     interval = None
-    if not (_deviation(above) or _deviation(below)):
+    if claim.aggregate == "median" and len(above) < LEAST_OF_A_MEDIAN:
+        side = "open"
+    elif not (_deviation(above) or _deviation(below)):
         side = inside((value, value), accepted)
     elif claim.aggregate == "median":
         interval = median_interval(above, below)
@@ -257,6 +269,8 @@ def _by_numbers(
         return words.get(verdict.grade, AGREES), ""
     if measured.hold is not None:
         return UNDECIDED, f"{measured.hold} of {measured.seeds} seeds hold"
+    if claim.aggregate == "median" and measured.seeds < LEAST_OF_A_MEDIAN:
+        return UNDECIDED, f"{measured.seeds} seeds are too few for an interval of a median"
     if measured.interval is None:
         return UNDECIDED, "the 95 % interval reaches over the bound"
     low, high = measured.interval

@@ -265,6 +265,76 @@ def test_headlines(tmp_path, ids, accepts, word):
     assert Book(one, tmp_path).headline == word
 
 
+def headline(directory, claims, date=EARLY):
+    """Of a paper with runs of a, 1.0 and 1.01 in mse; the first claim is declared early."""
+    one = paper(
+        experiments=make().experiments,
+        claims=claims,
+        headline_claims=tuple(one.id for one in claims),
+    )
+    first = paper(experiments=one.experiments, claims=claims[:1])
+    declare(first, directory, "c0", EARLY)
+    declare(one, directory, "c0", date)
+    write(directory / "reported.csv", *({"id": one.id} for one in claims))
+    fill(directory, one)
+    return Book(one, directory).headline
+
+
+@pytest.mark.parametrize("bound, word", [(2.0, "undecided"), (0.5, "no")])
+def test_what_is_static_makes_no_headline(tmp_path, bound, word):
+    static = claim(kind="static", accept=at_most(bound))
+    assert headline(tmp_path, (static,)) == word
+
+
+@pytest.mark.parametrize("kind, word", [("static", "partly"), ("ordering", "yes")])
+def test_a_static_claim_beside_one_that_says_something(tmp_path, kind, word):
+    claims = (claim(accept=at_most(2.0)), claim(id="two", kind=kind, accept=at_most(3.0)))
+    assert headline(tmp_path, claims) == word
+
+
+def test_what_is_post_hoc_makes_no_headline(tmp_path):
+    late = claim(id="two", kind="ordering", accept=at_most(3.0))
+    assert headline(tmp_path, (claim(accept=at_most(2.0)), late), LATE) == "partly"
+    one = paper(experiments=make().experiments, claims=(late,), headline_claims=("two",))
+    (found,) = Book(one, tmp_path).verdicts()
+    assert (found.word, found.post_hoc) == ("agrees", True)
+    assert Book(one, tmp_path).headline == "undecided"
+
+
+def test_runs_of_earlier_settings_are_told(tmp_path):
+    one = make()
+    declared(tmp_path, one)
+    fill(tmp_path, one, "paper", fingerprint="older")
+
+    def told():
+        return [report.word(found) for found in Book(one, tmp_path).verdicts()]
+
+    assert told() == ["not run; 1 earlier setting"]
+    fill(tmp_path, one)
+    assert told() == ["reproduced at reduced scale; 1 earlier setting"]
+    fill(tmp_path, one, fingerprint="oldest")
+    fill(tmp_path, one, variant="b", fingerprint="another")
+    assert told() == ["reproduced at reduced scale; 2 earlier settings"]
+    fill(tmp_path, one, "paper")
+    assert told() == [
+        "reproduced; 1 earlier setting",
+        "reproduced at reduced scale; 1 earlier setting",
+    ]
+    book = Book(one, tmp_path)
+    assert "; 1 earlier setting |" in report.ledger_markdown([book])
+    assert [row["earlier_settings"] for row in json.loads(report.to_json([book]))[0]["claims"]] == [
+        1,
+        1,
+    ]
+
+
+def test_every_column_of_the_summary_has_a_name(tmp_path):
+    one = make()
+    declared(tmp_path, one)
+    header = report.summary_markdown([Book(one, tmp_path)], "{}").splitlines()[0]
+    assert all(cell.strip() for cell in header.strip("|").split("|"))
+
+
 def test_runs_just_made_are_judged_in_place_of_the_recorded(tmp_path):
     one = make()
     write(tmp_path / "reported.csv", {})

@@ -90,6 +90,16 @@ def test_words_and_grades(kind, name, word, grade):
     assert (bad.word, bad.grade) == ("not reproduced", grade)
 
 
+@pytest.mark.parametrize("name", ["cpu", "paper"])
+def test_a_timing_is_never_exact(name):
+    presets = {one: preset() for one in ("smoke", "cpu", "paper")}
+    timing = experiment(kind="timing", seeds=(0, 1, 2, 3, 4), presets=presets)
+    of_paper = paper(experiments=(timing,))
+    rows = runs(1.0, 1.1, 1.2, 1.1, 1.0)
+    found = judge(of_paper, of_paper.claims[0], reported(), name, evidence(*rows))
+    assert (found.grade, found.word) == ("reduced", "reproduced at reduced scale")
+
+
 def test_nothing_recorded():
     found = verdict()
     assert (found.word, found.measured, found.preset) == ("not run", None, "")
@@ -249,12 +259,31 @@ def test_the_best_seed():
     assert (found.word, found.measured.value) == ("reproduced", 3.0)
 
 
+SIX = (0, 1, 2, 3, 4, 5)
+
+
 def test_the_median_by_its_bootstrap():
-    assert verdict(*runs(1.0, 1.5, 1.9), aggregate="median").word == "reproduced"
-    found = verdict(*runs(1.0, 1.5, 9.0), aggregate="median")
-    assert (found.word, found.measured.value) == ("undecided", 1.5)
-    assert found.measured.interval == (1.0, 9.0)
-    assert verdict(*runs(2.1, 3.0, 9.0), aggregate="median").word == "not reproduced"
+    def found(*values):
+        return verdict(*runs(*values), aggregate="median", seeds=SIX)
+
+    assert found(1.0, 1.1, 1.2, 1.5, 1.6, 1.9).word == "reproduced"
+    open_ = found(1.0, 1.1, 1.2, 1.8, 9.0, 9.0)
+    assert (open_.word, open_.measured.value) == ("undecided", 1.5)
+    assert open_.measured.interval[1] == 9.0
+    assert found(2.1, 2.2, 2.3, 3.0, 9.0, 9.0).word == "not reproduced"
+
+
+@pytest.mark.parametrize("values", [(1.0, 1.5, 1.9), (9.0, 9.1, 9.2), (1.0, 1.0, 1.0)])
+def test_a_median_of_few_seeds_decides_nothing(values):
+    for count in (1, 3, 5):
+        few = (values * 2)[:count]
+        found = verdict(*runs(*few), aggregate="median", seeds=SIX[:count])
+        assert found.word == "undecided"
+        assert found.reason == f"{count} seeds are too few for an interval of a median"
+    below = runs(*(10.0 for _ in values), variant="b")
+    ratio = {"relative_to": Quantity("b", "mse"), "accept": at_most(0.5)}
+    found = verdict(*runs(*values), *below, aggregate="median", **ratio)
+    assert found.reason == "3 seeds are too few for an interval of a median"
 
 
 @pytest.mark.parametrize(
