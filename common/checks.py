@@ -7,6 +7,7 @@
     check_rates(self, dropout=dropout)
     check_flags(self, use_bias=use_bias)
     check_choice(self, ("rms", "layer"), norm=norm)
+    check_members(self, (SequenceLayer,), mixers=mixers)
 
 Each raises a `ValueError` that names the owner's class, the argument, what was expected and what
 came. `bool` is no number, and a number is finite. Nothing but NumPy is imported.
@@ -109,6 +110,15 @@ def check_strings(owner: Any, /, **values: Any) -> None:
     for name, value in values.items():
         if not isinstance(value, str):
             refuse(owner, name, "a string", value)
+
+
+def check_members(owner: Any, kinds: tuple[type, ...], /, **values: Any) -> None:
+    """Each of `values` is a list or tuple, not empty, whose members are of `kinds`."""
+    for name, value in values.items():
+        valid = isinstance(value, list | tuple) and len(value) > 0
+        if not valid or not all(isinstance(member, kinds) for member in value):
+            names = " or ".join("None" if k is type(None) else k.__name__ for k in kinds)
+            refuse(owner, name, f"a list of at least one {names}", value)
 
 
 def refuse(owner: Any, name: str, expected: str, value: Any) -> NoReturn:

@@ -4,7 +4,7 @@ from common.models.counting import count_parameters
 from common.models.initial import draw_normal
 from common.models.known import check_below
 from common.models.language_model import LanguageModel
-from common.models.networks import MLP, GatedMLP
+from common.models.networks import MLP, GatedMLP, activation_of
 from common.models.recorded_model import RecordedModel
 from common.models.sequence_model import SequenceModel
 
@@ -14,6 +14,7 @@ __all__ = [
     "LanguageModel",
     "RecordedModel",
     "SequenceModel",
+    "activation_of",
     "check_below",
     "count_parameters",
     "draw_normal",

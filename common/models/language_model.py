@@ -10,6 +10,7 @@ from common.checks import (
     check_choice,
     check_flags,
     check_integers,
+    check_members,
     check_numbers,
     check_positive,
     check_rates,
@@ -99,9 +100,9 @@ class LanguageModel(SequenceModel):
         check_numbers(
             self, above=0, embedding_deviation=embedding_deviation, embedding_scale=embedding_scale
         )
-        if not mixers:
-            refuse(self, "mixers", "at least one layer", mixers)
+        check_members(self, (SequenceLayer,), mixers=mixers)
         networks = [None] * len(mixers) if networks is None else networks
+        check_members(self, (layers.Layer, type(None)), networks=networks)
         if len(networks) != len(mixers):
             refuse(self, "networks", f"as many as `mixers`, {len(mixers)}", len(networks))
         for i, mixer in enumerate(mixers):

@@ -30,7 +30,7 @@ class MLP(layers.Layer):
         super().__init__(**kwargs)
         check_positive(self, hidden_units=hidden_units)
         check_flags(self, use_bias=use_bias)
-        self._activate = _activation(self, activation)
+        self._activate = activation_of(self, "activation", activation)
         self.supports_masking = True
         self.hidden_units = hidden_units
         self.activation = activation
@@ -86,11 +86,16 @@ class GatedMLP(MLP):
         return self.contract(self._activate(gate) * value)
 
 
-def _activation(owner: layers.Layer, name: str) -> Callable:
-    if name == "gelu_tanh":
-        return gelu_tanh
+def activation_of(owner: layers.Layer, argument: str, name: str) -> Callable:
+    """The activation that the string `name`, an argument of `owner`, stands for.
+
+    Raises:
+        ValueError: naming the argument, if it stands for none.
+    """
     if isinstance(name, str):
+        if name == "gelu_tanh":
+            return gelu_tanh
         with contextlib.suppress(ValueError):
             return keras.activations.get(name)
-    refuse(owner, "activation", "the name of an activation of Keras's, or 'gelu_tanh'", name)
+    refuse(owner, argument, "the name of an activation of Keras's, or 'gelu_tanh'", name)
     raise AssertionError

@@ -3,9 +3,10 @@
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from common.reproduce.files import format_csv, write_text
+from common.reproduce.files import format_csv, write_bytes, write_text
 
 if TYPE_CHECKING:
     import keras
@@ -164,8 +165,23 @@ class Run:
         self.history = progress.history
         for clock, seconds in progress.clocks.items():
             self.clocks[clock] = self.clocks.get(clock, 0.0) + seconds
+        self.save(model, "model" if name == "train" else name)
         row = training.best_row(progress.history, best) if best is not None else None
         return dict(row or progress.history[-1])
+
+    def save(self, model: "keras.Model", name: str = "model") -> None:
+        """Writes `<name>.keras`, which `keras.saving.load_model` loads after `import papers`.
+
+        `train` does so with the weights that the model is left with.
+
+        Args:
+            model: built.
+            name: of the file.
+        """
+        with TemporaryDirectory() as directory:
+            file = Path(directory) / f"{name}.keras"
+            model.save(file)
+            write_bytes(self.dir / file.name, file.read_bytes())
 
     def write_metrics(self) -> None:
         """Writes metrics.csv: one row an evaluation or `log`."""

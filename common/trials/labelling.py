@@ -145,6 +145,7 @@ def labelling(
     net = make(**{**model_settings, **(test_model or {})})
     net.build((None, None))
     net.set_weights(best)
+    run.save(net)
     tested = _Tester(net, test_size, batch_size, stream)
     results = {"accuracy": tested(source)}
     for name, changed in (tests or {}).items():

@@ -295,10 +295,11 @@ PAPER = Paper(
             experiment="parity",
             quantity=Quantity("positive", "accuracy_long"),
             aggregate="each",
-            kind="number",
+            kind="ordering",
             accept=at_most(0.1),
-            controls=("parity-negative",),
-            reason="Near guessing, whose accuracy on 1,024 sequences varies by 0.03.",
+            controls=("parity-negative", "modular-arithmetic-positive-median"),
+            reason="Near guessing, whose accuracy on 1,024 sequences varies by 0.03, of a model "
+            "that learns what it can of the other language.",
         ),
         Claim(
             id="modular-arithmetic-negative",
@@ -317,18 +318,6 @@ PAPER = Paper(
             kind="number",
             accept=within_absolute(0.1),
             reason="About twice the deviation of the paper's own seeds.",
-        ),
-        *(
-            Claim(
-                id=f"mqar-{size}",
-                experiment=f"mqar_{size.replace('-', '_')}",
-                quantity=Quantity("delta_net", "accuracy"),
-                aggregate="each",
-                kind="ordering",
-                accept=at_least(0.99),
-                reason="Solved is 0.99 in Zoology's protocol, where training stops.",
-            )
-            for size in ("64-4", "128-8")
         ),
         Claim(
             id="speed-k256",
@@ -367,11 +356,11 @@ PAPER = Paper(
         ),
     ),
     default_experiment="parity",
-    headline="The delta rule in parallel over the length, faster the longer and wider it is",
-    headline_claims=("speed-k256", "speed-k256-over-k64", "speed-growth"),
+    headline="In parallel over the length the delta rule models language ahead of Mamba and GLA",
+    headline_claims=(),
     not_attempted=(
         "language models ahead of Mamba and GLA at 1.3B (Table 1)",
-        "recall of 64 pairs in 512 steps, and other models there (Figure 4)",
+        "recall of 64 pairs in 512 steps, ahead of Mamba with narrow models (Figure 4)",
         "MAD (Table 3)",
         "training throughput against GLA, Mamba and attention (Figure 6)",
         "arithmetic with brackets and permutations (Grazzi et al., Table 3 and Figure 4)",

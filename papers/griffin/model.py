@@ -105,7 +105,7 @@ class Griffin(LanguageModel):
         **kwargs,
     ):
         check_letters(self, "rlg", blocks=blocks)
-        check_positive(self, units=units, expansion=expansion)
+        check_positive(self, units=units, expansion=expansion, window=window, context=context)
         mixers: list = []
         for letter in blocks:
             if letter == "r":

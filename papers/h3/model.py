@@ -4,7 +4,7 @@ import math
 
 import keras
 
-from common.checks import check_choice, check_positive
+from common.checks import check_choice, check_positive, check_rates
 from common.layers import SoftmaxAttention
 from common.models import MLP, LanguageModel, draw_normal
 from papers.h3.layers import H3, S4D
@@ -57,7 +57,10 @@ class H3Model(LanguageModel):
         dtype=None,
         **kwargs,
     ):
-        check_positive(self, units=units, num_layers=num_layers)
+        check_positive(self, units=units, num_layers=num_layers, window=window)
+        check_positive(self, state_dim=state_dim, head_dim=head_dim)
+        check_choice(self, ("zoh", "bilinear"), discretisation=discretisation)
+        check_rates(self, embedding_dropout=embedding_dropout, attention_dropout=attention_dropout)
         check_choice(self, MIXERS, mixer=mixer)
 
         def make():

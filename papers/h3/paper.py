@@ -162,8 +162,10 @@ PAPER = Paper(
     headline="State spaces with a shift recall and compare tokens as attention does",
     headline_claims=(
         "induction-head-h3",
+        "induction-head-attention",
         "induction-head-s4d-over-h3",
         "associative-recall-h3",
+        "associative-recall-attention",
         "associative-recall-s4d-over-h3",
     ),
     not_attempted=(

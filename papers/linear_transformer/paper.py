@@ -219,6 +219,16 @@ PAPER = Paper(
     experiments=(DUPLICATION, SCALING, GENERATION, LATENCY),
     claims=(
         Claim(
+            id="duplication-linear-over-softmax",
+            experiment="duplication",
+            quantity=Quantity("linear", "copy_loss"),
+            relative_to=Quantity("softmax", "copy_loss"),
+            kind="ordering",
+            accept=at_most(2.0),
+            controls=("duplication-linear-loss", "duplication-softmax-loss"),
+            reason="The same on the figure's logarithmic axis: within a factor of 2, or below.",
+        ),
+        Claim(
             id="duplication-linear-loss",
             experiment="duplication",
             quantity=Quantity("linear", "copy_loss"),
@@ -279,9 +289,10 @@ PAPER = Paper(
             experiment="generation",
             quantity=Quantity("linear", "sequences_per_second"),
             relative_to=Quantity("softmax-uncached", "sequences_per_second"),
-            kind="number",
+            kind="ordering",
             accept=at_least(),
-            reason="The paper's baseline computes the whole prefix again for every symbol.",
+            reason="At least the paper's factor; its baseline, too, computes the prefix again for "
+            "every symbol.",
         ),
         Claim(
             id="mnist-stateful-linear-latency-ratio-cpu",
@@ -303,9 +314,9 @@ PAPER = Paper(
         ),
     ),
     default_experiment="duplication",
-    headline="As good as softmax attention, and generates hundreds of times faster",
+    headline="Ends at the loss of softmax attention, and generates hundreds of times faster",
     headline_claims=(
-        "duplication-linear-loss",
+        "duplication-linear-over-softmax",
         "generation-linear-to-uncached",
         "generation-linear-to-cached",
     ),

@@ -6,9 +6,9 @@ from typing import Any
 import keras
 from keras import layers
 
-from common.checks import check_flags, check_positive, refuse
+from common.checks import check_flags, check_members, check_positive
 from common.layers import SequenceLayer
-from common.models import SequenceModel
+from common.models import SequenceModel, activation_of
 
 
 @keras.saving.register_keras_serializable(package="papers")
@@ -36,21 +36,23 @@ class LMUModel(SequenceModel):
         self,
         recurrent: Sequence[SequenceLayer],
         outputs: int,
-        output_activation=None,
+        output_activation: str | None = None,
         return_sequences: bool = True,
         dtype=None,
         **kwargs,
     ):
         super().__init__(dtype=dtype, **kwargs)
-        if not recurrent:
-            refuse(self, "recurrent", "at least one layer", recurrent)
+        check_members(self, (SequenceLayer,), recurrent=recurrent)
         check_positive(self, outputs=outputs)
         check_flags(self, return_sequences=return_sequences)
+        activation = None
+        if output_activation is not None:
+            activation = activation_of(self, "output_activation", output_activation)
         self.recurrent = list(recurrent)
         self.return_sequences = return_sequences
         # The outputs and their loss stay float32 under mixed policies.
         self.head = layers.Dense(
-            outputs, activation=output_activation, dtype=self.recurrent[0].state_dtype
+            outputs, activation=activation, dtype=self.recurrent[0].state_dtype
         )
 
     @property

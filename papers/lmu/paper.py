@@ -297,7 +297,7 @@ PAPER = Paper(
         PSMNIST_CLAIM,
     ),
     default_experiment="capacity",
-    headline="Remembers 100,000 steps; beats the LSTM on Mackey-Glass and psMNIST",
+    headline="Remembers 100,000 steps; beats the LSTM on Mackey-Glass; 97.15 % of psMNIST",
     headline_claims=(
         "capacity-lmu0-t100000-low",
         "capacity-lmu0-t100000-high",

@@ -437,16 +437,17 @@ PAPER = Paper(
             id="selective-copying-no-gate-s4",
             experiment="selective_copying",
             quantity=Quantity("s4", "accuracy"),
-            kind="ordering",
-            accept=at_most(50.0),
+            kind="number",
+            accept=within_absolute(10.0),
             controls=("selective-copying-mamba-s6",),
-            reason="Not solved; how much of it depends on the length, which is not the paper's.",
+            reason="Learned, guessing is 7.1, and not solved, where the same training teaches "
+            "Mamba the task; of how many runs the paper does not say.",
         ),
         Claim(
             id="speed-scan-least",
             experiment="scan_speed",
             quantity=Quantity("scan", "ratio"),
-            kind="number",
+            kind="ordering",
             accept=at_least(),
             reason="The lower end of the paper's range, against the faster of a parallel scan and "
             "a plain loop.",
@@ -455,7 +456,7 @@ PAPER = Paper(
             id="speed-scan-parallel-least",
             experiment="scan_speed",
             quantity=Quantity("scan", "parallel_ratio"),
-            kind="number",
+            kind="ordering",
             accept=at_least(),
             controls=("speed-scan-least",),
             reason="The same against the paper's baseline, a parallel scan with all states in "
@@ -466,7 +467,7 @@ PAPER = Paper(
             experiment="generation",
             quantity=Quantity("mamba", "tokens_per_second"),
             relative_to=Quantity("transformer", "tokens_per_second"),
-            kind="number",
+            kind="ordering",
             accept=at_least(),
             reason="The lower end of the paper's range. Here both have the same batch: the time of "
             "a step is compared, not the batch that fits.",

@@ -128,18 +128,6 @@ PAPER = Paper(
     ),
     experiments=(MQAR_64, MQAR_128, SCAN_SPEED, PARAMETERS),
     claims=(
-        *(
-            Claim(
-                id=f"mqar-{size}",
-                experiment=f"mqar_{size.replace('-', '_')}",
-                quantity=Quantity("mamba2", "accuracy"),
-                kind="ordering",
-                accept=at_least(0.99),
-                aggregate="each",
-                reason="Solved is 0.99 in Zoology's protocol, where training stops.",
-            )
-            for size in ("64-4", "128-8")
-        ),
         Claim(
             id="mqar-mamba-128-8",
             experiment="mqar_128_8",
@@ -147,27 +135,16 @@ PAPER = Paper(
             kind="ordering",
             accept=at_least(0.99),
             aggregate="each",
-            reason="As for Mamba-2.",
-        ),
-        Claim(
-            id="mqar-over-mamba",
-            experiment="mqar_128_8",
-            quantity=Quantity("mamba2", "accuracy"),
-            relative_to=Quantity("mamba", "accuracy"),
-            kind="ordering",
-            accept=at_least(1.0),
-            controls=("mqar-128-8", "mqar-mamba-128-8"),
-            reason="The paper says which is better, without a number. Of a Mamba that has not "
-            "learned it says nothing.",
+            reason="Solved is 0.99 in Zoology's protocol, where training stops.",
         ),
         Claim(
             id="speed-scan",
             experiment="scan_speed",
             quantity=Quantity("N=64", "ratio"),
-            kind="number",
+            kind="ordering",
             accept=at_least(),
             reason="The lower end of the paper's range, against the faster of Mamba's fused scan "
-            "and a plain loop.",
+            "and a plain loop. How far above depends on scan and hardware.",
         ),
         *(
             Claim(
@@ -182,10 +159,10 @@ PAPER = Paper(
         ),
     ),
     default_experiment="mqar_64_4",
-    headline="As dual of attention a state space runs 2 to 8 times faster and recalls more",
-    headline_claims=("speed-scan", "mqar-over-mamba"),
+    headline="As dual of attention a state space runs 2 to 8 times faster than Mamba's scan",
+    headline_claims=("speed-scan",),
     not_attempted=(
-        "the harder recall of 256 steps and more with states of 16, 64 and 256 (Figure 8)",
+        "recall far better than Mamba's, of 256 steps and more with tokens between (Figure 8)",
         "language models against Mamba and Transformer++ (Figure 9, Tables 1 and 10)",
         "hybrids with attention and networks (Tables 2 and 3)",
         "crossing FlashAttention-2 at 2,048 steps (Figure 10)",

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from common.checks import refuse
+from common.checks import check_members
 from common.layers import SequenceLayer
 from common.models import SequenceModel
 
@@ -30,8 +30,7 @@ class Transducer(SequenceModel):
 
     def __init__(self, stack: Sequence[keras.layers.Layer], **kwargs):
         super().__init__(**kwargs)
-        if not stack:
-            refuse(self, "stack", "at least one layer", stack)
+        check_members(self, (keras.layers.Layer,), stack=stack)
         self.stack = list(stack)
 
     @property

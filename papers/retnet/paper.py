@@ -110,9 +110,10 @@ PAPER = Paper(
             id="decoding-speed",
             experiment="decoding",
             quantity=Quantity("layer", "speedup"),
-            kind="number",
+            kind="ordering",
             accept=at_least(),
-            reason="At least the paper's factor, at its 8,192 tokens.",
+            reason="At least the paper's factor, at its 8,192 tokens; how much more, of a layer "
+            "alone, is no matter of the paper's.",
         ),
         Claim(
             id="decoding-flat",
@@ -144,8 +145,8 @@ PAPER = Paper(
         ),
     ),
     default_experiment="decoding",
-    headline="Attention's training, and decoding in constant time and memory, 8.4 times faster",
-    headline_claims=("decoding-speed", "decoding-flat", "decoding-memory"),
+    headline="Decodes in constant time, 8.4 times faster than attention with a cache",
+    headline_claims=("decoding-speed", "decoding-flat"),
     not_attempted=(
         "language models against Transformers (Figure 5, Table 3) and other variants (Table 5)",
         "training throughput and memory against FlashAttention at 8,192 tokens (Table 4)",

@@ -4,7 +4,8 @@ from typing import Any
 
 import keras
 
-from common.checks import check_letters, check_positive
+from common.checks import check_integers, check_letters, check_positive
+from common.layers.initializers import initializer_of
 from common.models import GatedMLP, LanguageModel
 from papers.xlstm.layers import MLSTM, SLSTM
 
@@ -79,13 +80,14 @@ class XLSTM(LanguageModel):
     ):
         check_positive(self, units=units)
         check_letters(self, "ms", blocks=blocks)
+        check_integers(self, 0, slstm_kernel_size=slstm_kernel_size)
         shared: dict[str, Any] = {
             "units": units,
             "num_heads": num_heads,
             "forget_gate": forget_gate,
             "dtype": dtype,
         }
-        recurrent_initializer = keras.initializers.get(recurrent_initializer)
+        initializer = initializer_of(self, "recurrent_initializer", recurrent_initializer)
         mixers: list = []
         for i, letter in enumerate(blocks):
             if letter == "m":
@@ -97,7 +99,7 @@ class XLSTM(LanguageModel):
                     kernel_size=slstm_kernel_size,
                     depth=i / max(1, len(blocks) - 1),
                     # The same object would draw the same values in every block.
-                    recurrent_initializer=recurrent_initializer.clone(),
+                    recurrent_initializer=initializer.clone(),
                 )
             )
         # 1.3 units, up to the next multiple of 64, as in the authors' code: of the sizes in the

@@ -264,9 +264,10 @@ def _failed(name: str, experiment: str) -> Claim:
         kind="ordering",
         accept=at_most(0.1),
         aggregate="each",
-        controls=(f"{name}-slstm",),
+        controls=(f"{name}-slstm", "mqar-mlstm"),
         reason=f"{_STATE} A re-test has 0.087 where the paper has 0.04. What the same training "
-        "does not teach an sLSTM either says nothing of the mLSTM.",
+        "does not teach an sLSTM either says nothing of the mLSTM, nor does an mLSTM that learns "
+        "nothing anywhere.",
     )
 
 
@@ -356,7 +357,7 @@ PAPER = Paper(
         ),
     ),
     default_experiment="parity",
-    headline="Exponential gates with memory mixing solve state tracking that attention cannot",
+    headline="With memory mixing the sLSTM solves state tracking that the mLSTM cannot",
     headline_claims=(
         "parity-slstm",
         "parity-mlstm",

@@ -8,7 +8,7 @@ import pytest
 from common.models import RecordedModel, SequenceModel
 from tests.contract import model_invariants
 from tests.contract.models import defined_models, subjects
-from tests.helpers.arguments import parameters
+from tests.helpers.arguments import parameters, wrongly_accepted
 
 SUBJECTS = subjects()
 BASES = [subject for subject in SUBJECTS if subject.others]
@@ -125,3 +125,13 @@ def test_keeps_the_protocol(subject):
         assert name.startswith(("block_", "layer_")) or name == "position"
     if "position" in state:
         np.testing.assert_array_equal(np.asarray(state["position"]), np.zeros(3))
+
+
+@each(BASES)
+def test_wrong_arguments_are_refused(subject):
+    cls = subject.cls
+    walked = parameters(cls, RecordedModel)
+    # `name` and `dtype` are Keras's.
+    fixed = _fixed(subject, walked.keys() - subject.given().keys()) | {"name", "dtype"}
+    walked = {name: one for name, one in walked.items() if name not in fixed}
+    assert walked and wrongly_accepted(cls, subject.given(), walked, cls) == []

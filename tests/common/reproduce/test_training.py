@@ -390,3 +390,11 @@ def test_a_name_trains_once(tmp_path):
     run.train(make_model(), batch, steps=1, name="second")
     with pytest.raises(ValueError, match="name is 'first'"):
         run.train(make_model(), batch, steps=1, name="first")
+
+
+def test_a_training_leaves_a_model_with_its_best_weights(tmp_path):
+    _, _, weights, _ = train(tmp_path, best=("min", "error"))
+    assert_same(keras.saving.load_model(tmp_path / "model.keras").get_weights(), weights)
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+    _, _, weights, _ = train(tmp_path / "named", name="second")
+    assert_same(keras.saving.load_model(tmp_path / "named" / "second.keras").get_weights(), weights)
