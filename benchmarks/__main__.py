@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import tyro
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -14,6 +13,7 @@ from benchmarks.compare import shared_cells, slowdowns
 from benchmarks.frameworks import import_torch_first
 from benchmarks.options import Options, backend_name
 from benchmarks.rows import Roofline, Row, latest, read_rows, write_row
+from common.reproduce.arguments import parse
 from common.reproduce.command import run_command
 from common.reproduce.files import format_csv, write_json, write_text
 from common.reproduce.interrupts import Interrupted
@@ -35,11 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(arguments: Sequence[str] | None) -> int:
     console = make_console()
-    options = tyro.cli(
+    options = parse(
         Options,
         args=arguments,
         prog="python -m benchmarks",
         description="Times the layers of the papers, forward and backward.",
+        negations=True,
     )
     before = read_rows(options.compare) if options.compare else []
     if options.list:

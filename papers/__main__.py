@@ -6,6 +6,7 @@ from pathlib import Path
 import tyro
 
 from common.reproduce import report
+from common.reproduce.arguments import parse
 from common.reproduce.command import HOLD, run_command
 from common.reproduce.ledger import Book
 from papers import get_paper, list_papers
@@ -51,12 +52,14 @@ def main() -> int:
 
 
 def _main() -> int:
-    options = tyro.cli(
+    options = parse(
         Options,
         prog="python -m papers",
         description="The ledger: what papers report, what we measured, the verdicts.",
-        config=(tyro.conf.FlagCreatePairsOff,),
     )
+    formats = [f"--{name}" for name in ("csv", "json", "markdown") if getattr(options, name)]
+    if len(formats) > 1:
+        raise ValueError(f"{' '.join(formats)} are given, expected one of them.")
     names = list(dict.fromkeys(options.names)) or list(list_papers())
     if options.verify:
         return _verify(names)
@@ -106,7 +109,7 @@ def _verify(names: list[str]) -> int:
         verify(path)
         if name in lengths:
             verify_length(path, *lengths[name])
-    print(f"{len(names)} papers: every row of results.csv is as it was written")
+    print(f"{report.count(len(names), 'paper')}: every row of results.csv is as it was written")
     return HOLD
 
 
@@ -116,8 +119,8 @@ def _merge(names: tuple[str, ...], other: Path) -> int:
     if len(names) != 1 or not other.is_file():
         raise ValueError(f"--merge is {other}, expected a file, and the name of one paper.")
     get_paper(names[0])
-    count = merge(ROOT / names[0] / "results.csv", other)
-    print(f"{names[0]}: {count} runs added")
+    added = merge(ROOT / names[0] / "results.csv", other)
+    print(f"{names[0]}: {report.count(added, 'run')} added")
     return HOLD
 
 

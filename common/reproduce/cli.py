@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import tyro
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from common.reproduce import provenance
+from common.reproduce.arguments import parse
 from common.reproduce.command import FAIL, HOLD, STOPPED, run_command
 from common.reproduce.ledger import judge_runs
 from common.reproduce.plan import Plan
@@ -58,11 +58,10 @@ def main(paper: Paper) -> int:
 
 
 def _main(paper: Paper) -> int:
-    options = tyro.cli(
+    options = parse(
         Options,
         prog=f"python -m papers.{paper.name}",
         description=f"{paper.title} ({paper.authors}, {paper.year}).",
-        config=(tyro.conf.FlagCreatePairsOff,),
     )
     console = make_console()
     if options.list:

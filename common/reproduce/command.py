@@ -43,7 +43,9 @@ def run_command(main: Callable[[], int]) -> int:
         quiet()
     try:
         with raised():
-            return main()
+            code = main()
+            sys.stdout.flush()  # while somebody minds that nobody reads on
+            return code
     except Interrupted as interrupted:
         command = "the same command" + " without --rerun" * ("--rerun" in sys.argv[1:])
         saved = interrupted.saved or "what was saved before stays"

@@ -22,7 +22,7 @@ from common.reproduce.verdict import (
     Verdict,
 )
 
-_CHAIN = re.compile(r"^(\d+) runs recorded, the last with digest `(\w+)`\.$", re.MULTILINE)
+_CHAIN = re.compile(r"^([\d,]+) runs? recorded, the last with digest `(\w+)`\.$", re.MULTILINE)
 
 BEGIN = "<!-- ledger:begin -->"
 END = "<!-- ledger:end -->"
@@ -101,7 +101,7 @@ def word(verdict: Verdict) -> str:
         text += ", post hoc"
     text = f"{text}: {verdict.reason}" if verdict.reason else text
     if verdict.earlier:
-        text += f"; {verdict.earlier} earlier setting" + "s" * (verdict.earlier > 1)
+        text += f"; {count(verdict.earlier, 'earlier setting')}"
     return text
 
 
@@ -128,10 +128,22 @@ def counts(book: Book) -> dict[str, tuple[int, int]]:
     return found
 
 
+class _Console(Console):
+    """A console that leaves it to the command what to do where nobody reads on."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+def count(number: int, noun: str) -> str:
+    """`1 paper`, `2 papers`."""
+    return f"{number:,} {noun}" + "s" * (number != 1)
+
+
 def make_console() -> Console:
     """A console for standard output; plain and wide where that is a file or a pipe."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=160)
+    console = _Console(highlight=False)
+    return console if console.is_terminal else _Console(highlight=False, width=160)
 
 
 def print_summary(console: Console, books: Sequence[Book]) -> None:
@@ -160,8 +172,8 @@ def print_claims(console: Console, book: Book) -> None:
     _print_wrapped(console, book.paper.headline)
     _print(console, "")
     print_table(console, book.verdicts())
-    if count := book.stale():
-        _print_wrapped(console, f"{count} recorded runs of older settings are left out.")
+    if stale := book.stale():
+        _print_wrapped(console, f"Left out: {count(stale, 'run')} of earlier settings.")
 
 
 def print_table(console: Console, verdicts: Sequence[Verdict]) -> None:
@@ -305,7 +317,7 @@ def ledger_markdown(books: Sequence[Book]) -> str:
         paper: Paper = book.paper
         title = f"[{paper.title}]({paper.url}), {paper.authors}, {paper.venue} {paper.year}."
         rows = len(book.recorded)
-        chain = f"{rows} runs recorded"
+        chain = f"{count(rows, 'run')} recorded"
         if rows:
             chain += f", the last with digest `{book.recorded[-1].digest}`"
         parts.append(f"## {paper.name}\n\n{title}\n\n{claims_markdown(book)}\n{chain}.\n")
@@ -318,7 +330,7 @@ def recorded_lengths(path: Path) -> dict[str, tuple[int, str]]:
     found = {}
     for section in text.split("\n## ")[1:]:
         if match := _CHAIN.search(section):
-            found[section.split("\n", 1)[0]] = int(match[1]), match[2]
+            found[section.split("\n", 1)[0]] = int(match[1].replace(",", "")), match[2]
     return found
 
 

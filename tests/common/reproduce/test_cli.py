@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import subprocess
 import time
 
 import pytest
@@ -48,15 +49,56 @@ def test_answers_at_once(tree, arguments, said):
         (("--seeds", "-1"), "integers from 0 to 4294967295"),
         (("--seeds", "4294967296"), "integers from 0 to 4294967295"),
         (("--preset", "big"), "smoke"),
-        (("--presett", "cpu"), "--preset"),
+        (("--presett", "cpu"), "Unrecognized options: --presett, cpu"),
+        (("--preset",), "'--preset'"),
+        (("--seeds", "x"), "--seeds: Could not find valid parse for arguments: ['x']"),
         (("--preset", "smoke", "--record"), "expected cpu or paper"),
     ],
 )
 def test_bad_arguments_say_what_is_allowed(tree, run_tiny, arguments, said):
     code, _, errors = run_tiny(*arguments)
     assert code == 2
-    assert said in errors
+    assert said in errors and len(errors.splitlines()) == 1
     assert not (tree.root / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (("papers", "--updaet"), "Unrecognized options: --updaet"),
+        (("papers", "--merge"), "'--merge'"),
+        (("papers", "--json", "--csv"), "--csv --json are given, expected one of them"),
+        (("papers", "--json", "--csv", "--markdown"), "--csv --json --markdown are given"),
+        (("benchmarks", "--lenth", "8"), "Unrecognized options: --lenth, 8"),
+        (("benchmarks", "--length", "x"), "--length"),
+    ],
+)
+def test_bad_arguments_are_one_line(tree, arguments, said):
+    done = tree.run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("module", ["papers", "papers.tiny", "benchmarks"])
+def test_help_is_plain_text(tree, module):
+    done = tree.run(module, "--help")
+    assert done.returncode == 0 and done.stderr == ""
+    assert "--verbose" in done.stdout and done.stdout.isascii() and "\x1b" not in done.stdout
+
+
+@pytest.mark.parametrize("option", ["--all", "--json", "--csv", "--markdown", "--help", "--verify"])
+def test_a_reader_that_leaves_is_no_error(tree, option):
+    reader = subprocess.Popen(["true"], stdin=subprocess.PIPE)
+    reader.wait()
+    done = subprocess.run(
+        tree.command("papers", option),
+        cwd=tree.root,
+        env=tree.environment(),
+        stdout=reader.stdin,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_ledger_of_no_papers(tree):
@@ -181,7 +223,8 @@ def test_verify(tree, run_tiny):
     run_tiny("--experiment", "count", "--record")
     assert tree.run("papers", "--update").returncode == 0
     done = tree.run("papers", "--verify")
-    assert done.returncode == 0 and "as it was written" in done.stdout
+    assert done.returncode == 0
+    assert done.stdout == "1 paper: every row of results.csv is as it was written\n"
     path = tree.tiny / "results.csv"
     text = path.read_text()
     for position in (3, len(text) // 2, len(text) - 2):
