@@ -240,7 +240,7 @@ PAPER = Paper(
         "speed-minlstm-t4096",
     ),
     not_attempted=(
-        "what the second and the third layer bring to selective copying",
+        "selective copying with one layer and with two (section 4)",
         "as fast to train as Mamba (Figure 1, left)",
         "memory against GRU, LSTM and Mamba (Figure 1, right)",
         "character-level Shakespeare (section 4, language modelling)",

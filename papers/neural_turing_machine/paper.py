@@ -150,7 +150,7 @@ PAPER = Paper(
             aggregate="each",
             kind="ordering",
             accept=at_most(0.1),
-            reason="The same criterion of convergence.",
+            reason="The same criterion: only times of what converges can be compared.",
         ),
         Claim(
             id="copy-constant-speedup",
