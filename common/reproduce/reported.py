@@ -37,6 +37,9 @@ UNSOURCED = (
     "TODO",
 )
 
+# Share of a scale's top from which "at least" says as much as two bounds.
+NEAR_THE_TOP = 0.95
+
 _ARXIV = re.compile(r"\d{4}\.\d{4,5}v\d+")
 _BEST_OF = re.compile(r"best of (\d+)")
 
@@ -175,14 +178,57 @@ def untrained_value(paper: Paper, claim: Claim) -> float | None:
     return known[0] / known[1] if known[1] else math.nan
 
 
+def fails_untrained(
+    paper: Paper, claim: Claim, reported: Mapping[str, Reported], variant: str
+) -> bool:
+    """Whether a claim cannot hold where `variant` learned nothing, whatever others learned.
+
+    Either its own quantity is of `variant` alone and outside the tolerance, or a control cannot:
+    of a ratio one of the same experiment; of what a model is said not to learn, of any, for which
+    the variant of the same name is trained.
+    """
+    if all(quantity.variant == variant for quantity in claim.quantities):
+        untrained = untrained_value(paper, claim)
+        value = reported[claim.id].value
+        if untrained is not None and not claim.accept.holds(untrained, value):
+            return True
+    controls = [paper.claim(id) for id in claim.controls]
+    return any(
+        (claim.relative_to is None or control.experiment == claim.experiment)
+        and fails_untrained(paper, control, reported, variant)
+        for control in controls
+    )
+
+
+def _two_sided(claim: Claim) -> bool:
+    return claim.accept.kind in ("relative", "absolute", "between")
+
+
+def _near_the_top(paper: Paper, claim: Claim, row: Reported) -> bool:
+    """Whether a model's reported share of successes leaves no room above it to speak of."""
+    top = 100.0 if row.unit == "%" else 1.0
+    return (
+        paper.experiment(claim.experiment).kind == "training"
+        and claim.relative_to is None
+        and claim.accept.kind == "at_least"
+        and row.value is not None
+        and NEAR_THE_TOP * top <= row.value <= top
+    )
+
+
 def _claim_problems(paper: Paper, claim: Claim, reported: Mapping[str, Reported]) -> list[str]:
     experiment = paper.experiment(claim.experiment)
     row = reported[claim.id]
-    found = []
+    found: list[str] = []
     if row.value is None and claim.accept.needs_reported:
         return [f"accept is {claim.accept}, expected bounds: its row in reported.csv has no value."]
     if row.value is None and claim.kind == "number":
         found.append("kind is 'number', expected 'ordering': its row in reported.csv has no value.")
+    elif claim.kind == "number" and not (_two_sided(claim) or _near_the_top(paper, claim, row)):
+        found.append(
+            f"accept is {claim.accept}, expected two bounds of a number: better than reported is "
+            "not the same number, unless nothing better than reported can be."
+        )
     if claim.aggregate == "best" and row.best_of != len(experiment.seeds):
         found.append(
             f"aggregate is 'best' over {len(experiment.seeds)} seeds, expected a row in "
@@ -200,14 +246,15 @@ def _claim_problems(paper: Paper, claim: Claim, reported: Mapping[str, Reported]
     negative = claim.relative_to is None and claim.accept.holds(untrained, row.value)
     if negative and claim.aggregate == "best":
         found.append("aggregate is 'best', the seed that learned least, expected 'each'.")
-    if not claim.controls:
-        if claim.relative_to is not None:
-            found.append("controls is (), expected those of a ratio: that its models learned.")
-        elif negative:
-            found.append(
-                f"controls is (), expected those of a claim that an untrained model's "
-                f"{untrained:g} satisfies."
+    for variant in dict.fromkeys(quantity.variant for quantity in claim.quantities):
+        if not fails_untrained(paper, claim, reported, variant):
+            expected = (
+                f"those of a ratio: one that {variant!r} fails where it learned nothing"
+                if claim.relative_to is not None
+                else f"one that {variant!r} fails where it learned nothing, whose "
+                f"{untrained:g} satisfies the claim"
             )
+            found.append(f"controls is {claim.controls}, expected {expected}.")
     for one in claim.controls:
         control = paper.claim(one)
         if paper.experiment(control.experiment).kind != "training":

@@ -79,7 +79,7 @@ PAPER = Paper(
     claims=(
         Claim(
             id="line", experiment="fit", quantity=Quantity("wide", "error"),
-            kind="number", accept=at_most(100.0), reason="A test.",
+            kind="ordering", accept=at_most(100.0), reason="A test.",
         ),
         Claim(
             id="two", experiment="count", quantity=Quantity("two", "value"),
