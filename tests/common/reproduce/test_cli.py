@@ -156,7 +156,8 @@ def test_a_run_writes_what_it_says(tree, run_tiny):
     assert "narrow seed 0: error" in output
     assert "tolerance" not in output and "line" not in output  # three steps say nothing of a claim
     summary = json.loads((tree.root / RUN_DIR / "summary.json").read_text())
-    names = {".lock", "config.json", "metrics.csv", "summary.json", "train.checkpoint.npz"}
+    names = {".lock", "config.json", "metrics.csv", "summary.json"}
+    names |= {"model.keras", "train.checkpoint.npz"}
     if summary["backend"] == "tensorflow":
         names.add("tensorboard")
     assert {path.name for path in (tree.root / RUN_DIR).iterdir()} == names
