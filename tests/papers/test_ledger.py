@@ -170,7 +170,9 @@ def worlds(paper, reported, claim, untrained=()):
     without training, in all experiments, and the others at what the claim and its controls
     accept."""
     read = [claim, *(paper.claim(id) for id in paper.all_controls(claim))]
-    fixed, limits, ratios = {}, {}, []
+    fixed: dict = {}
+    limits: dict = {}
+    ratios: list = []
     for one in read:
         experiment = paper.experiment(one.experiment)
         low, high = one.accept.interval(reported[one.id].value)
