@@ -4,6 +4,8 @@ Because A and B are constant, all states at once are the convolution of the inpu
 response `A^t B` (Chilkuri & Eliasmith 2021, "Parallelizing Legendre memory unit training").
 """
 
+import math
+
 from einops import rearrange
 from keras import ops
 
@@ -91,12 +93,12 @@ def _compact(u, mask):
 def _convolve(u, a, b, state):
     """All states `(B, T, ..., N)` from inputs `(B, T, ...)` and the starting state."""
     batch, length, *rest = ops.shape(u)
-    size = a.shape[0]
-    u = ops.reshape(u, (batch, length, -1))
+    size, channels = a.shape[0], math.prod(rest)
+    u = ops.reshape(u, (batch, length, channels))
     first = ops.reshape(state @ ops.transpose(a), (-1, size))
     # What is left of a unit input, and of each starting state, after every number of steps.
     response = _powers(a, ops.concatenate([b[None], first], axis=0), length)
-    decay = ops.reshape(response[1:], (batch, -1, length, size))
+    decay = ops.reshape(response[1:], (batch, channels, length, size))
 
     kernel = ops.swapaxes(response[0], 0, 1)  # (N, T)
     padded = -(-length // _BLOCK) * 2 * _BLOCK  # no wrap-around, and a length the FFT likes

@@ -18,6 +18,7 @@ from papers.linear_transformer import LinearTransformer
 from papers.lmu import LMU, LMUModel
 from papers.min_rnn import MinRNN
 from papers.neural_turing_machine import NTM, Transducer
+from tests.contract.subjects import jitted
 
 VOCABULARY = 7
 
@@ -291,15 +292,6 @@ def _defined_in(value, module) -> bool:
 
 def _class(paper: str, name: str) -> type[keras.Model]:
     return getattr(importlib.import_module(f"papers.{paper}.model"), name)
-
-
-def jitted(function):
-    """`function` itself, except on JAX, where running it op by op takes minutes."""
-    if keras.backend.backend() != "jax":
-        return function
-    import jax
-
-    return jax.jit(function)
 
 
 def returning_state(model):

@@ -23,7 +23,9 @@ def jitted(function):
         return function
     import jax
 
-    return jax.jit(function)
+    # A function of its own each time: JAX would hand out what it compiled for `function` before,
+    # with the weights of then.
+    return jax.jit(lambda *args, **kwargs: function(*args, **kwargs))
 
 
 @dataclass(frozen=True)
