@@ -1,21 +1,20 @@
 """`python -m benchmarks`: what the layers cost, beside peers, the machine and the papers."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from benchmarks import report
-from benchmarks.claims import CLAIM_COLUMNS, speed_claims
+from benchmarks.claims import speed_claims
 from benchmarks.compare import shared_cells, slowdowns
 from benchmarks.frameworks import import_torch_first
 from benchmarks.options import Options, backend_name
 from benchmarks.rows import Roofline, Row, latest, read_rows, write_row
 from common.reproduce.arguments import parse
 from common.reproduce.command import run_command
-from common.reproduce.files import format_csv, write_json, write_text
+from common.reproduce.files import write_json, write_text
 from common.reproduce.interrupts import Interrupted
 from common.reproduce.report import make_console
 from papers import list_papers
@@ -125,11 +124,9 @@ def _write(
     """Tables on the terminal and in files, and the plots."""
     from benchmarks.plots import draw
 
-    claims = speed_claims(options.papers or list_papers(), rows)
     report.print_rows(console, rows)
-    report.print_claims(console, claims)
+    report.print_claims(console, speed_claims(options.papers or list_papers(), rows))
     write_text(directory / "results.csv", report.frame(rows).to_csv(index=False))
-    write_text(directory / "claims.csv", format_csv(CLAIM_COLUMNS, map(asdict, claims)))
     told = [f"{key}: {facts[key]}" for key in ("command", "hardware", "date", "commit", "dirty")]
     told += [f"load average {facts['load_before']:.1f} before, {facts['load_after']:.1f} after"]
     told += [
@@ -137,7 +134,7 @@ def _write(
         ", ".join(f"{k} {v}" for k, v in facts["versions"].items()),
     ]
     title = f"Benchmarks on {facts['backend']}, {facts['device']}"
-    write_text(directory / "results.md", report.to_markdown(title, told, rows, claims))
+    write_text(directory / "results.md", report.to_markdown(title, told, rows))
     plots = draw(rows, directory)
     console.print(f"written: {directory} ({len(rows)} rows, {len(plots)} plots)", markup=False)
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from benchmarks.rows import OK, Row
 from common.reproduce import report
@@ -150,9 +150,6 @@ class SpeedClaim:
     this_run: str
     verdict: str
     note: str
-
-
-CLAIM_COLUMNS = tuple(field.name for field in fields(SpeedClaim))
 
 
 def speed_claims(papers: Sequence[str], rows: Sequence[Row] = ()) -> list[SpeedClaim]:

@@ -9,6 +9,7 @@ the machine does hits all of them alike.
 """
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +17,6 @@ from typing import Literal
 
 import keras
 import numpy as np
-import tyro
 from keras import ops
 from rich.console import Console
 from rich.table import Table
@@ -25,6 +25,8 @@ from benchmarks.report import roofline_line
 from benchmarks.roofline import measure_roofline
 from benchmarks.rows import Roofline
 from common.ops import attention, delta_rule, gated_attention, linear_attention, linear_scan, lti
+from common.reproduce.arguments import parse
+from common.reproduce.command import HOLD, run_command
 from common.reproduce.files import write_json
 from common.reproduce.report import make_console
 from common.reproduce.timing import call_seconds, sample
@@ -40,6 +42,9 @@ SECTIONS: tuple[Section, ...] = (
     "decode",
     "scaling",
 )
+
+
+_DESCRIPTION = "Times the recurrences of common.ops on TensorFlow, forward and backward."
 
 
 @dataclass(frozen=True)
@@ -375,10 +380,20 @@ def show(section: str, timings: list[Line], console: Console) -> None:
     console.print(table)
 
 
-def main(options: Options) -> None:
-    """Runs the sections, prints a table of each, and writes all of them as JSON."""
+def main() -> int:
+    """Runs the command line; the exit code is 0."""
+    run(parse(Options, prog="python -m benchmarks.kernels", description=_DESCRIPTION))
+    return HOLD
+
+
+def run(options: Options) -> None:
+    """Runs the sections, prints a table of each, and writes all of them as JSON.
+
+    Raises:
+        ValueError: if the backend is not TensorFlow.
+    """
     if keras.backend.backend() != "tensorflow":
-        raise ValueError(f"KERAS_BACKEND must be tensorflow, got {keras.backend.backend()}")
+        raise ValueError(f"KERAS_BACKEND is {keras.backend.backend()}, expected tensorflow.")
     console = make_console()
     sections: dict[str, Callable[[], list[Competitor]]] = {
         "scan": scan_section,
@@ -409,4 +424,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))
+    sys.exit(run_command(main))

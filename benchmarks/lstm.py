@@ -1,23 +1,48 @@
 """`python -m benchmarks.lstm`: a training step of our LSTM, Keras's and torch's."""
 
-import tyro
+import sys
+from dataclasses import dataclass, fields
 
 from benchmarks.frameworks import import_torch_first
+from common.reproduce.arguments import parse
+from common.reproduce.command import HOLD, run_command
 from common.reproduce.spec import LayerCase
 
+_DESCRIPTION = "Times one training step (forward, backward, Adam), interleaved, in milliseconds."
 
-def main(
-    batch: int = 32, length: int = 256, width: int = 64, units: int = 128, samples: int = 30
-) -> None:
-    """Times one training step (forward, backward, Adam), interleaved, and prints milliseconds.
 
-    Args:
-        batch: Sequences B.
-        length: Time steps T.
-        width: Width of the inputs D.
-        units: Units H.
-        samples: Samples of each, at least 10 ms long.
-    """
+@dataclass(frozen=True)
+class Options:
+    """Options of `python -m benchmarks.lstm`."""
+
+    batch: int = 32
+    """Sequences B."""
+    length: int = 256
+    """Time steps T."""
+    width: int = 64
+    """Width of the inputs D."""
+    units: int = 128
+    """Units H."""
+    samples: int = 30
+    """Samples of each, at least 10 ms long."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value, least = getattr(self, field.name), 5 if field.name == "samples" else 1
+            if value < least:
+                raise ValueError(
+                    f"--{field.name} is {value}, expected an integer of at least {least}."
+                )
+
+
+def main() -> int:
+    """Runs the command line; the exit code is 0."""
+    run(parse(Options, prog="python -m benchmarks.lstm", description=_DESCRIPTION))
+    return HOLD
+
+
+def run(options: Options) -> None:
+    """Times a training step of each LSTM that is here, and prints milliseconds."""
     import_torch_first()
     import keras
 
@@ -29,27 +54,30 @@ def main(
     ours = LayerCase(
         name="lstm",
         factory="common.layers:LSTM",
-        config={"units": units},
-        input_dim=width,
+        config={"units": options.units},
+        input_dim=options.width,
         forms=("recurrent",),
     )
-    peers, absent = find_peers(Shape(width, units, 1, "float32", "cpu"))
+    peers, absent = find_peers(Shape(options.width, options.units, 1, "float32", "cpu"))
     compilers = ("graph", "xla") if keras.backend.backend() == "tensorflow" else ("",)
     models = {"ours": layer_model(ours, "recurrent", "float32"), "keras": peers["keras LSTM"]()}
     functions = {
         f"{name} {compiler}": make_program(
-            model, width, Work("train", compiler, batch, length, "float32")
+            model,
+            options.width,
+            Work("train", compiler, options.batch, options.length, "float32"),
         ).call
         for compiler in compilers
         for name, model in models.items()
     }
     if "torch LSTM" in peers:
-        work = Work("train", "eager", batch, length, "float32")
-        functions["torch"] = make_program(peers["torch LSTM"](), width, work).call
+        work = Work("train", "eager", options.batch, options.length, "float32")
+        functions["torch"] = make_program(peers["torch LSTM"](), options.width, work).call
     else:
         print(f"torch: absent, {absent['torch']}")
-    timings = measure(functions, samples=samples)
-    print(f"B={batch} T={length} D={width} H={units}, one training step, milliseconds")
+    timings = measure(functions, samples=options.samples)
+    sizes = f"B={options.batch} T={options.length} D={options.width} H={options.units}"
+    print(f"{sizes}, one training step, milliseconds")
     print(f"{'layer':12} {'median':>8} {'p20':>8} {'p80':>8} {'compile':>8}")
     for name, t in timings.items():
         row = [1e3 * seconds for seconds in (t.median, t.p20, t.p80, t.first)]
@@ -57,4 +85,4 @@ def main(
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    sys.exit(run_command(main))

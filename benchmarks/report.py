@@ -217,16 +217,12 @@ def _print(console: Console, lines: "pandas.DataFrame", title: str) -> None:
     console.print(table)
 
 
-def to_markdown(
-    title: str, facts: Sequence[str], rows: Sequence[Row], claims: Sequence[SpeedClaim]
-) -> str:
+def to_markdown(title: str, facts: Sequence[str], rows: Sequence[Row]) -> str:
     """The whole report."""
     parts = [f"# {title}", "\n".join(f"- {fact}" for fact in facts)]
     for layer in dict.fromkeys(row.layer for row in rows):
         parts += [f"## {layer}", _markdown(layer_table(rows, layer))]
     parts += list(NOTES)
-    if claims:
-        parts += ["## Reported speed and memory", _markdown(claim_table(claims))]
     return "\n\n".join(parts) + "\n"
 
 

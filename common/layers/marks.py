@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from common.known import concrete
+
 
 def check_marks(marks, input_shape, name: str, layer_name: str):
     """Marks as a bool tensor, once they are known to be what they should be.
@@ -37,7 +39,7 @@ def check_marks(marks, input_shape, name: str, layer_name: str):
         # A float is most likely an additive mask, 0 and -inf, which means the opposite.
         if "int" not in dtype:
             raise ValueError(f"{where} hold bools, or integers 0 and 1; got dtype {dtype}.")
-        values = None if symbolic else _known(marks)
+        values = None if symbolic else concrete(marks)
         if values is not None and not np.isin(values, (0, 1)).all():
             raise ValueError(
                 f"{where} hold bools, or integers 0 and 1; got integers from {values.min()} to "
@@ -55,11 +57,3 @@ def backwards(inputs, mask, reset):
     if reset is not None:
         reset = ops.concatenate([reset[:, 1:], ops.zeros_like(reset[:, :1])], axis=1)
     return tuple(x if x is None else ops.flip(x, axis=1) for x in (inputs, mask, reset))
-
-
-def _known(x) -> np.ndarray | None:
-    """The values of a tensor, or `None` while it is traced."""
-    try:
-        return np.asarray(ops.convert_to_numpy(x))
-    except (AttributeError, NotImplementedError, TypeError, ValueError):
-        return None

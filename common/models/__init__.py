@@ -2,7 +2,6 @@
 
 from common.models.counting import count_parameters
 from common.models.initial import draw_normal
-from common.models.known import check_below
 from common.models.language_model import LanguageModel
 from common.models.networks import MLP, GatedMLP, activation_of
 from common.models.recorded_model import RecordedModel
@@ -15,7 +14,6 @@ __all__ = [
     "RecordedModel",
     "SequenceModel",
     "activation_of",
-    "check_below",
     "count_parameters",
     "draw_normal",
 ]

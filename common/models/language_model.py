@@ -17,8 +17,8 @@ from common.checks import (
     given,
     refuse,
 )
+from common.known import check_below
 from common.layers import SequenceLayer
-from common.models.known import check_below
 from common.models.sequence_model import SequenceModel
 
 NORMS = {"rms": layers.RMSNormalization, "layer": layers.LayerNormalization}

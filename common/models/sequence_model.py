@@ -5,8 +5,8 @@ from typing import Any
 from keras import ops
 
 from common.checks import refuse
+from common.known import check_below
 from common.layers.marks import check_marks
-from common.models.known import check_below
 from common.models.passes import OneStep, WholeSequences
 from common.models.recorded_model import RecordedModel
 

@@ -4,7 +4,8 @@ import keras
 from keras import layers, ops
 
 from common.checks import check_choice, check_positive
-from common.models import RecordedModel, check_below
+from common.known import check_below
+from common.models import RecordedModel
 from common.ops.delta_rule import chunkwise_delta_rule
 from common.ops.feature_maps import dpfp, elu_plus_one, sum_normalise
 from papers.fast_weights.layers import EPSILON

@@ -20,6 +20,8 @@ from common.ops.diagonal_lti import (
 from common.ops.short_convolution import causal_convolution, causal_convolution_step
 from papers.h3.shift import parallel_causal_convolution, shift_response
 
+DISCRETISATIONS = ("zoh", "bilinear")
+
 # The steps Delta are log-uniform between these at first, in both papers' code.
 _SMALLEST_STEP, _LARGEST_STEP = 1e-3, 1e-1
 
@@ -68,7 +70,7 @@ class _StateSpaceLayer(SequenceLayer):
         if state_dim % 2:
             refuse(self, "state_dim", "even, two a conjugate pair", state_dim)
         check_choice(self, ("linear", "inverse"), initialisation=initialisation)
-        check_choice(self, ("zoh", "bilinear"), discretisation=discretisation)
+        check_choice(self, DISCRETISATIONS, discretisation=discretisation)
         self.units = units
         self.state_dim = state_dim
         self.initialisation = initialisation

@@ -7,7 +7,7 @@ import keras
 from common.checks import check_choice, check_positive, check_rates
 from common.layers import SoftmaxAttention
 from common.models import MLP, LanguageModel, draw_normal
-from papers.h3.layers import H3, S4D
+from papers.h3.layers import DISCRETISATIONS, H3, S4D
 
 MIXERS = ("h3", "s4d", "attention")
 DEVIATION = 0.02
@@ -59,7 +59,7 @@ class H3Model(LanguageModel):
     ):
         check_positive(self, units=units, num_layers=num_layers, window=window)
         check_positive(self, state_dim=state_dim, head_dim=head_dim)
-        check_choice(self, ("zoh", "bilinear"), discretisation=discretisation)
+        check_choice(self, DISCRETISATIONS, discretisation=discretisation)
         check_rates(self, embedding_dropout=embedding_dropout, attention_dropout=attention_dropout)
         check_choice(self, MIXERS, mixer=mixer)
 

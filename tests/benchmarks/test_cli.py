@@ -89,7 +89,6 @@ def test_a_run_writes_tables_files_and_plots(quick):
     code, rows, directory, output = quick(["RunningSum"], "--length", "8", "16")
     assert code == 0
     assert {path.name for path in directory.iterdir()} == {
-        "claims.csv",
         "environment.json",
         "min_rnn-runningsum.png",
         "results.csv",

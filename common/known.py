@@ -1,4 +1,4 @@
-"""Checks of values, which are known outside traced programs only."""
+"""Values of tensors, which are known outside traced programs only."""
 
 from typing import Any
 
@@ -25,6 +25,6 @@ def check_below(owner: Any, name: str, values, size: int, what: str) -> None:
 def concrete(x) -> np.ndarray | None:
     """The values of a tensor, or `None` while a program is traced."""
     try:
-        return ops.convert_to_numpy(x)
-    except (NotImplementedError, TypeError, ValueError, RuntimeError):
+        return np.asarray(ops.convert_to_numpy(x))
+    except (AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError):
         return None
