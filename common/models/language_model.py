@@ -167,7 +167,7 @@ class LanguageModel(SequenceModel):
         if not self.tied:
             self.head.build(hidden)
 
-    def forward(self, inputs, through):
+    def compute(self, inputs, through):
         at = None
         if isinstance(inputs, dict):
             inputs, at = inputs["inputs"], inputs["at"]

@@ -14,8 +14,8 @@ from common.models.recorded_model import RecordedModel
 class SequenceModel(RecordedModel):
     """Base of models made of sequence layers, with the state of them all in and out.
 
-    A subclass states in `state_layers` which of its layers carry a state, and writes its `forward`
-    once, over whole sequences and for a step alike. From these the base makes `call`, `step` and
+    A subclass states in `state_layers` which of its layers carry a state, and writes its `compute`
+    once (`forward` is taken: torch calls it), over whole sequences and for a step alike. From these the base makes `call`, `step` and
     `get_initial_state`.
 
     Args:
@@ -55,7 +55,7 @@ class SequenceModel(RecordedModel):
         """The layers that carry a state, by the state's name."""
         raise NotImplementedError
 
-    def forward(self, inputs, through):
+    def compute(self, inputs, through):
         """The outputs, by `through.mix` and the other methods of `common.models.passes`."""
         raise NotImplementedError
 
@@ -87,7 +87,7 @@ class SequenceModel(RecordedModel):
         mask = check_marks(mask, shape, "mask", type(self).__name__)
         reset = check_marks(reset, shape, "reset", type(self).__name__)
         through = WholeSequences(initial_state, mask, reset, training)
-        outputs = self.forward(inputs, through)
+        outputs = self.compute(inputs, through)
         return (outputs, through.state) if return_state else outputs
 
     def step(self, inputs, state, training=None):
@@ -106,7 +106,7 @@ class SequenceModel(RecordedModel):
         """
         self._check_state("state", state)
         through = OneStep(state, training)
-        return self.forward(ops.convert_to_tensor(inputs), through), through.state
+        return self.compute(ops.convert_to_tensor(inputs), through), through.state
 
     def positions_of(self, inputs, through, name: str, size: int | None):
         """The steps' positions, as far as they are known below `size`, the argument `name`."""

@@ -188,7 +188,7 @@ class LinearTransformer(SequenceModel):
         self.norm.build(hidden)
         self.head.build(hidden)
 
-    def forward(self, inputs, through):
+    def compute(self, inputs, through):
         check_below(self, "inputs", inputs, self.vocabulary, "the symbols")
         symbols = self.symbols(inputs)
         at = self.positions_of(inputs, through, "max_length", self.max_length)

@@ -67,7 +67,7 @@ class LMUModel(SequenceModel):
             input_shape = (*input_shape[:2], layer.output_dim)
         self.head.build(input_shape)
 
-    def forward(self, inputs, through):
+    def compute(self, inputs, through):
         hidden = inputs
         for name, layer in self.state_layers.items():
             hidden = through.mix(name, layer, hidden)

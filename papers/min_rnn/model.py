@@ -91,7 +91,7 @@ class MinRNN(SequenceModel):
             norm.build(stream)
         self.head.build(stream)
 
-    def forward(self, inputs, through):
+    def compute(self, inputs, through):
         check_below(self, "inputs", inputs, self.vocabulary, "the symbols")
         hidden = self.embedding(inputs)
         *norms, last = self.norms

@@ -48,7 +48,7 @@ class Transducer(SequenceModel):
                 layer.build(input_shape)
             input_shape = layer.compute_output_shape(input_shape)
 
-    def forward(self, inputs, through):
+    def compute(self, inputs, through):
         hidden = through.without_padding(inputs)
         for i, layer in enumerate(self.stack):
             if isinstance(layer, SequenceLayer):

@@ -115,15 +115,15 @@ class HidesAWeight(Right):
         shift = np.random.default_rng().standard_normal(VOCABULARY).astype("float32")
         object.__setattr__(self, "shift", shift)
 
-    def forward(self, inputs, through):
-        return super().forward(inputs, through) + self.shift
+    def compute(self, inputs, through):
+        return super().compute(inputs, through) + self.shift
 
 
 @keras.saving.register_keras_serializable(package="tests")
 class ReadsIntegers(Right):
     """Multiplies by the embedding as it is stored."""
 
-    def forward(self, inputs, through):
+    def compute(self, inputs, through):
         hidden = self.embedding(inputs) + self.positions(through.positions(inputs))
         hidden = hidden + through.mix("block_0", self.mixers[0], self.mixer_norms[0](hidden))
         kernel = ops.cast(ops.convert_to_tensor(self.embedding._embeddings), "float32")
@@ -133,8 +133,8 @@ class ReadsIntegers(Right):
 class NeedsTwo(Right):
     """Normalises over the batch, by a variance that one sequence does not have."""
 
-    def forward(self, inputs, through):
-        logits = super().forward(inputs, through)
+    def compute(self, inputs, through):
+        logits = super().compute(inputs, through)
         count = ops.cast(ops.shape(logits)[0], logits.dtype)
         mean = ops.mean(logits, axis=0, keepdims=True)
         return logits / (ops.sum(ops.square(logits - mean), axis=0, keepdims=True) / (count - 1))
@@ -143,8 +143,8 @@ class NeedsTwo(Right):
 class TakesAnySymbol(Right):
     """Takes symbols out of the vocabulary for others."""
 
-    def forward(self, inputs, through):
-        return super().forward(inputs % VOCABULARY, through)
+    def compute(self, inputs, through):
+        return super().compute(inputs % VOCABULARY, through)
 
 
 class TakesAnyState(Right):
