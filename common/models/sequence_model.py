@@ -15,8 +15,8 @@ class SequenceModel(RecordedModel):
     """Base of models made of sequence layers, with the state of them all in and out.
 
     A subclass states in `state_layers` which of its layers carry a state, and writes its `compute`
-    once (`forward` is taken: torch calls it), over whole sequences and for a step alike. From these the base makes `call`, `step` and
-    `get_initial_state`.
+    once, over whole sequences and for a step alike (`forward` is a name of torch's). From these the
+    base makes `call`, `step` and `get_initial_state`.
 
     Args:
         **kwargs: Arguments of `RecordedModel`.

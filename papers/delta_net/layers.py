@@ -138,7 +138,7 @@ class DeltaNet(MultiHead):
         return features
 
     def recur(self, features, state):
-        projected, new = features["qkv"], {}
+        projected, new = features["qkv"], dict.fromkeys(state)
         if self.conv_width is not None:
             projected, new["conv"] = causal_convolution_step(
                 projected, self.cast(self.conv_kernel), state["conv"]
@@ -161,7 +161,7 @@ class DeltaNet(MultiHead):
         return self._mix(rule, features, state, mask, reset)
 
     def _mix(self, rule, features, state, mask, reset):
-        projected, new = features["qkv"], {}
+        projected, new = features["qkv"], dict.fromkeys(state)
         if self.conv_width is not None:
             projected, new["conv"] = causal_convolution(
                 projected, self.cast(self.conv_kernel), state["conv"], mask=mask, reset=reset

@@ -116,7 +116,7 @@ class HidesAWeight(Right):
         object.__setattr__(self, "shift", shift)
 
     def compute(self, inputs, through):
-        return super().compute(inputs, through) + self.shift
+        return super().compute(inputs, through) + ops.convert_to_tensor(self.shift)
 
 
 @keras.saving.register_keras_serializable(package="tests")
