@@ -29,6 +29,8 @@ COLUMNS = (
     "hardware",
 )
 TOLERANCE = 1e-4
+# By how much a timing of today may lie outside of what the processes of another code took.
+TIMING_MARGIN = 0.1
 
 
 @dataclass(frozen=True)
@@ -104,16 +106,16 @@ class Behaviour:
     def __call__(self, row: Result) -> str:
         """`SAME`, `CHANGED` or `UNKNOWN`.
 
-        It is the same where the hash of the code is, and where training starts with the same
-        losses. Of a timing only the former counts; nothing can be said of the rest but that its
-        code has changed.
+        It is the same where the hash of the code is; of a training also where it starts with the
+        same losses, and of a timing where every process of the present code measured what those of
+        that code did. Nothing can be said of the rest but that its code has changed.
         """
         experiment = self.paper.experiment(row.experiment)
         present = self._present(row)
         if row.code == present:
             return SAME
         if experiment.kind == "timing":
-            return CHANGED
+            return SAME if self._timed_alike(row, present) else CHANGED
         if experiment.kind == "static":
             return UNKNOWN
         then, now = self._then(row), self._now(row)
@@ -141,6 +143,22 @@ class Behaviour:
         """Hash of the present code behind a run."""
         experiment = self.paper.experiment(row.experiment)
         return code_hash(self.paper.name, experiment, row.preset, row.variant, self.root)
+
+    def _timed_alike(self, row: Result, present: str) -> bool:
+        """Whether the present code was timed too, and measured what the code of `row` did.
+
+        Every process of the present code must lie, in every metric, between the least and the
+        greatest of that code's processes on the same hardware, or by `TIMING_MARGIN` outside.
+        """
+        metrics: dict[str, list[dict[str, float]]] = {row.code: [], present: []}
+        for one in self.rows:
+            same = (one.experiment, one.preset, one.variant, one.fingerprint, one.hardware) == (
+                (row.experiment, row.preset, row.variant, row.fingerprint, row.hardware)
+            )
+            if same and one.code in metrics and not one.dirty:
+                metrics[one.code].append(one.metrics)
+        then, now = metrics[row.code], metrics[present]
+        return bool(row.code and then and now) and all(within(then, one) for one in now)
 
     def _now(self, row: Result) -> dict[int, tuple[float, ...]]:
         """Seed to the probe of the present code."""
@@ -179,6 +197,16 @@ class Behaviour:
             *((probe, probe.losses) for probe in self.probes if probe.losses),
         ]
         return sorted(found, key=lambda one: one[0].date)
+
+
+def within(then: Sequence[dict[str, float]], now: dict[str, float]) -> bool:
+    """Whether every metric is between the least and greatest of `then`, to `TIMING_MARGIN`."""
+    for name, value in now.items():
+        values = [one.get(name, math.nan) for one in then]
+        low, high = min(values), max(values)
+        if not low - TIMING_MARGIN * abs(low) <= value <= high + TIMING_MARGIN * abs(high):
+            return False
+    return True
 
 
 def agree(losses: Sequence[float], others: Sequence[float]) -> bool:

@@ -206,6 +206,36 @@ def test_what_trains_nothing_is_known_by_its_code_alone(tmp_path, kind):
     assert words(one, tmp_path) == [("cpu", "reproduced at reduced scale")]
 
 
+@pytest.mark.parametrize(
+    "value, changes, word",
+    [
+        (1.1, {}, "reproduced at reduced scale"),  # a tenth above the greatest of the others
+        (0.91, {}, "reproduced at reduced scale"),
+        (1.12, {}, "undecided"),
+        (0.89, {}, "undecided"),
+        (math.nan, {}, "undecided"),
+        (1.0, {"hardware": "another"}, "undecided"),
+        (1.0, {"dirty": True}, "undecided"),
+        (1.0, {"preset": "paper"}, "undecided"),
+    ],
+)
+def test_one_process_of_the_present_code_keeps_a_timing(tmp_path, value, changes, word):
+    one = make("timing")
+    declared(tmp_path, one)
+    fill(tmp_path, one, values=(1.0, 1.01, 1.0, 1.01, 1.0), **{**OLD, "probe": []})
+    fill(tmp_path, one, values=(value,), process="later", **changes)
+    found = {v.preset: v.word for v in Book(one, tmp_path).verdicts()}
+    assert found["cpu"] == word
+
+
+def test_a_timing_without_a_hash_is_of_other_code(tmp_path):
+    one = make("timing")
+    declared(tmp_path, one)
+    fill(tmp_path, one, values=(1.0, 1.01, 1.0, 1.01, 1.0), code="")
+    fill(tmp_path, one, values=(1.0,), process="later")
+    assert words(one, tmp_path) == [("cpu", "undecided")]
+
+
 def test_a_probe_that_cannot_be_read_is_named(tmp_path):
     add_probe(tmp_path, probe((1.0,)))
     path = tmp_path / "probes.csv"
