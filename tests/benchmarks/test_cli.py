@@ -118,9 +118,11 @@ def test_a_run_writes_tables_files_and_plots(quick):
     facts = json.loads((directory / "environment.json").read_text())
     assert facts["samples"] == 5 and facts["roofline"]["gemm"] == {"float32": 1e11}
     markdown = (directory / "results.md").read_text()
-    assert "## min_rnn/runningsum" in markdown and "speed-mingru-t512" in markdown
-    assert "SLOW: their own sequential GRU" in markdown
+    assert "## min_rnn/runningsum" in markdown
     assert "runningsum" in output and "% GEMM" in output
+    # Verdicts change with every recorded run: they are printed, and kept in the ledger only.
+    title = "Reported speed and memory"
+    assert title in output and title not in markdown
 
 
 def test_a_form_that_disagrees_is_not_timed(quick):

@@ -119,7 +119,7 @@ def test_the_table_has_a_line_a_form_and_length():
     assert list(table["forward ms"]) == ["10 (9–11)", "10 (9–11)", "disagrees: by 1"]
     assert list(table["fwd + bwd ms"]) == ["30 (29–31)", "", ""]
     assert list(layer_table(rows, "paper/layer", spread=False)["forward ms"])[:2] == ["10", "10"]
-    markdown = to_markdown("Title", ["fact"], rows, [])
+    markdown = to_markdown("Title", ["fact"], rows)
     lines = [line for line in markdown.splitlines() if line.startswith("|")]
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
     assert cells[0][:4] == ["form or peer", "by", "T", "forward ms"]
