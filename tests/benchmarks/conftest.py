@@ -1,5 +1,3 @@
-import math
-
 import pytest
 
 import benchmarks.options
@@ -48,8 +46,6 @@ def quick(tmp_path, capsys, tiny_papers, monkeypatch):
     """Runs tiny layers without peers, on a machine of known limits; exit code, rows, directory."""
     limits = Roofline({"float32": 1e11}, 1e10)
     monkeypatch.setattr("benchmarks.roofline.measure_roofline", lambda device, dtype: limits)
-    # On a busy machine times spread, and those in doubt are not compared.
-    monkeypatch.setattr("benchmarks.runner.LARGEST_SPREAD", math.inf)
 
     def go(names, *arguments):
         tiny_papers(*names)

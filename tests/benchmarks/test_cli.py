@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -142,7 +143,9 @@ def test_a_cell_out_of_memory_does_not_end_the_run(quick):
     assert status[("parallel", 16)] == status[("recurrent", 128)] == "ok"
 
 
-def test_compare_exits_with_one_if_slower(quick, tmp_path):
+def test_compare_exits_with_one_if_slower(quick, tmp_path, monkeypatch):
+    # On a busy machine times spread, and those in doubt are not compared.
+    monkeypatch.setattr("benchmarks.runner.LARGEST_SPREAD", math.inf)
     arguments = ("--length", "8", "--modes", "forward")
     _, rows, directory, _ = quick(["RunningSum"], *arguments)
     before = tmp_path / "before.json"
