@@ -1,9 +1,10 @@
 """`python -m benchmarks.lstm`: a training step of our LSTM, Keras's and torch's."""
 
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from benchmarks.frameworks import import_torch_first
+from common.checks import check_integers, check_positive
 from common.reproduce.arguments import parse
 from common.reproduce.command import HOLD, run_command
 from common.reproduce.spec import LayerCase
@@ -27,12 +28,10 @@ class Options:
     """Samples of each, at least 10 ms long."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value, least = getattr(self, field.name), 5 if field.name == "samples" else 1
-            if value < least:
-                raise ValueError(
-                    f"--{field.name} is {value}, expected an integer of at least {least}."
-                )
+        check_positive(
+            self, batch=self.batch, length=self.length, width=self.width, units=self.units
+        )
+        check_integers(self, 5, samples=self.samples)
 
 
 def main() -> int:

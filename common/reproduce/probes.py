@@ -152,10 +152,8 @@ class Behaviour:
         """
         metrics: dict[str, list[dict[str, float]]] = {row.code: [], present: []}
         for one in self.rows:
-            same = (one.experiment, one.preset, one.variant, one.fingerprint, one.hardware) == (
-                (row.experiment, row.preset, row.variant, row.fingerprint, row.hardware)
-            )
-            if same and one.code in metrics and not one.dirty:
+            alike = _of(one) == _of(row) and one.fingerprint == row.fingerprint
+            if alike and one.hardware == row.hardware and one.code in metrics and not one.dirty:
                 metrics[one.code].append(one.metrics)
         then, now = metrics[row.code], metrics[present]
         return bool(row.code and then and now) and all(within(then, one) for one in now)
@@ -185,8 +183,7 @@ class Behaviour:
             for one, losses in self._all
             if counts(one)
             and not (isinstance(one, Result) and one.fingerprint != row.fingerprint)
-            and (one.experiment, one.preset, one.variant)
-            == (row.experiment, row.preset, row.variant)
+            and _of(one) == _of(row)
         }
 
     @cached_property
@@ -197,6 +194,11 @@ class Behaviour:
             *((probe, probe.losses) for probe in self.probes if probe.losses),
         ]
         return sorted(found, key=lambda one: one[0].date)
+
+
+def _of(one: Result | Probe) -> tuple[str, str, str]:
+    """What it is a run or a probe of."""
+    return one.experiment, one.preset, one.variant
 
 
 def within(then: Sequence[dict[str, float]], now: dict[str, float]) -> bool:
