@@ -10,7 +10,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("JAX_ENABLE_X64", "1")
 # The suite compiles thousands of tiny programs; optimising them takes longer than running.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-FLAGS = ["--xla_cpu_parallel_codegen_split_count=1"]
+FLAGS = ["--xla_cpu_parallel_codegen_split_count=1", "--xla_backend_optimization_level=0"]
 # JAX ends the process at a flag that it does not know, as 0.11 this one.
 if Version(metadata.version("jax")) < Version("0.11"):
     FLAGS.append("--xla_cpu_use_fusion_emitters=false")

@@ -179,16 +179,16 @@ def survives_quantisation(subject: ModelSubject, path, **changes) -> None:
 
 
 def trains_with_a_last_batch_of_one(subject: ModelSubject) -> None:
-    """`fit` on five sequences in batches of four: the loss stays finite and falls."""
+    """`fit` on five sequences in batches of four: the loss stays finite and falls by a tenth."""
     model = subject.model("float32")
     inputs = subject.inputs(5, 6, dtype="float32")
     outputs = array(jitted(model)(inputs))
     targets = np.tanh(np.random.default_rng(1).standard_normal(outputs.shape)).astype("float32")
     model.compile(keras.optimizers.Adam(1e-2), "mse", jit_compile=keras.backend.backend() == "jax")
     before = array(model.trainable_variables[0])
-    losses = model.fit(inputs, targets, batch_size=4, epochs=8, verbose=0).history["loss"]
+    losses = model.fit(inputs, targets, batch_size=4, epochs=25, verbose=0).history["loss"]
     assert np.all(np.isfinite(losses)), f"losses {losses}"
-    assert losses[-1] < losses[0], f"losses {losses}"
+    assert losses[-1] < 0.9 * losses[0], f"losses {losses}"
     assert np.any(array(model.trainable_variables[0]) != before)
 
 

@@ -84,24 +84,6 @@ def test_model_reads_what_the_layer_s_rule_writes():
         np.testing.assert_allclose(got[b, 0], memory @ (q / (q.sum() + 1e-6)), atol=1e-6)
 
 
-@pytest.mark.parametrize("rule", ["softmax", "sum", "delta"])
-def test_learns_with_fit_and_survives_saving(rule, tmp_path):
-    keras.utils.set_random_seed(0)
-    task = KeyValueRetrieval(4)
-    model = KeyValueMemory(4, rule, key_dim=32)
-    model.compile(keras.optimizers.Adam(1e-2), HalfSquaredError())
-    batch = task.batch(64, seed=0, step=0)
-    inputs = {"inputs": batch["inputs"], "query": batch["query"]}
-    before = retrieval_loss(model, task, seed=0)
-    model.fit(inputs, batch["targets"], epochs=30, verbose=0)
-    assert retrieval_loss(model, task, seed=0) < 0.3 * before
-    model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(
-        loaded.predict(inputs, verbose=0), model.predict(inputs, verbose=0)
-    )
-
-
 @pytest.mark.parametrize("rule", ["sum", "softmax"])
 def test_projections_start_apart(rule):
     assert_drawn_apart(lambda: KeyValueMemory(20, rule), None)

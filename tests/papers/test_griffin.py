@@ -8,7 +8,6 @@ import pytest
 from keras import ops
 
 from common.models import count_parameters
-from common.tasks import InductionHeads
 from papers.griffin import RGLRU, SIZES, Griffin, RecurrentBlock
 from papers.griffin.experiments import SCANS
 from papers.griffin.layers import bounded_sqrt
@@ -259,37 +258,6 @@ def test_pattern_of_blocks():
 
 
 SMALL = {"units": 16, "recurrent_units": 16, "num_blocks": 4, "num_heads": 2}
-
-
-def test_a_model_streams():
-    keras.utils.set_random_seed(0)
-    model = Griffin(9, blocks="rlg", window=3, context=12, **SMALL)
-    inputs = np.random.default_rng(0).integers(9, size=(2, 12))
-    want = array(model(inputs))
-    state, got = model.get_initial_state(2), []
-    for t in range(12):
-        logits, state = model.step(ops.convert_to_tensor(inputs[:, t]), state)
-        got.append(array(logits))
-    np.testing.assert_allclose(np.stack(got, 1), want, atol=1e-5)
-
-
-@pytest.mark.parametrize("make", [hawk, griffin, transformer])
-def test_learns_with_fit_and_survives_saving(make, tmp_path):
-    keras.utils.set_random_seed(0)
-    batch = InductionHeads(length=6, vocab_size=5).batch(64, seed=0, step=0)
-    model = make(5, 2, window=4, context=6, **SMALL)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(1e-2), loss)
-    history = model.fit(
-        batch["inputs"], batch["targets"], sample_weight=batch["weights"], epochs=40, verbose=0
-    ).history["loss"]
-    assert history[-1] < 0.3 * history[0]
-    model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert loaded.get_config() == model.get_config()
-    np.testing.assert_array_equal(
-        loaded.predict(batch["inputs"], verbose=0), model.predict(batch["inputs"], verbose=0)
-    )
 
 
 @pytest.mark.parametrize("name", SCANS)

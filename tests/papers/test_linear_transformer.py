@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from keras import ops
 
-from common.tasks import SequenceDuplication
 from papers.linear_transformer import LinearAttention, LinearTransformer
 from papers.linear_transformer.model import sinusoids
 
@@ -64,25 +63,6 @@ def test_parameters_of_the_papers_model():
 def test_positions_are_sinusoids():
     table = sinusoids(5, 4)
     np.testing.assert_allclose(table[3], [np.sin(3), np.cos(3), np.sin(0.03), np.cos(0.03)], 1e-6)
-
-
-@pytest.mark.parametrize("attention", ["linear", "softmax"])
-def test_learns_with_fit_and_survives_saving(attention, tmp_path):
-    keras.utils.set_random_seed(0)
-    task = SequenceDuplication(length=10, symbols=3)
-    model = LinearTransformer(4, 16, num_layers=1, num_heads=2, max_length=10, attention=attention)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(1e-2), loss)
-    batch = task.batch(64, seed=0, step=0)
-    history = model.fit(
-        batch["inputs"], batch["targets"], sample_weight=batch["weights"], epochs=15, verbose=0
-    ).history["loss"]
-    assert history[-1] < 0.7 * history[0]
-    model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(
-        loaded.predict(batch["inputs"], verbose=0), model.predict(batch["inputs"], verbose=0)
-    )
 
 
 @pytest.mark.parametrize(

@@ -155,18 +155,6 @@ def small_model():
     return LMUModel([LMU(8, 4, 6.0, use_bias=True), LSTM(6)], 1)
 
 
-def test_learns_with_fit_and_survives_saving(tmp_path):
-    keras.utils.set_random_seed(0)
-    x, y = sines()
-    model = small_model()
-    model.compile(keras.optimizers.Adam(1e-2), "mse")
-    losses = model.fit(x, y, epochs=25, batch_size=16, verbose=0).history["loss"]
-    assert losses[-1] < 0.3 * losses[0]
-    model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
-
-
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a TensorFlow training loop")
 def test_learns_in_a_custom_loop():
     import tensorflow as tf

@@ -101,24 +101,6 @@ def test_parameters_of_the_papers_model():
     assert model.count_params() == 3 * block + 16 * 64 + 64 + 64 * 16
 
 
-@pytest.mark.parametrize("cell", ["mingru", "minlstm"])
-def test_learns_with_fit_and_survives_saving(cell, tmp_path):
-    keras.utils.set_random_seed(0)
-    batch = MambaSelectiveCopying(length=6, vocab_size=5, num_tokens=1).batch(64, seed=0, step=0)
-    model = MinRNN(5, 16, 2, cell, expansion=2)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(1e-2), loss)
-    history = model.fit(
-        batch["inputs"], batch["targets"], sample_weight=batch["weights"], epochs=40, verbose=0
-    ).history["loss"]
-    assert history[-1] < 0.3 * history[0]
-    model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(
-        loaded.predict(batch["inputs"], verbose=0), model.predict(batch["inputs"], verbose=0)
-    )
-
-
 def test_bad_arguments_are_named():
     with pytest.raises(ValueError, match="units.*0"):
         MinGRU(0)

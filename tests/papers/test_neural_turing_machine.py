@@ -1,12 +1,10 @@
 """The Neural Turing Machine: one step re-derived in NumPy, addressing, training, saving."""
 
-import keras
 import numpy as np
 import pytest
 from keras import ops
 
-from common.tasks import Copy
-from papers.neural_turing_machine import NTM, BitsCrossEntropy, Transducer
+from papers.neural_turing_machine import NTM, BitsCrossEntropy
 from papers.neural_turing_machine.experiments import copied_length
 
 
@@ -107,22 +105,6 @@ def test_loss_sums_bits_and_averages_sequences():
     weights = np.array([[1, 1, 0]] * 4, "float32")
     got = array(BitsCrossEntropy()(targets, logits, sample_weight=weights))
     assert got == pytest.approx(2 * 2 * np.log(2))
-
-
-def test_learns_with_fit_and_survives_saving(tmp_path):
-    keras.utils.set_random_seed(0)
-    model = Transducer([NTM(2, controller_units=16, memory_slots=8, memory_width=4)])
-    model.compile(keras.optimizers.Adam(2e-2), BitsCrossEntropy())
-    batch = Copy(bits=2, max_length=2).batch(64, seed=0, step=0)
-    history = model.fit(
-        batch["inputs"], batch["targets"], sample_weight=batch["weights"], epochs=25, verbose=0
-    ).history["loss"]
-    assert history[-1] < 0.8 * history[0]
-    model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(
-        loaded.predict(batch["inputs"], verbose=0), model.predict(batch["inputs"], verbose=0)
-    )
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from common.reproduce.run import Run
 from common.trials.labelling import accuracy, labelling
 
 
-def attention_model(vocabulary, window):
-    mixers = [SoftmaxAttention(16, 2, window=window, rotary=True) for _ in range(2)]
+def attention_model(vocabulary, window, num_layers=2):
+    mixers = [SoftmaxAttention(16, 2, window=window, rotary=True) for _ in range(num_layers)]
     return LanguageModel(vocabulary, 16, mixers, embedding_deviation=1.0)
 
 
@@ -18,6 +18,8 @@ def lstm_model(vocabulary):
 
 
 MODEL = f"{__name__}:attention_model"
+# Where nothing needs to be learned, and most of the time goes into compiling.
+ONE_LAYER = {"window": 8, "num_layers": 1}
 
 
 def trial(tmp_path, **options):
@@ -56,6 +58,7 @@ def test_a_sweep_keeps_the_best_on_validation(tmp_path):
 
 def test_streamed_tests_equal_whole_ones(tmp_path):
     options = {
+        "model_settings": ONE_LAYER,
         "tests": {"20": {"length": 20}},
         "test_model": {"window": 20},
         "learning_rates": [1e-2],
@@ -78,20 +81,21 @@ def test_scaled_accuracy_in_percent(tmp_path):
 
 
 def test_training_stops_when_it_is_done(tmp_path):
-    run, metrics = trial(tmp_path, stop_accuracy=0.0, stop_after=2, schedule="cosine", warmup=0.1)
+    done = {"model_settings": ONE_LAYER, "stop_accuracy": 0.0}
+    run, metrics = trial(tmp_path, **done, stop_after=2, schedule="cosine", warmup=0.1)
     assert len(run.history) == 2
-    swept = {"learning_rates": [1e-3, 1e-2], "stop_accuracy": 0.0}
+    swept = {"learning_rates": [1e-3, 1e-2], **done}
     assert trial(tmp_path / "swept", **swept)[1]["learning_rate"] == 1e-3
 
 
 def test_training_never_stops_without_a_bound(tmp_path):
-    settings = {"learning_rates": [1e-3], "stop_accuracy": None, "stop_after": 1}
+    settings = {"model_settings": ONE_LAYER, "stop_accuracy": None, "stop_after": 1}
     run, _ = trial(tmp_path, **settings)
     assert run.history[-1]["step"] == 60
 
 
 def test_of_equal_weights_the_first_or_the_last_are_tested(tmp_path):
-    unchanging = {"learning_rates": [1e-30], "stop_accuracy": 1.0}
+    unchanging = {"model_settings": ONE_LAYER, "learning_rates": [1e-30], "stop_accuracy": 1.0}
     assert trial(tmp_path / "a", **unchanging)[1]["updates"] == 20
     assert trial(tmp_path / "b", keep="last", **unchanging)[1]["updates"] == 60
 
