@@ -291,8 +291,8 @@ def lti_section() -> list[Competitor]:
     length = 4096
     args = lti_inputs(length)
     return [
-        *both_modes("recurrent", first(lti.recurrent_lti), args, length),
-        *both_modes("fft", first(lti.fft_lti), args, length),
+        *both_modes("recurrent", first(lti.recurrent_dense_ssm), args, length),
+        *both_modes("fft", first(lti.fft_dense_ssm), args, length),
     ]
 
 
@@ -325,7 +325,7 @@ def scaling_section(lengths: tuple[int, ...]) -> list[Competitor]:
             first(delta_rule.chunkwise_delta_rule),
             lambda n: delta_inputs(n, 1),
         ),
-        ("fft lti", first(lti.fft_lti), lti_inputs),
+        ("fft lti", first(lti.fft_dense_ssm), lti_inputs),
     ]
     return [
         competitor

@@ -10,7 +10,7 @@ from keras import ops, tree
 from common.checks import check_choice, check_flags, check_integers
 from common.layers.marks import backwards, check_marks
 from common.layers.state import StateSpec, check_state, spec_bytes, symbolic_state
-from common.ops.sequence import scan_marked, zero_where_masked
+from common.ops.masking import scan_marked, zero_where_masked
 from common.precision import keep_float64
 
 Nest = Any

@@ -7,8 +7,8 @@ from typing import Any
 
 from keras import ops
 
+from common.ops.masking import zero_where_masked
 from common.ops.rotary import count_steps
-from common.ops.sequence import zero_where_masked
 
 
 class WholeSequences:

@@ -15,17 +15,10 @@ from einops import rearrange
 from keras import ops
 
 from common.ops.branches import switch
+from common.ops.masking import marked_first, segment_ids, zero_unless, zero_where_masked
+from common.ops.operands import accumulation_dtype, check_rank
 from common.ops.rotary import count_steps
-from common.ops.sequence import (
-    accumulation_dtype,
-    check_rank,
-    pad_time,
-    segment_ids,
-    take_steps,
-    to_chunks,
-    zero_unless,
-    zero_where_masked,
-)
+from common.ops.time_axis import pad_time, take_steps, to_chunks
 
 # Far below any score, yet finite: a row of nothing but excluded keys stays free of NaN.
 _EXCLUDED = -1e30
@@ -127,9 +120,7 @@ class _Steps:
         chosen = (position >= 0) & (position >= first)
         source = ops.where(chosen, self.length - 1 - behind, ops.zeros_like(behind))
         if self.valid is not None:
-            # The valid steps last, in their order; distinct keys make any sort a stable one.
-            steps = ops.arange(self.length)
-            order = ops.argsort(ops.where(self.valid, steps + self.length, steps), axis=1)
+            order = marked_first(ops.logical_not(self.valid))  # the valid steps last
             source = ops.take_along_axis(order, source, axis=1)
         return chosen, source
 

@@ -22,19 +22,11 @@ longer sums: gates of 0 and of 1 are exact.
 from einops import rearrange
 from keras import ops
 
-from common.ops.chunk_loop import chunk_loop
 from common.ops.linear_scan import linear_scan
-from common.ops.sequence import (
-    accumulation_dtype,
-    check_heads,
-    check_rank,
-    from_chunks,
-    pad_time,
-    scan_marked,
-    to_chunks,
-    zero_unless,
-    zero_where_masked,
-)
+from common.ops.loops import chunk_loop
+from common.ops.masking import scan_marked, zero_unless, zero_where_masked
+from common.ops.operands import accumulation_dtype, check_heads, check_rank
+from common.ops.time_axis import from_chunks, pad_time, to_chunks
 from common.ops.triangular import unit_lower_inverse, unit_lower_inverse_flops
 
 # A finite stand-in for log 0, which keeps differences of infinities out of the gradient.

@@ -21,20 +21,11 @@ from einops import rearrange
 from keras import ops, tree
 
 from common.ops.branches import switch
-from common.ops.chunk_loop import states_before
+from common.ops.chunk_states import states_before
 from common.ops.linear_scan import linear_scan
-from common.ops.sequence import (
-    accumulation_dtype,
-    check_pairs,
-    check_rank,
-    expand_like,
-    from_chunks,
-    pad_time,
-    scan_marked,
-    to_chunks,
-    zero_unless,
-    zero_where_masked,
-)
+from common.ops.masking import scan_marked, zero_unless, zero_where_masked
+from common.ops.operands import accumulation_dtype, check_pairs, check_rank
+from common.ops.time_axis import expand_like, from_chunks, pad_time, to_chunks
 
 # A finite stand-in for log 0, which keeps differences of infinities out of the gradient.
 _LOG_ZERO = -1e30
@@ -91,7 +82,7 @@ def parallel_gated_attention(
     """Gated linear attention as one masked product, quadratic in T, for one gate a head.
 
     Arguments and results are those of `recurrent_gated_attention`. A `ValueError` is raised for
-    more than `common.ops.sequence.MOST_PAIRS` pairs of steps: there, take the chunkwise form.
+    more than `common.ops.operands.MOST_PAIRS` pairs of steps: there, take the chunkwise form.
     """
     check_pairs(v)
     if log_decay.shape[-1] != 1:

@@ -15,19 +15,10 @@ from typing import Any
 from einops import rearrange
 from keras import ops
 
-from common.ops.chunk_loop import states_before
-from common.ops.sequence import (
-    accumulation_dtype,
-    check_heads,
-    check_pairs,
-    from_chunks,
-    pad_time,
-    scan_marked,
-    segment_ids,
-    to_chunks,
-    zero_unless,
-    zero_where_masked,
-)
+from common.ops.chunk_states import states_before
+from common.ops.masking import scan_marked, segment_ids, zero_unless, zero_where_masked
+from common.ops.operands import accumulation_dtype, check_heads, check_pairs
+from common.ops.time_axis import from_chunks, pad_time, to_chunks
 
 State = Any
 
@@ -92,7 +83,7 @@ def parallel_linear_attention(
     """Linear attention as one masked product, quadratic in T.
 
     Arguments and results are those of `recurrent_linear_attention`. A `ValueError` is raised for
-    more than `common.ops.sequence.MOST_PAIRS` pairs of steps: there, take the chunkwise form.
+    more than `common.ops.operands.MOST_PAIRS` pairs of steps: there, take the chunkwise form.
     """
     check_pairs(v)
 

@@ -1,21 +1,82 @@
-"""The diagonal linear recurrence `h_t = a_t h_{t-1} + b_t`, plain and in log space.
+"""The recurrence `h_t = a_t h_{t-1} + b_t` elementwise, over three semirings.
 
-On a CPU both directions are one pass over memory, step by step. On an accelerator they are prefix
-sums in log T passes, of `(a, b) (a', b') = (a a', a' b + b')`: products of gates appear, but
-nothing is divided by one, so that gates of 0, 1 or tiny ones are exact.
+- `linear_scan`: products and sums;
+- `log_linear_scan`: the same of positive numbers given by their logarithms;
+- `max_plus_scan`: sums and maxima, `m_t = max(a_t + m_{t-1}, b_t)`: the logarithm of a gated sum's
+  largest term. Exponential gates are kept in range by dividing the state by `exp(m_t)` (Beck 2024,
+  eq. 15; Milakov 2018).
+
+On a CPU both directions are one pass over memory, step by step. On an accelerator they are
+associative scans in log T passes, of `(a, b) (a', b') = (a a', a' b + b')`: products of gates
+appear, but nothing is divided by one, so that gates of 0, 1 or tiny ones are exact.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
 from operator import add, mul
+from typing import Any
 
 from keras import ops
 
-from common.ops.prefix_sums import prefers_prefix_sums
-from common.ops.recurrence import every_state
-from common.ops.sequence import accumulation_dtype, expand_like
-from common.ops.time_loop import time_loop
+from common.ops.associative_scan import associative_scan, prefers_associative_scan
+from common.ops.loops import time_loop
+from common.ops.operands import accumulation_dtype
+from common.ops.time_axis import expand_like, previous
 
-# A finite stand-in for log 0, which keeps differences of infinities out of the gradient.
-_LOG_ZERO = -1e30
+# A finite stand-in for log 0, which keeps differences of infinities out of the gradient. Sums of
+# it stay finite, and as good as log 0.
+LOG_ZERO = -1e30
+
+
+@dataclass(frozen=True)
+class _Semiring:
+    """What the recurrence computes with.
+
+    Attributes:
+        zero: `plus` leaves the other side as it is.
+        one: `times` leaves the other side as it is.
+        times: Of two gates, or of a gate and a state; of `operator`, as Keras's functions round
+            float64 outside TensorFlow.
+        plus: Of a state and an input.
+        derivatives: From `(a, h_{t-1}, b, h_t)` those of `h_t`, by `h_{t-1}`, `a` and `b`; None
+            for ones.
+    """
+
+    zero: float
+    one: float
+    times: Callable
+    plus: Callable
+    derivatives: Callable
+
+
+def _by_shares(log_a, log_h, log_b, new):
+    # d log h_t / d log h_{t-1} is the share, in [0, 1], that the old state has in the new.
+    old = ops.exp(log_a + log_h - new)
+    return old, old, ops.exp(log_b - new)
+
+
+def _by_winner(a, m, b, new):
+    # 1 where the old state won and 0 elsewhere.
+    won = ops.cast(a + m > b, new.dtype)
+    return won, won, 1 - won
+
+
+# `keras.ops.maximum` and `logaddexp` would round float64 to float32 outside TensorFlow.
+
+
+def maximum(x, y):
+    """The larger of two tensors of one dtype, `y` where they are equal."""
+    return ops.where(x > y, x, y)
+
+
+def _logaddexp(x, y):
+    return maximum(x, y) + ops.log1p(ops.exp(-ops.abs(x - y)))
+
+
+_LINEAR = _Semiring(0.0, 1.0, mul, add, lambda a, h, b, new: (a, h, None))
+_LOG = _Semiring(LOG_ZERO, 0.0, add, _logaddexp, _by_shares)
+_MAX_PLUS = _Semiring(LOG_ZERO, 0.0, add, maximum, _by_winner)
 
 
 def linear_scan(a, b, state=None, *, initial=None, mask=None, reset=None):
@@ -38,25 +99,13 @@ def linear_scan(a, b, state=None, *, initial=None, mask=None, reset=None):
     """
     output_dtype, dtype = b.dtype, accumulation_dtype(b)
     a, b = ops.cast(a, dtype), ops.cast(b, dtype)
-    if reset is not None:
-        # The gate of a step after a reset acts on `initial`, and on nothing older.
-        if initial is not None:
-            b = ops.where(expand_like(reset, b), b + a * ops.cast(initial, dtype)[:, None], b)
-        a = ops.where(expand_like(reset, a), ops.zeros_like(a), a)
-    if mask is not None:
-        kept = ops.ones_like(a)
-        b_kept = ops.zeros_like(b)
-        if reset is not None:
-            kept = ops.where(expand_like(reset, a), ops.zeros_like(a), kept)
-            if initial is not None:
-                b_kept = ops.where(expand_like(reset, b), ops.cast(initial, dtype)[:, None], b_kept)
-        a = ops.where(expand_like(mask, a), a, kept)
-        b = ops.where(expand_like(mask, b), b, b_kept)
+    initial = None if initial is None else ops.cast(initial, dtype)
+    a, b = _marked(_LINEAR, a, b, initial, mask, reset)
     if tuple(a.shape) != tuple(b.shape):
         a = ops.broadcast_to(a, ops.shape(b))
     state = initial if state is None else state
     state = ops.zeros_like(b[:, 0]) if state is None else ops.cast(state, dtype)
-    h = _differentiable_scan(a, b, state)
+    h = _differentiable(_LINEAR)(a, b, state)
     return ops.cast(h, output_dtype), h[:, -1]
 
 
@@ -84,18 +133,10 @@ def log_linear_scan(log_a, log_b, state=None, *, initial=None, mask=None, reset=
     """
     output_dtype, dtype = log_b.dtype, accumulation_dtype(log_b)
     log_a, log_b = ops.cast(log_a, dtype), ops.cast(log_b, dtype)
-    zero = ops.cast(_LOG_ZERO, dtype)
-    old, new = log_a, log_b
-    if reset is not None:
-        old = ops.where(expand_like(reset, old), zero, old)
-    if mask is not None:
-        kept = ops.zeros_like(old)
-        if reset is not None:
-            kept = ops.where(expand_like(reset, old), zero, kept)
-        old = ops.where(expand_like(mask, old), old, kept)
-        new = ops.where(expand_like(mask, new), new, zero)
+    zero = ops.cast(LOG_ZERO, dtype)
+    old, new = _marked(_LOG, log_a, log_b, None, mask, reset)
     nothing = ops.full_like(log_b[:, 0], zero)
-    h = ops.exp(_differentiable_log_scan(_at_least(old, zero), _at_least(new, zero), nothing))
+    h = ops.exp(_differentiable(_LOG)(maximum(old, zero), maximum(new, zero), nothing))
     if state is not None or initial is not None:
         left, _ = linear_scan(
             ops.exp(log_a), ops.zeros_like(h), state, initial=initial, mask=mask, reset=reset
@@ -104,41 +145,109 @@ def log_linear_scan(log_a, log_b, state=None, *, initial=None, mask=None, reset=
     return ops.cast(h, output_dtype), h[:, -1]
 
 
-@ops.custom_gradient
-def _differentiable_scan(a, b, state):
-    h = every_state(_multiply_add, mul, a, b, state, padding=(1, 0))
+def max_plus_scan(log_f, i, state=None, *, initial=None, mask=None, reset=None):
+    """Solves `m_t = max(log_f_t + m_{t-1}, i_t)` elementwise, in time linear in T.
 
-    def grad(*args, upstream=None):
-        g = args[0] if upstream is None else upstream
-        d_state, db = _adjoint(a, g)
-        return db * _before(h, state), db, d_state
+    16 bit inputs are accumulated in float32. Where the two sides are equal, the gradient goes
+    to `i`.
 
-    return h, grad
+    Args:
+        log_f: Logarithms of the forget gates, of any sign, `(B, T, ...)`.
+        i: Logarithms of the input gates, shaped as `log_f`.
+        state: `(B, ...)`, `m` before the first step; `initial` by default.
+        initial: `(B, ...)`, the value a reset puts back; zeros by default.
+        mask: `(B, T)` bool; false leaves the state as it was.
+        reset: `(B, T)` bool; true puts the state back to `initial` before the step.
+
+    Returns:
+        `(m, final)`: all states `(B, T, ...)` in the dtype of `i`, and the last one `(B, ...)` in
+        the accumulation dtype.
+
+    Raises:
+        ValueError: if `log_f` and `i` differ in shape.
+    """
+    if tuple(log_f.shape) != tuple(i.shape):
+        raise ValueError(
+            f"`log_f` must have the shape of `i` {tuple(i.shape)}, got {tuple(log_f.shape)}"
+        )
+    output_dtype, dtype = i.dtype, accumulation_dtype(i)
+    log_f, i = ops.cast(log_f, dtype), ops.cast(i, dtype)
+    initial = ops.zeros_like(i[:, 0]) if initial is None else ops.cast(initial, dtype)
+    state = initial if state is None else ops.cast(state, dtype)
+    m = _differentiable(_MAX_PLUS)(*_marked(_MAX_PLUS, log_f, i, initial, mask, reset), state)
+    return ops.cast(m, output_dtype), m[:, -1]
 
 
-@ops.custom_gradient
-def _differentiable_log_scan(log_a, log_b, log_state):
-    # Sums of stand-ins for log 0 stay finite, and as good as log 0.
-    log_h = every_state(_log_multiply_add, add, log_a, log_b, log_state, padding=(0, _LOG_ZERO))
+def _marked(ring: _Semiring, a, b, initial, mask, reset):
+    """The gates and inputs with which the plain recurrence does what the marks say.
 
-    def grad(*args, upstream=None):
-        g = args[0] if upstream is None else upstream
-        # d log h_t / d log h_{t-1} is the share, in [0, 1], that the old state has in the new.
-        old = ops.exp(log_a + _before(log_h, log_state) - log_h)
-        new = ops.exp(log_b - log_h)
-        d_state, total = _adjoint(old, g)
-        return total * old, total * new, d_state
+    `initial` is None for the ring's zero.
+    """
+    new_a, new_b = a, b
+    zero, one = (partial(ops.full_like, fill_value=value) for value in (ring.zero, ring.one))
+    start = None if initial is None else initial[:, None]
+    if reset is not None:
+        # The gate of a step after a reset acts on `initial`, and on nothing older.
+        if start is not None:
+            new_b = ops.where(expand_like(reset, b), ring.plus(ring.times(a, start), b), b)
+        new_a = ops.where(expand_like(reset, a), zero(a), a)
+    if mask is not None:
+        kept_a, kept_b = one(a), zero(b)
+        if reset is not None:
+            kept_a = ops.where(expand_like(reset, a), zero(a), kept_a)
+            if start is not None:
+                kept_b = ops.where(expand_like(reset, b), start, kept_b)
+        new_a = ops.where(expand_like(mask, a), new_a, kept_a)
+        new_b = ops.where(expand_like(mask, b), new_b, kept_b)
+    return new_a, new_b
 
-    return log_h, grad
+
+@cache
+def _differentiable(ring: _Semiring):
+    """`(a, b, state)` to all states of the recurrence, with its gradient."""
+
+    @ops.custom_gradient
+    def run(a, b, state):
+        h = _every_state(ring, a, b, state)
+
+        def grad(*args, upstream=None):
+            g = args[0] if upstream is None else upstream
+            by_state, by_a, by_b = ring.derivatives(a, previous(h, state), b, h)
+            d_state, total = _adjoint(by_state, g)
+            return total * by_a, total if by_b is None else total * by_b, d_state
+
+        return h, grad
+
+    return run
+
+
+def _every_state(ring: _Semiring, a, b, state):
+    """Every `h_t`, `(B, T, ...)`, without regard to differentiation."""
+
+    def advance(h, a, b):
+        return ring.plus(ring.times(a, h), b)
+
+    if prefers_associative_scan(b):
+        b = ops.concatenate([advance(state[:, None], a[:, :1], b[:, :1]), b[:, 1:]], axis=1)
+
+        def compose(earlier, later):
+            return ring.times(earlier[0], later[0]), advance(earlier[1], *later)
+
+        return associative_scan(compose, (a, b))[1]
+
+    def step(h, a, b) -> tuple[Any, Any]:
+        h = advance(h, a, b)
+        return h, h
+
+    return time_loop(step, state, (a, b), padding=(ring.one, ring.zero))[1]
 
 
 def _adjoint(a, upstream):
     """Gradients with respect to the state and to each `h_t`: the scan, backwards in time."""
-    if prefers_prefix_sums(upstream):
+    if prefers_associative_scan(upstream):
         following = ops.concatenate([a[:, 1:], ops.ones_like(a[:, :1])], axis=1)
         following, backwards = ops.flip(following, axis=1), ops.flip(upstream, axis=1)
-        zero = ops.zeros_like(a[:, 0])
-        d_h = every_state(_multiply_add, mul, following, backwards, zero, padding=(1, 0))
+        d_h = _every_state(_LINEAR, following, backwards, ops.zeros_like(a[:, 0]))
         d_h = ops.flip(d_h, axis=1)
         return a[:, 0] * d_h[:, 0], d_h
 
@@ -148,27 +257,3 @@ def _adjoint(a, upstream):
 
     start = ops.zeros_like(a[:, 0])
     return time_loop(step, start, (a, upstream), padding=(1, 0), reverse=True)
-
-
-def _multiply_add(a, h, b):
-    return a * h + b
-
-
-def _log_multiply_add(log_a, log_h, log_b):
-    return _logaddexp(log_a + log_h, log_b)
-
-
-# `keras.ops.maximum` and `logaddexp` would round float64 to float32 outside TensorFlow.
-
-
-def _at_least(x, bound):
-    return ops.where(x > bound, x, bound)
-
-
-def _logaddexp(x, y):
-    return ops.where(x > y, x, y) + ops.log1p(ops.exp(-ops.abs(x - y)))
-
-
-def _before(h, state):
-    """The states that the steps started from: `h` moved one step later."""
-    return ops.concatenate([state[:, None], h[:, :-1]], axis=1)

@@ -6,8 +6,9 @@ the way back and add up the kernel's gradient step by step.
 
 from keras import ops
 
-from common.ops.sequence import accumulation_dtype
-from common.ops.time_loop import time_loop
+from common.ops.loops import time_loop
+from common.ops.operands import accumulation_dtype
+from common.ops.time_axis import previous
 
 # A step is bound by its product: longer blocks take longer to compile, and no less to run.
 _UNROLL = 4
@@ -68,7 +69,7 @@ def lstm_scan(gates, hidden, cell, kernel):
             squashed = ops.tanh(cells)
             # What dL/dc and dL/dh are multiplied by, for all steps at once.
             by_cell = ops.concatenate(
-                [g * i * (1 - i), _before(cells, cell) * f * (1 - f), i * (1 - g * g)], axis=-1
+                [g * i * (1 - i), previous(cells, cell) * f * (1 - f), i * (1 - g * g)], axis=-1
             )
             by_hidden = squashed * o * (1 - o)
             through = o * (1 - squashed * squashed)
@@ -94,7 +95,7 @@ def lstm_scan(gates, hidden, cell, kernel):
                 reverse=True,
                 unroll=_UNROLL,
             )
-            before = ops.cast(_before(hiddens, hidden), gates.dtype)
+            before = ops.cast(previous(hiddens, hidden), gates.dtype)
             d_kernel = ops.matmul(
                 ops.transpose(ops.reshape(before, (-1, units))),
                 ops.reshape(d_gates, (-1, 4 * units)),
@@ -105,8 +106,3 @@ def lstm_scan(gates, hidden, cell, kernel):
 
     states = differentiable(gates, ops.cast(hidden, dtype), ops.cast(cell, dtype), kernel)
     return tuple(ops.split(states, 2, axis=-1))
-
-
-def _before(states, first):
-    """The states that the steps started from."""
-    return ops.concatenate([first[:, None], states[:, :-1]], axis=1)

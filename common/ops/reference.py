@@ -8,8 +8,8 @@ forms are tested against these in float64. Arguments and shapes are those of the
 import keras
 from keras import ops
 
+from common.ops.masking import select
 from common.ops.scan import scan
-from common.ops.sequence import select
 
 
 def _loop(step, state, initial, mask, reset, *xs):
@@ -93,7 +93,7 @@ def delta_rule(q, k, v, beta, state=None, *, initial=None, mask=None, reset=None
     return _loop(step, state, initial, mask, reset, q, k, v, beta)
 
 
-def lti(u, a, b, state=None, *, initial=None, mask=None, reset=None):
+def dense_ssm(u, a, b, state=None, *, initial=None, mask=None, reset=None):
     """`m_t = A m_{t-1} + B u_t` with constant `A` and `B`."""
     state, initial = _start(state, initial, (u.shape[0], *u.shape[2:], a.shape[0]), u.dtype)
 
@@ -158,7 +158,7 @@ def max_plus_scan(log_f, i, state=None, *, initial=None, mask=None, reset=None):
     return _loop(step, state, initial, mask, reset, log_f, i)
 
 
-def diagonal_lti(u, log_pole, weight, state=None, *, mask=None, reset=None):
+def diagonal_ssm(u, log_pole, weight, state=None, *, mask=None, reset=None):
     """`x_t = exp(log_pole) x_{t-1} + u_t`, `y_t = 2 Re(sum(weight x_t))`, complex as real pairs."""
     if state is None:
         state = ops.zeros((u.shape[0], *log_pole.shape), u.dtype)

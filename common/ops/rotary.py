@@ -3,7 +3,7 @@
 from keras import ops
 
 from common.ops.linear_scan import linear_scan
-from common.ops.sequence import accumulation_dtype
+from common.ops.operands import accumulation_dtype
 
 
 def count_steps(start, length, mask=None, reset=None):

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import keras
 from keras import ops, tree
+
+from common.ops.loops import Collected, in_tf_graph, jax_loop, python_loop, tf_loop
 
 Nest = Any
 Body = Callable[[Nest, Nest], tuple[Nest, Nest]]
@@ -30,40 +33,13 @@ def scan(body: Body, initial: Nest, xs: Nest) -> tuple[Nest, Nest]:
         `(carry, ys)`: the carry after the last step, and what the steps emitted, stacked to
         shape `(B, T, ...)`.
     """
-    backend = keras.backend.backend()
-    if backend == "jax":
-        return _jax_scan(body, initial, xs)
-    if backend == "tensorflow":
-        import tensorflow as tf
+    if keras.backend.backend() == "jax":
+        import jax
 
-        if not tf.executing_eagerly():
-            return _tf_scan(body, initial, xs)
-    return _python_scan(body, initial, xs)
-
-
-def swap_batch_and_time(x):
-    """Transposes `(B, T, ...)` to `(T, B, ...)`, or back."""
-    return ops.transpose(x, (1, 0, *range(2, len(x.shape))))
-
-
-def _jax_scan(body: Body, initial: Nest, xs: Nest) -> tuple[Nest, Nest]:
-    import jax
-
-    # Of every step the carry is kept, and the rest computed again, as on TensorFlow.
-    body = jax.checkpoint(body, prevent_cse=False)
-    carry, ys = jax.lax.scan(body, initial, tree.map_structure(swap_batch_and_time, xs))
-    return carry, tree.map_structure(swap_batch_and_time, ys)
-
-
-def _python_scan(body: Body, initial: Nest, xs: Nest) -> tuple[Nest, Nest]:
-    # Unstacking once makes the gradient one stack; slicing in the loop would make it a sum of
-    # T zero-padded tensors, quadratic in T.
-    columns = [ops.unstack(x, axis=1) for x in tree.flatten(xs)]
-    carry, emitted = initial, []
-    for column in zip(*columns, strict=True):
-        carry, y = body(carry, tree.pack_sequence_as(xs, list(column)))
-        emitted.append(y)
-    return carry, tree.map_structure(lambda *y: ops.stack(y, axis=1), *emitted)
+        # Of every step the carry is kept, and the rest computed again, as on TensorFlow.
+        body = jax.checkpoint(body, prevent_cse=False)
+        return jax_loop(body, initial, xs, axis=1)
+    return (_tf_scan if in_tf_graph() else partial(python_loop, axis=1))(body, initial, xs)
 
 
 def _tf_scan(body: Body, initial: Nest, xs: Nest) -> tuple[Nest, Nest]:
@@ -83,12 +59,7 @@ def _tf_scan(body: Body, initial: Nest, xs: Nest) -> tuple[Nest, Nest]:
         carry, xs_t = tree.pack_sequence_as(initial, carry), tree.pack_sequence_as(xs, columns)
         with scopes():
             carry, y = body(carry, xs_t)
-        # The loop wants every carry as precisely shaped as it came in.
-        carry = [
-            new if new.shape.as_list() == old.shape.as_list() else tf.ensure_shape(new, old.shape)
-            for new, old in zip(tree.flatten(carry), flat_initial, strict=True)
-        ]
-        return carry, y
+        return tree.flatten(carry), y
 
     # What one step emits, and what else it depends on.
     traced = tf.function(step, autograph=False).get_concrete_function(
@@ -103,8 +74,8 @@ def _tf_scan(body: Body, initial: Nest, xs: Nest) -> tuple[Nest, Nest]:
         return carry, tree.flatten(y)
 
     run = _tf_differentiable_loop(flat_step, tree.flatten(emitted))
-    carry, ys = run(flat_initial, [swap_batch_and_time(x) for x in flat_xs], captured)
-    ys = [swap_batch_and_time(y) for y in ys]
+    carry, ys = run(flat_initial, [ops.swapaxes(x, 0, 1) for x in flat_xs], captured)
+    ys = [ops.swapaxes(y, 0, 1) for y in ys]
     return tree.pack_sequence_as(initial, carry), tree.pack_sequence_as(emitted, ys)
 
 
@@ -127,7 +98,7 @@ def _tf_differentiable_loop(step, emitted):
             new, ys = step(carry, columns)
             return new, [*carry, *ys]
 
-        carry, arrays = _tf_loop(forward, initial, columns, [*initial, *emitted])
+        carry, arrays = _collect(forward, initial, columns, [*initial, *emitted])
         before, ys = arrays[: len(initial)], arrays[len(initial) :]
 
         def grad(*upstream, variables=None):
@@ -153,7 +124,7 @@ def _tf_differentiable_loop(step, emitted):
                 d_weights = [total + now for total, now in zip(d_weights, d_now, strict=True)]
                 return (d_before, d_weights), d_columns
 
-            (d_initial, d_weights), d_columns = _tf_loop(
+            (d_initial, d_weights), d_columns = _collect(
                 backward,
                 (d_carry, [tf.zeros_like(w) for w in weights]),
                 (before, columns, d_ys),
@@ -168,29 +139,12 @@ def _tf_differentiable_loop(step, emitted):
     return run
 
 
-def _tf_loop(step, carry: Nest, columns: Nest, emitted: list, reverse: bool = False):
+def _collect(step, carry: Nest, columns: Nest, emitted: list, reverse: bool = False):
     """Loops `step` over axis 0 of `columns` and stacks what it emits, which is like `emitted`."""
-    import tensorflow as tf
-
-    flat_columns = tree.flatten(columns)
-    length = flat_columns[0].shape[0] or tf.shape(flat_columns[0])[0]
-    sources = [
-        tf.TensorArray(x.dtype, size=length, element_shape=x.shape[1:]).unstack(x)
-        for x in flat_columns
-    ]
-    targets = [tf.TensorArray(y.dtype, size=length, element_shape=y.shape) for y in emitted]
-
-    def body(i, carry, targets):
-        t = length - 1 - i if reverse else i
-        columns_now = tree.pack_sequence_as(columns, [source.read(t) for source in sources])
-        carry, ys = step(carry, columns_now)
-        return i + 1, carry, [target.write(t, y) for target, y in zip(targets, ys, strict=True)]
-
-    # XLA can only place the results of a loop whose `maximum_iterations` it knows.
-    _, carry, targets = tf.while_loop(
-        lambda i, *_: i < length, body, (tf.constant(0), carry, targets), maximum_iterations=length
-    )
-    return carry, [target.stack() for target in targets]
+    count = ops.shape(tree.flatten(columns)[0])[0]
+    results = Collected([(y.shape, y.dtype) for y in emitted], count)
+    carry, arrays = tf_loop(step, carry, columns, count, results, axis=0, reverse=reverse)
+    return carry, [array.stack() for array in arrays]
 
 
 def _tf_gradients(tape, targets, upstream, sources) -> list:

@@ -14,18 +14,12 @@ matrices covers several steps.
 import keras
 from keras import ops
 
+from common.ops.associative_scan import prefers_associative_scan
 from common.ops.linear_scan import linear_scan
-from common.ops.prefix_sums import prefers_prefix_sums
+from common.ops.masking import scan_marked, zero_where_masked
+from common.ops.operands import accumulation_dtype, check_rank
 from common.ops.scan import scan
-from common.ops.sequence import (
-    accumulation_dtype,
-    check_rank,
-    from_chunks,
-    pad_time,
-    scan_marked,
-    to_chunks,
-    zero_where_masked,
-)
+from common.ops.time_axis import from_chunks, pad_time, to_chunks
 
 # Steps in a block: the states of one stay in the cache between the way there and the way back.
 BLOCK = 32
@@ -77,7 +71,7 @@ def fused_selective_scan(
 
     def core(xs, a, state, initial, reset):
         length = ops.shape(xs[0])[1]
-        at_once = prefers_prefix_sums(xs[0])
+        at_once = prefers_associative_scan(xs[0])
         size = _LARGE_BLOCK if at_once else BLOCK
         # Steps of zeros leave the state as it was.
         blocks = [to_chunks(pad_time(x, size), size) for x in xs]

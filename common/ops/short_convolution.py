@@ -11,13 +11,15 @@ from typing import Any
 
 from keras import ops
 
-from common.ops.sequence import (
-    accumulation_dtype,
-    check_rank,
-    take_steps,
+from common.ops.masking import (
+    compact,
+    marked_first,
+    spread,
+    steps_taken,
     zero_unless,
-    zero_where_masked,
 )
+from common.ops.operands import accumulation_dtype, check_rank
+from common.ops.time_axis import take_steps
 
 
 def causal_convolution(x, kernel, state=None, *, mask=None, reset=None):
@@ -50,21 +52,17 @@ def causal_convolution(x, kernel, state=None, *, mask=None, reset=None):
     document = None if reset is None else ops.cumsum(ops.cast(reset, "int32"), axis=1)
     last_document = None if document is None else document[:, -1:]
     if mask is not None:
-        # The valid steps go to the front, in their order; distinct keys make any sort stable.
-        steps = ops.arange(length)
-        order = ops.argsort(ops.where(mask, steps, steps + length), axis=1)
-        x = take_steps(zero_where_masked(x, mask), order)
+        x = compact(x, mask)
         if document is not None:
-            document = take_steps(document, order)
+            document = take_steps(document, marked_first(mask))
     seen = ops.concatenate([ops.cast(state, x.dtype), x], axis=1)  # (B, W - 1 + T, D)
     if document is not None:
         document = ops.pad(document, ((0, 0), (width - 1, 0)))  # the state is of document 0
     y = _convolve(ops.cast(seen, dtype), ops.cast(kernel, dtype), document, length)
     final = seen[:, length:]
     if mask is not None:
-        taken = ops.cumsum(ops.cast(mask, "int32"), axis=1)
-        before = ops.where(taken > 0, taken - 1, 0)
-        y = take_steps(y, before)
+        taken = steps_taken(mask)
+        y = spread(y, taken)
         kept = taken[:, -1:] + ops.arange(width - 1)
         final = take_steps(seen, kept)
         if document is not None:

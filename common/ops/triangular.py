@@ -6,7 +6,7 @@ small ones, under XLA and on accelerators above all.
 
 from keras import ops
 
-from common.ops.sequence import check_rank
+from common.ops.operands import check_rank
 
 # Rows below which a block is inverted by forward substitution.
 _SMALLEST = 8

@@ -11,11 +11,11 @@ from common.checks import check_choice, check_divides, check_flags, check_positi
 from common.layers import SequenceLayer, StateSpec
 from common.ops.activations import gelu
 from common.ops.complex_pairs import join, parts, times
-from common.ops.diagonal_lti import (
+from common.ops.diagonal_ssm import (
     SHORT,
-    diagonal_lti_step,
-    parallel_diagonal_lti,
-    recurrent_diagonal_lti,
+    diagonal_ssm_step,
+    parallel_diagonal_ssm,
+    recurrent_diagonal_ssm,
 )
 from common.ops.short_convolution import causal_convolution, causal_convolution_step
 from papers.h3.shift import parallel_causal_convolution, shift_response
@@ -230,16 +230,16 @@ class S4D(_StateSpaceLayer):
 
     def recur(self, features, state):
         log_pole, weight = self.system()
-        y, memory = diagonal_lti_step(features, log_pole, weight, state["memory"])
+        y, memory = diagonal_ssm_step(features, log_pole, weight, state["memory"])
         return y + self._wide(self.skip) * features, {"memory": memory}
 
     def recurrent(self, features, state, initial, mask, reset):
-        return self._mix(recurrent_diagonal_lti, features, state["memory"], mask, reset)
+        return self._mix(recurrent_diagonal_ssm, features, state["memory"], mask, reset)
 
     def parallel(self, features, state, initial, mask, reset):
         # From the beginning there is nothing to read: zeros.
         start = None if state is initial else state["memory"]
-        return self._mix(parallel_diagonal_lti, features, start, mask, reset)
+        return self._mix(parallel_diagonal_ssm, features, start, mask, reset)
 
     def _mix(self, run, features, state, mask, reset):
         y, final = run(features, *self.system(), state, mask=mask, reset=reset)
@@ -361,18 +361,18 @@ class H3(_StateSpaceLayer):
         products = self._products(k, v)
         log_pole, weight = self.system()
         folded = self._fold(state["memory"])
-        y, memory = diagonal_lti_step(products[:, 0], log_pole, weight, folded)
+        y, memory = diagonal_ssm_step(products[:, 0], log_pole, weight, folded)
         emitted = self._attend(q, y[:, None], products)
         return emitted[:, 0], {"shift": shift, "memory": self._unfold(memory)}
 
     def recurrent(self, features, state, initial, mask, reset):
-        runs = causal_convolution, recurrent_diagonal_lti
+        runs = causal_convolution, recurrent_diagonal_ssm
         return self._mix(*runs, features, state["shift"], state["memory"], mask, reset)
 
     def parallel(self, features, state, initial, mask, reset):
         # From the beginning there is nothing to read: zeros.
         keys, memory = (None, None) if state is initial else (state["shift"], state["memory"])
-        shift, run = parallel_causal_convolution, parallel_diagonal_lti
+        shift, run = parallel_causal_convolution, parallel_diagonal_ssm
         return self._mix(shift, run, features, keys, memory, mask, reset)
 
     def _mix(self, shift, run, features, keys, memory, mask, reset):

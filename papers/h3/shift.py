@@ -3,9 +3,11 @@
 from keras import ops
 
 from common.ops.complex_pairs import times
-from common.ops.diagonal_lti import convolution
-from common.ops.sequence import accumulation_dtype, take_steps, zero_where_masked
+from common.ops.diagonal_ssm import convolution
+from common.ops.masking import compact, spread, steps_taken
+from common.ops.operands import accumulation_dtype
 from common.ops.short_convolution import causal_convolution
+from common.ops.time_axis import take_steps
 
 
 def shift_response(write, read):
@@ -37,20 +39,16 @@ def parallel_causal_convolution(x, kernel, state=None, *, mask=None, reset=None)
         return causal_convolution(x, kernel, state, mask=mask, reset=reset)
     width, dtype = kernel.shape[0], accumulation_dtype(x)
     batch, length, channels = ops.shape(x)
-    taken = None
-    if mask is not None:
-        # Valid steps go to the front, in their order; distinct keys make any sort a stable one.
-        steps = ops.arange(length)
-        order = ops.argsort(ops.where(mask, steps, steps + length), axis=1)
-        x = take_steps(zero_where_masked(x, mask), order)
-        taken = ops.cumsum(ops.cast(mask, "int32"), axis=1)
+    x = x if mask is None else compact(x, mask)
     before = ops.zeros((batch, width - 1, channels), x.dtype) if state is None else state
     seen = ops.concatenate([ops.cast(before, x.dtype), x], axis=1)
     response = ops.transpose(ops.flip(ops.cast(kernel, dtype), axis=0))  # (D, W)
     # Without a state, the zeros before the first step need no transform.
     convolved = ops.cast(x if state is None else seen, dtype)
     y = convolution(convolved, response)[:, -length:]
-    if taken is None:
+    if mask is None:
         return ops.cast(y, x.dtype), seen[:, length:]
-    y = take_steps(y, ops.maximum(taken - 1, 0))
-    return ops.cast(y, x.dtype), take_steps(seen, taken[:, -1:] + ops.arange(width - 1))
+    taken = steps_taken(mask)
+    return ops.cast(spread(y, taken), x.dtype), take_steps(
+        seen, taken[:, -1:] + ops.arange(width - 1)
+    )

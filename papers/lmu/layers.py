@@ -7,8 +7,9 @@ from keras import ops
 
 from common.checks import check_choice, check_flags, check_numbers, check_positive
 from common.layers import SequenceLayer, StateSpec, initializer_of
-from common.ops.lti import fft_lti, recurrent_lti
-from common.ops.sequence import expand_like, zero_unless
+from common.ops.dense_ssm import fft_dense_ssm, recurrent_dense_ssm
+from common.ops.masking import zero_unless
+from common.ops.time_axis import expand_like
 from papers.lmu.legendre import discretised_system
 from papers.lmu.recurrence import ACTIVATIONS, advance, lmu_scan
 
@@ -77,7 +78,7 @@ class LegendreMemory(SequenceLayer):
 
     def recurrent(self, features, state, initial, mask, reset):
         a, b = self._system()
-        memories, final = recurrent_lti(
+        memories, final = recurrent_dense_ssm(
             features,
             a,
             b,
@@ -90,7 +91,7 @@ class LegendreMemory(SequenceLayer):
 
     def parallel(self, features, state, initial, mask, reset):
         a, b = self._system()
-        memories, final = fft_lti(features, a, b, state["memory"], mask=mask)
+        memories, final = fft_dense_ssm(features, a, b, state["memory"], mask=mask)
         if reset is not None:
             memories = _forget(memories, a, state["memory"], mask, reset)
             final = memories[:, -1]

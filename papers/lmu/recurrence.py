@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 from keras import ops
 
-from common.ops.sequence import expand_like, zero_unless
-from common.ops.time_loop import time_loop
+from common.ops.loops import time_loop
+from common.ops.masking import zero_unless
+from common.ops.time_axis import expand_like, previous
 
 # Name of an activation -> the activation, and its derivative as a function of its value.
 ACTIVATIONS: dict[str, tuple[Callable, Callable]] = {
@@ -75,8 +76,7 @@ def lmu_scan(features, state, transition, units: int, activation: str, mask=None
             upstream = args[0] if upstream is None else upstream
             slopes = ACTIVATIONS[activation][1](states[..., :units])
             d_features, d_state = _adjoint(upstream, slopes, transition, marks)
-            before = ops.concatenate([state[:, None], states[:, :-1]], axis=1)
-            before = _unless_reset(before, marks)
+            before = _unless_reset(previous(states, state), marks)
             width = before.shape[-1]
             before = ops.reshape(before, (-1, width))
             d_transition = ops.matmul(ops.transpose(before), ops.reshape(d_features, (-1, width)))

@@ -15,7 +15,7 @@ from common.ops.gated_attention import (
     parallel_gated_attention,
     recurrent_gated_attention,
 )
-from common.ops.max_plus import maximum
+from common.ops.linear_scan import maximum
 from common.ops.rotary import count_steps, rotate
 
 # Added to the variance in the group norm, as in the authors' code.

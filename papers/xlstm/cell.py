@@ -7,8 +7,9 @@ recurrent kernel as one product at the end.
 from einops import rearrange
 from keras import ops
 
-from common.ops.max_plus import maximum
-from common.ops.time_loop import time_loop
+from common.ops.linear_scan import maximum
+from common.ops.loops import time_loop
+from common.ops.time_axis import previous
 
 FORGET_GATES = ("sigmoid", "exponential")
 
@@ -96,7 +97,7 @@ def slstm_scan(gates, hidden, cell, normaliser, stabiliser, kernel, forget_gate:
         def grad(*args, upstream=None):
             upstream = args[0] if upstream is None else upstream
             h_before, c_before, n_before = (
-                _before(x, first) for x, first in zip((h, c, n), start[:3], strict=True)
+                previous(x, first) for x, first in zip((h, c, n), start[:3], strict=True)
             )
             slope = ops.sigmoid(-forget) if forget_gate == "sigmoid" else ops.ones_like(forget)
             # What dL/dh, dL/dc and dL/dn are multiplied by, for all steps at once.
@@ -139,8 +140,3 @@ def slstm_scan(gates, hidden, cell, normaliser, stabiliser, kernel, forget_gate:
 
     states = differentiable(gates, hidden, cell, normaliser, stabiliser, kernel)
     return tuple(ops.split(states, 4, axis=-1))
-
-
-def _before(states, first):
-    """The states that the steps started from."""
-    return ops.concatenate([first[:, None], states[:, :-1]], axis=1)

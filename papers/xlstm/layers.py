@@ -21,8 +21,8 @@ from common.ops.gated_attention import (
     parallel_gated_attention,
     recurrent_gated_attention,
 )
-from common.ops.max_plus import LOG_ZERO, max_plus_scan, maximum
-from common.ops.sequence import scan_marked, zero_unless, zero_where_masked
+from common.ops.linear_scan import LOG_ZERO, max_plus_scan, maximum
+from common.ops.masking import scan_marked, zero_unless, zero_where_masked
 from common.ops.short_convolution import causal_convolution, causal_convolution_step
 from papers.xlstm.cell import (
     FORGET_GATES,

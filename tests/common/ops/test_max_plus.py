@@ -3,7 +3,7 @@ import pytest
 from keras import ops
 
 from common.ops import reference
-from common.ops.max_plus import LOG_ZERO, max_plus_scan
+from common.ops.linear_scan import LOG_ZERO, max_plus_scan
 from tests.common.ops.agreement import (
     BATCH,
     LENGTHS,

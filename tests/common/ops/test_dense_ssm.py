@@ -3,7 +3,7 @@ import pytest
 from keras import ops
 
 from common.ops import reference
-from common.ops.lti import fft_lti, recurrent_lti
+from common.ops.dense_ssm import fft_dense_ssm, recurrent_dense_ssm
 from tests.common.ops.agreement import (
     BATCH,
     LENGTHS,
@@ -19,13 +19,13 @@ A = 0.99 * A / np.abs(np.linalg.eigvals(A)).max()
 B = np.random.default_rng(2).normal(size=SIZE)
 
 PROBLEM = Problem(
-    reference.lti,
+    reference.dense_ssm,
     lambda rng, length: [rng.normal(size=(BATCH, length, CHANNELS)), A, B],
     lambda rng: rng.normal(size=(BATCH, CHANNELS, SIZE)),
     constants=2,
 )
 SCALAR = Problem(
-    reference.lti,
+    reference.dense_ssm,
     lambda rng, length: [rng.normal(size=(BATCH, length)), A, B],
     lambda rng: rng.normal(size=(BATCH, SIZE)),
     constants=2,
@@ -34,41 +34,43 @@ SCALAR = Problem(
 
 @pytest.mark.parametrize("length", LENGTHS)
 def test_recurrent_agrees_with_the_definition(length):
-    assert_agrees(recurrent_lti, PROBLEM, length, "all")
+    assert_agrees(recurrent_dense_ssm, PROBLEM, length, "all")
 
 
 @pytest.mark.parametrize("marks", ["state", "mask"])
 @pytest.mark.parametrize("length", LENGTHS)
 def test_fft_agrees_with_the_definition(length, marks):
-    assert_agrees(fft_lti, PROBLEM, length, marks)
+    assert_agrees(fft_dense_ssm, PROBLEM, length, marks)
 
 
 def test_fft_without_channels():
-    assert_agrees(fft_lti, SCALAR, 63, "plain")
+    assert_agrees(fft_dense_ssm, SCALAR, 63, "plain")
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize(("form", "marks"), [(recurrent_lti, "all"), (fft_lti, "mask")])
+@pytest.mark.parametrize(("form", "marks"), [(recurrent_dense_ssm, "all"), (fft_dense_ssm, "mask")])
 def test_compiled(form, marks, mode):
     assert_agrees(form, PROBLEM, 200, marks, mode)
 
 
-@pytest.mark.parametrize(("form", "marks"), [(recurrent_lti, "all"), (fft_lti, "state")])
+@pytest.mark.parametrize(
+    ("form", "marks"), [(recurrent_dense_ssm, "all"), (fft_dense_ssm, "state")]
+)
 def test_float32(form, marks):
     assert_agrees(form, PROBLEM, 200, marks, dtype="float32", bound=2e-5)
 
 
 @pytest.mark.parametrize("cut", [1, 63])
 def test_two_calls_equal_one(cut):
-    assert_splits(recurrent_lti, PROBLEM, 100, cut)
+    assert_splits(recurrent_dense_ssm, PROBLEM, 100, cut)
 
 
 def test_fft_continues_from_a_state():
     u = ops.convert_to_tensor(np.random.default_rng(3).normal(size=(BATCH, 100, CHANNELS)))
     a, b = ops.convert_to_tensor(A), ops.convert_to_tensor(B)
-    whole, final = fft_lti(u, a, b)
-    _, middle = fft_lti(u[:, :37], a, b)
-    rest, last = fft_lti(u[:, 37:], a, b, middle)
+    whole, final = fft_dense_ssm(u, a, b)
+    _, middle = fft_dense_ssm(u[:, :37], a, b)
+    rest, last = fft_dense_ssm(u[:, 37:], a, b, middle)
     for got, want in ((rest, whole[:, 37:]), (last, final)):
         np.testing.assert_allclose(
             ops.convert_to_numpy(got), ops.convert_to_numpy(want), rtol=0, atol=1e-10
@@ -78,11 +80,11 @@ def test_fft_continues_from_a_state():
 def test_fft_refuses_resets():
     u = ops.zeros((1, 4))
     with pytest.raises(ValueError, match="`reset`"):
-        fft_lti(u, ops.eye(2), ops.ones(2), reset=ops.zeros((1, 4), "bool"))
+        fft_dense_ssm(u, ops.eye(2), ops.ones(2), reset=ops.zeros((1, 4), "bool"))
 
 
 def test_names_the_argument_that_does_not_fit():
     with pytest.raises(ValueError, match="`a` must be a square"):
-        recurrent_lti(ops.zeros((1, 4)), ops.zeros((2, 3)), ops.ones(2))
+        recurrent_dense_ssm(ops.zeros((1, 4)), ops.zeros((2, 3)), ops.ones(2))
     with pytest.raises(ValueError, match="`b` must have shape"):
-        recurrent_lti(ops.zeros((1, 4)), ops.eye(2), ops.ones(3))
+        recurrent_dense_ssm(ops.zeros((1, 4)), ops.eye(2), ops.ones(3))

@@ -1,4 +1,4 @@
-"""A linear time-invariant memory `m_t = A m_{t-1} + B u_t` with constant A and B.
+"""A state space with dense constant matrices, `m_t = A m_{t-1} + B u_t` with constant A and B.
 
 Because A and B are constant, all states at once are the convolution of the input with the impulse
 response `A^t B` (Chilkuri & Eliasmith 2021, "Parallelizing Legendre memory unit training").
@@ -10,14 +10,16 @@ from einops import rearrange
 from keras import ops
 
 from common.ops.complex_pairs import times
+from common.ops.masking import compact, scan_marked, steps_taken
+from common.ops.operands import accumulation_dtype
 from common.ops.scan import scan
-from common.ops.sequence import accumulation_dtype, expand_like, scan_marked, zero_where_masked
+from common.ops.time_axis import take_steps
 
 # Powers of A applied by doubling before the rest is reached by a loop over blocks of this size.
 _BLOCK = 64
 
 
-def recurrent_lti(u, a, b, state=None, *, initial=None, mask=None, reset=None):
+def recurrent_dense_ssm(u, a, b, state=None, *, initial=None, mask=None, reset=None):
     """The memory, one step after the other.
 
     16 bit inputs are accumulated in float32.
@@ -46,25 +48,24 @@ def recurrent_lti(u, a, b, state=None, *, initial=None, mask=None, reset=None):
     return ops.cast(m, output_dtype), final
 
 
-def fft_lti(u, a, b, state=None, *, initial=None, mask=None, reset=None):
+def fft_dense_ssm(u, a, b, state=None, *, initial=None, mask=None, reset=None):
     """The memory as a convolution, by fast Fourier transform: O(T log T), without a loop over T.
 
-    Arguments and results are those of `recurrent_lti`; `reset` must be None, since a convolution
+    Arguments and results are those of `recurrent_dense_ssm`; `reset` must be None, since a convolution
     cannot forget.
     """
     if reset is not None:
-        raise ValueError("`reset` must be None in the FFT form; use `recurrent_lti`")
+        raise ValueError("`reset` must be None in the FFT form; use `recurrent_dense_ssm`")
     if u.shape[0] == 0:  # of which torch's FFT on a CPU makes an error
-        return recurrent_lti(u, a, b, state, initial=initial, mask=mask)
+        return recurrent_dense_ssm(u, a, b, state, initial=initial, mask=mask)
     output_dtype, (u, a, b, state, _) = _prepare(u, a, b, state, initial)
     if mask is not None:
-        u = _compact(u, mask)
+        u = compact(u, mask)
     m = _convolve(u, a, b, state)
     final = m[:, -1]
     if mask is not None:
         m = ops.concatenate([state[:, None], m], axis=1)
-        taken = ops.cumsum(ops.cast(mask, "int32"), axis=1)
-        m = ops.take_along_axis(m, expand_like(taken, m), axis=1)
+        m = take_steps(m, steps_taken(mask))
         final = m[:, -1]
     return ops.cast(m, output_dtype), final
 
@@ -80,16 +81,6 @@ def _prepare(u, a, b, state, initial):
     initial = zeros if initial is None else ops.cast(initial, dtype)
     state = initial if state is None else ops.cast(state, dtype)
     return u.dtype, (ops.cast(u, dtype), ops.cast(a, dtype), ops.cast(b, dtype), state, initial)
-
-
-def _compact(u, mask):
-    """Moves the valid steps to the front, in their order, and zeroes the rest."""
-    length = ops.shape(u)[1]
-    steps = ops.arange(length)
-    # Distinct keys make any sort a stable one.
-    order = ops.argsort(ops.where(mask, steps, steps + length), axis=1)
-    u = zero_where_masked(u, mask)
-    return ops.take_along_axis(u, expand_like(order, u), axis=1)
 
 
 def _convolve(u, a, b, state):

@@ -4,11 +4,11 @@ import pytest
 from keras import ops
 
 from common.ops import reference
-from common.ops.diagonal_lti import (
+from common.ops.diagonal_ssm import (
     convolution,
-    diagonal_lti_step,
-    parallel_diagonal_lti,
-    recurrent_diagonal_lti,
+    diagonal_ssm_step,
+    parallel_diagonal_ssm,
+    recurrent_diagonal_ssm,
 )
 from tests.common.ops.agreement import (
     BATCH,
@@ -32,13 +32,13 @@ def draw_inputs(rng, length):
 
 
 PROBLEM = Problem(
-    reference.diagonal_lti,
+    reference.diagonal_ssm,
     draw_inputs,
     lambda rng: rng.normal(size=(BATCH, CHANNELS, SIZE)),
     constants=2,
     takes_initial=False,
 )
-FORMS = [recurrent_diagonal_lti, parallel_diagonal_lti]
+FORMS = [recurrent_diagonal_ssm, parallel_diagonal_ssm]
 each_form = pytest.mark.parametrize("form", FORMS)
 
 
@@ -76,10 +76,10 @@ def test_two_calls_equal_one(form, cut):
 def test_steps_equal_the_loop():
     rng = np.random.default_rng(0)
     u, log_pole, weight = (ops.convert_to_tensor(x) for x in draw_inputs(rng, 5))
-    want, final = recurrent_diagonal_lti(u, log_pole, weight)
+    want, final = recurrent_diagonal_ssm(u, log_pole, weight)
     state = ops.zeros((BATCH, CHANNELS, SIZE), "float64")
     for t in range(5):
-        y, state = diagonal_lti_step(u[:, t], log_pole, weight, state)
+        y, state = diagonal_ssm_step(u[:, t], log_pole, weight, state)
         np.testing.assert_allclose(
             ops.convert_to_numpy(y), ops.convert_to_numpy(want)[:, t], rtol=1e-12
         )
@@ -111,10 +111,10 @@ def test_convolution_is_a_sum_of_products(several):
 def test_names_the_argument_that_does_not_fit():
     u = ops.zeros((1, 3, CHANNELS))
     with pytest.raises(ValueError, match="`u` must have shape"):
-        parallel_diagonal_lti(u[0], ops.zeros((CHANNELS, 4)), ops.zeros((CHANNELS, 4)))
+        parallel_diagonal_ssm(u[0], ops.zeros((CHANNELS, 4)), ops.zeros((CHANNELS, 4)))
     with pytest.raises(ValueError, match="`log_pole` must have shape"):
-        parallel_diagonal_lti(u, ops.zeros((CHANNELS, 3)), ops.zeros((CHANNELS, 3)))
+        parallel_diagonal_ssm(u, ops.zeros((CHANNELS, 3)), ops.zeros((CHANNELS, 3)))
     with pytest.raises(ValueError, match="`log_pole` must have shape"):
-        recurrent_diagonal_lti(u, ops.zeros((2, 4)), ops.zeros((2, 4)))
+        recurrent_diagonal_ssm(u, ops.zeros((2, 4)), ops.zeros((2, 4)))
     with pytest.raises(ValueError, match="`weight` must have the shape"):
-        recurrent_diagonal_lti(u, ops.zeros((CHANNELS, 4)), ops.zeros((CHANNELS, 2)))
+        recurrent_diagonal_ssm(u, ops.zeros((CHANNELS, 4)), ops.zeros((CHANNELS, 2)))

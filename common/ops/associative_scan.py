@@ -9,7 +9,7 @@ from common.ops.device import default_device
 Elements = tuple
 
 
-def prefers_prefix_sums(x) -> bool:
+def prefers_associative_scan(x) -> bool:
     """Whether to go over the steps of `x (B, T, ...)` by prefix sums instead of a loop.
 
     On an accelerator a step of a loop takes as long as the launch of its kernels, however little
@@ -18,7 +18,7 @@ def prefers_prefix_sums(x) -> bool:
     return x.shape[1] is not None and default_device() != "cpu"
 
 
-def prefix_sums(compose: Callable, xs: Elements) -> Elements:
+def associative_scan(compose: Callable, xs: Elements) -> Elements:
     """Composes every element with all those before it (Blelloch 1990, section 1.4.1).
 
     `keras.ops.associative_scan` does not compile with TensorFlow's XLA, and on torch's GPU it
@@ -36,7 +36,7 @@ def prefix_sums(compose: Callable, xs: Elements) -> Elements:
         return xs
     even, odd = _map(lambda x: x[:, ::2], xs), _map(lambda x: x[:, 1::2], xs)
     pairs = compose(_map(lambda x: x[:, : length // 2], even), odd)
-    at_odd = prefix_sums(compose, pairs)
+    at_odd = associative_scan(compose, pairs)
     if length == 2:
         return tuple(_join(e, o) for e, o in zip(even, at_odd, strict=True))
     before = _map(lambda x: x[:, : (length - 1) // 2], at_odd)

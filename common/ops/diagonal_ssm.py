@@ -1,4 +1,4 @@
-"""Diagonal linear time-invariant systems: `x_t = a x_{t-1} + u_t`, read as `2 Re(w . x_t)`.
+"""State spaces with a constant diagonal: `x_t = a x_{t-1} + u_t`, read as `2 Re(w . x_t)`.
 
 Every channel has poles a of its own. They come in conjugate pairs, which make its output real, and
 of each pair one is computed. This is what S4D (Gu 2022) and H3 (Fu 2022) are made of.
@@ -16,17 +16,10 @@ import math
 from keras import ops
 
 from common.ops.complex_pairs import Complex, exp, join, parts, times
-from common.ops.sequence import (
-    accumulation_dtype,
-    check_rank,
-    expand_like,
-    pad_time,
-    take_steps,
-    to_chunks,
-    zero_unless,
-    zero_where_masked,
-)
-from common.ops.time_loop import time_loop
+from common.ops.loops import time_loop
+from common.ops.masking import compact, spread, steps_taken, zero_unless, zero_where_masked
+from common.ops.operands import accumulation_dtype, check_rank
+from common.ops.time_axis import expand_like, pad_time, take_steps, to_chunks
 
 # Steps in a block of powers where T is not known; otherwise the root of T.
 _BLOCK = 64
@@ -36,7 +29,7 @@ _TRANSFORM = 32
 SHORT = 128
 
 
-def recurrent_diagonal_lti(u, log_pole, weight, state=None, *, mask=None, reset=None):
+def recurrent_diagonal_ssm(u, log_pole, weight, state=None, *, mask=None, reset=None):
     """The systems, one step after the other.
 
     16 bit inputs are accumulated in float32.
@@ -68,8 +61,8 @@ def recurrent_diagonal_lti(u, log_pole, weight, state=None, *, mask=None, reset=
     return ops.cast(y, output_dtype), final
 
 
-def diagonal_lti_step(u, log_pole, weight, state):
-    """One step of `recurrent_diagonal_lti`: an input `(B, D)` and a state `(B, D, N)`.
+def diagonal_ssm_step(u, log_pole, weight, state):
+    """One step of `recurrent_diagonal_ssm`: an input `(B, D)` and a state `(B, D, N)`.
 
     Returns:
         `(y, state)`: the output `(B, D)` and the next state.
@@ -83,21 +76,17 @@ def pole_of(log_pole):
     return join(exp(parts(log_pole)))
 
 
-def parallel_diagonal_lti(u, log_pole, weight, state=None, *, mask=None, reset=None):
+def parallel_diagonal_ssm(u, log_pole, weight, state=None, *, mask=None, reset=None):
     """The systems as convolutions, all steps at once.
 
-    Arguments and results are those of `recurrent_diagonal_lti`. A convolution cannot forget: with
+    Arguments and results are those of `recurrent_diagonal_ssm`. A convolution cannot forget: with
     `reset` all states are computed, in N times the memory of `u`, and what was there before the
     last reset is taken out of them.
     """
     output_dtype, (u, log_pole, weight, state) = _prepare(u, log_pole, weight, state)
     taken = None
     if mask is not None:
-        # Valid steps go to the front, in their order; distinct keys make any sort a stable one.
-        steps = ops.arange(ops.shape(u)[1])
-        order = ops.argsort(ops.where(mask, steps, steps + ops.shape(u)[1]), axis=1)
-        u = take_steps(zero_where_masked(u, mask), order)
-        taken = ops.cumsum(ops.cast(mask, "int32"), axis=1)
+        u, taken = compact(u, mask), steps_taken(mask)
     if reset is None:
         y, final = _outputs(u, log_pole, weight, state, taken)
     else:
@@ -237,7 +226,7 @@ def _outputs(u, log_pole, weight, state, taken):
         y = y + ops.swapaxes(_responses(times(weight, after), log_pole, length), 1, 2)
     count = ops.cast(length, u.dtype)
     if taken is not None:
-        y = take_steps(y, ops.maximum(taken - 1, 0))
+        y = spread(y, taken)
         # For the last state, the valid steps go to the end.
         count = taken[:, -1:]
         source = ops.arange(length) - length + count
@@ -336,7 +325,7 @@ def _states(u, log_pole, state, taken):
         count = ops.arange(1, length + 1)[None]
     else:
         count = taken
-        states = take_steps(states, ops.maximum(taken - 1, 0))
+        states = spread(states, taken)
         states = zero_unless(expand_like(taken > 0, states), states)
     if state is None:
         return states

@@ -1,0 +1,47 @@
+"""What the ops ask of their operands: shapes that fit, and a dtype to accumulate in."""
+
+import keras
+
+# Of the forms that are quadratic in time: 32 GiB of float32 scores, of all rows and heads.
+MOST_PAIRS = 2**33
+
+
+def accumulation_dtype(x) -> str:
+    """The dtype to accumulate `x` in: its own, but float32 for the 16 bit floats."""
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    return "float32" if dtype in ("float16", "bfloat16") else dtype
+
+
+def check_rank(name: str, x, expected: str) -> None:
+    """Raises a `ValueError` unless `x` has as many axes as `expected` names, as in "B T H K"."""
+    if len(x.shape) != len(expected.split()):
+        raise ValueError(
+            f"`{name}` must have shape ({', '.join(expected.split())}), got {tuple(x.shape)}"
+        )
+
+
+def check_heads(q, k, v) -> None:
+    """Raises a `ValueError` unless `q, k (B, T, H, K)` and `v (B, T, H, V)` fit together."""
+    check_rank("q", q, "B T H K")
+    check_rank("k", k, "B T H K")
+    check_rank("v", v, "B T H V")
+    if q.shape[2:] != k.shape[2:]:
+        raise ValueError(
+            f"`q` must have the heads and key size of `k` {tuple(k.shape)}, got {tuple(q.shape)}"
+        )
+    if k.shape[2] != v.shape[2]:
+        raise ValueError(f"`v` must have the {k.shape[2]} heads of `k`, got {tuple(v.shape)}")
+
+
+def check_pairs(v) -> None:
+    """Raises a `ValueError` where the pairs of steps of `v (B, T, H, V)` are known to be too many.
+
+    Unknown sizes count as 1.
+    """
+    batch, length, heads = (size if isinstance(size, int) else 1 for size in v.shape[:3])
+    pairs = batch * heads * length**2
+    if pairs > MOST_PAIRS:
+        raise ValueError(
+            f"`v` of shape {tuple(v.shape)} has {pairs:,} pairs of steps, more than the "
+            f"{MOST_PAIRS:,} that the parallel form takes: `form='chunkwise'` is linear in time"
+        )

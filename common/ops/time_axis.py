@@ -1,0 +1,46 @@
+"""Padding, cutting and gathering along time, axis 1."""
+
+from keras import ops
+
+
+def expand_like(flags, x):
+    """Appends axes of size one to `flags` until it has as many axes as `x`."""
+    return ops.reshape(flags, (*ops.shape(flags), *[1] * (len(x.shape) - len(flags.shape))))
+
+
+def take_steps(x, steps):
+    """The steps of `x (B, T, ...)` that `steps (B, S)` names: `(B, S, ...)`."""
+    taken = ops.take_along_axis(x, expand_like(steps, x), axis=1)
+    # TensorFlow forgets even the rank where T is unknown.
+    return ops.reshape(taken, (*ops.shape(steps), *x.shape[2:]))
+
+
+def previous(states, first):
+    """What the steps of `states (B, T, ...)` started from: `first (B, ...)`, then all but the last."""
+    return ops.concatenate([first[:, None], states[:, :-1]], axis=1)
+
+
+def pad_time(x, multiple: int, value=0):
+    """Pads axis 1 of `x` at its end to the next multiple of `multiple`."""
+    length = x.shape[1]
+    if length is not None and length % multiple == 0:
+        return x
+    length = ops.shape(x)[1] if length is None else length
+    # In whole chunks: JAX's symbolic sizes can be compared in this form.
+    missing = (length + multiple - 1) // multiple * multiple - length
+    widths = [(0, 0), (0, missing), *[(0, 0)] * (len(x.shape) - 2)]
+    return ops.pad(x, widths, constant_values=value)
+
+
+def to_chunks(x, size: int):
+    """Cuts `(B, T, ...)` into `(B, N, size, ...)`; T must be a multiple of `size`."""
+    batch, length, *rest = ops.shape(x)
+    return ops.reshape(x, (batch, length // size, size, *rest))
+
+
+def from_chunks(x, length):
+    """Joins `(B, N, C, ...)` to `(B, T, ...)` and cuts the padding off."""
+    batch, chunks, size, *rest = ops.shape(x)
+    x = ops.reshape(x, (batch, chunks * size, *rest))
+    # A slice of everything would cost: outside XLA, TensorFlow's gradient of a slice is slow.
+    return x if isinstance(length, int) and x.shape[1] == length else x[:, :length]
