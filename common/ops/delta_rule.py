@@ -67,14 +67,23 @@ def recurrent_delta_rule(
         steps["log_decay"] = log_decay
 
     def step(memory, x):
-        if "log_decay" in x:
-            memory = ops.exp(x["log_decay"])[..., None, None] * memory
-        error = x["v"] - (x["k"][..., None, :] @ memory)[..., 0, :]
-        memory = memory + (x["beta"][..., None] * x["k"])[..., :, None] * error[..., None, :]
-        return memory, (x["q"][..., None, :] @ memory)[..., 0, :]
+        return delta_rule_step(state=memory, **x)[::-1]
 
     final, o = scan_marked(step, state, steps, initial, reset=reset)
     return ops.cast(o, output_dtype), final
+
+
+def delta_rule_step(q, k, v, beta, state, *, log_decay=None):
+    """One step: `(..., H, K)`, `(..., H, K)`, `(..., H, V)`, `(..., H)` twice, and the state.
+
+    Returns:
+        `(o, state)`: the output `(..., H, V)` and the new state `(..., H, K, V)`.
+    """
+    if log_decay is not None:
+        state = ops.exp(log_decay)[..., None, None] * state
+    error = v - (k[..., None, :] @ state)[..., 0, :]
+    state = state + (beta[..., None] * k)[..., :, None] * error[..., None, :]
+    return (q[..., None, :] @ state)[..., 0, :], state
 
 
 def chunkwise_delta_rule(

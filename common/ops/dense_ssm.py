@@ -51,8 +51,8 @@ def recurrent_dense_ssm(u, a, b, state=None, *, initial=None, mask=None, reset=N
 def fft_dense_ssm(u, a, b, state=None, *, initial=None, mask=None, reset=None):
     """The memory as a convolution, by fast Fourier transform: O(T log T), without a loop over T.
 
-    Arguments and results are those of `recurrent_dense_ssm`; `reset` must be None, since a convolution
-    cannot forget.
+    Arguments and results are those of `recurrent_dense_ssm`; `reset` must be None, since a
+    convolution cannot forget.
     """
     if reset is not None:
         raise ValueError("`reset` must be None in the FFT form; use `recurrent_dense_ssm`")

@@ -64,9 +64,7 @@ def recurrent_gated_attention(
         xs = [rearrange(x, "b t (g r) d -> b t g r d", g=groups) for x in (q, k, v, log_decay)]
 
         def step(memory, x):
-            q, k, v, log_decay = x
-            memory = ops.exp(log_decay)[..., None] * memory + k[..., :, None] * v[..., None, :]
-            return memory, (q[..., None, :] @ memory)[..., 0, :]
+            return gated_attention_step(*x, memory)[::-1]
 
         state = rearrange(state, "b (g r) k v -> b g r k v", g=groups)
         final, o = scan_marked(step, state, xs)
@@ -126,6 +124,16 @@ def chunkwise_gated_attention(
         return from_chunks(o, length), final
 
     return _apply(core, q, k, v, log_decay, state, initial, mask, reset)
+
+
+def gated_attention_step(q, k, v, log_decay, state):
+    """One step: `(..., H, K)`, `(..., H, K)`, `(..., H, V)`, `(..., H, 1 or K)` and the state.
+
+    Returns:
+        `(o, state)`: the output `(..., H, V)` and the new state `(..., H, K, V)`.
+    """
+    memory = ops.exp(log_decay)[..., None] * state + k[..., :, None] * v[..., None, :]
+    return (q[..., None, :] @ memory)[..., 0, :], memory
 
 
 def gated_attention_flops(

@@ -58,9 +58,7 @@ def recurrent_linear_attention(
 
     def core(q, k, v, state):
         def step(memory, x):
-            q, k, v = x
-            memory = memory + k[..., :, None] * v[..., None, :]
-            return memory, (q[..., None, :] @ memory)[..., 0, :]
+            return linear_attention_step(*x, memory)[::-1]
 
         final, o = scan_marked(step, state, (q, k, v), mask=mask, reset=reset)
         return o, final
@@ -138,6 +136,37 @@ def chunkwise_linear_attention(
         return from_chunks(rearrange(o, "n b h c v -> b n c h v"), length), final
 
     return _attend(core, q, k, v, state, initial, mask, reset, normalise, epsilon)
+
+
+def linear_attention_step(q, k, v, state: State, *, normalise=False, epsilon: float = 1e-6):
+    """One step: `(..., H, K)`, `(..., H, K)`, `(..., H, V)` and the state.
+
+    Returns:
+        `(o, state)`: the output `(..., H, V)` and the new state.
+    """
+    memory, normaliser = state if normalise else (state, None)
+    memory = memory + k[..., :, None] * v[..., None, :]
+    o = (q[..., None, :] @ memory)[..., 0, :]
+    if not normalise:
+        return o, memory
+    normaliser = normaliser + k
+    weight = ops.sum(normaliser * q, axis=-1, keepdims=True)
+    return o / (weight + epsilon), (memory, normaliser)
+
+
+def linear_attention_flops(
+    form: str, length: int, key_dim: int, value_dim: int, chunk_size: int = 64
+) -> int:
+    """FLOPs of the matrix products of one sequence and head; a normaliser is one more value.
+
+    Recurrent: `2 T K V`, to read; the updates are elementwise. Else there are chunks of C steps, T
+    padded to whole ones, or one of T in the parallel form: `2 T (C K + C V + 2 K V)`.
+    """
+    if form == "recurrent":
+        return 2 * length * key_dim * value_dim
+    chunk = chunk_size if form == "chunkwise" else length
+    padded = -(-length // chunk) * chunk
+    return 2 * padded * (chunk * key_dim + chunk * value_dim + 2 * key_dim * value_dim)
 
 
 def _attend(core, q, k, v, state, initial, mask, reset, normalise, epsilon):

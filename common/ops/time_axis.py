@@ -16,7 +16,7 @@ def take_steps(x, steps):
 
 
 def previous(states, first):
-    """What the steps of `states (B, T, ...)` started from: `first (B, ...)`, then all but the last."""
+    """What the steps that led to `states (B, T, ...)` started from, the first from `first`."""
     return ops.concatenate([first[:, None], states[:, :-1]], axis=1)
 
 

@@ -12,6 +12,7 @@ from common.layers import MultiHead, StateSpec
 from common.ops.delta_rule import (
     chunkwise_delta_rule,
     delta_rule_flops,
+    delta_rule_step,
     recurrent_delta_rule,
 )
 from common.ops.short_convolution import causal_convolution, causal_convolution_step
@@ -144,13 +145,10 @@ class DeltaNet(MultiHead):
                 projected, self.cast(self.conv_kernel), state["conv"]
             )
         q, k, v = self._heads(projected)
-        memory = state["memory"]
-        if self.gated:
-            memory = ops.exp(features["log_decay"])[..., None, None] * memory
-        held = ops.matmul(k[..., None, :], memory)[..., 0, :]
-        change = features["beta"][..., None] * (v - held)
-        new["memory"] = memory + k[..., :, None] * change[..., None, :]
-        read = ops.matmul(q[..., None, :], new["memory"])[..., 0, :]
+        log_decay = features["log_decay"] if self.gated else None
+        read, new["memory"] = delta_rule_step(
+            q, k, v, features["beta"], state["memory"], log_decay=log_decay
+        )
         return self._normalise(read, features), new
 
     def recurrent(self, features, state, initial, mask, reset):

@@ -10,11 +10,14 @@ from common.layers import MultiHead, StateSpec
 from common.ops.delta_rule import (
     chunkwise_delta_rule,
     delta_rule_flops,
+    delta_rule_step,
     recurrent_delta_rule,
 )
 from common.ops.feature_maps import dpfp, elu_plus_one, sum_normalise
 from common.ops.linear_attention import (
     chunkwise_linear_attention,
+    linear_attention_flops,
+    linear_attention_step,
     parallel_linear_attention,
     recurrent_linear_attention,
 )
@@ -120,17 +123,13 @@ class FastWeightAttention(MultiHead):
 
     def recur(self, features, state):
         q, k, v = (ops.cast(features[name], self.state_dtype) for name in "qkv")
-        memory = state["memory"]
         if self.rule == "sum":
-            memory = memory + k[..., :, None] * v[..., None, :]  # eq. 17
-            normaliser = state["normaliser"] + k  # eq. 18
-            weight = ops.sum(normaliser * q, axis=-1, keepdims=True) + EPSILON
-            read = ops.matmul(q[..., None, :], memory)[..., 0, :] / weight  # eq. 19
+            held = (state["memory"], state["normaliser"])
+            read, (memory, normaliser) = linear_attention_step(  # eq. 17 to 19
+                q, k, v, held, normalise=True, epsilon=EPSILON
+            )
             return self.cast(read), {"memory": memory, "normaliser": normaliser}
-        held = ops.matmul(k[..., None, :], memory)[..., 0, :]  # eq. 20
-        change = features["beta"][..., None] * (v - held)  # eq. 21-23
-        memory = memory + k[..., :, None] * change[..., None, :]  # eq. 24
-        read = ops.matmul(q[..., None, :], memory)[..., 0, :]  # eq. 25
+        read, memory = delta_rule_step(q, k, v, features["beta"], state["memory"])  # eq. 20 to 25
         return self.cast(read), {"memory": memory}
 
     def recurrent(self, features, state, initial, mask, reset):
@@ -177,13 +176,9 @@ class FastWeightAttention(MultiHead):
         Delta rule: `2 B H T (2 C P + 2 C V + 3 P V)` and the inverses, `delta_rule_flops`.
         """
         heads, size, values = batch_size * self.num_heads, self.feature_dim, self.value_dim
-        delta = self.rule == "delta"
+        if self.rule == "sum":
+            sizes = (size, values + 1, self.chunk_size)
+            return heads * linear_attention_flops(self.resolved_form, length, *sizes)
         if self.resolved_form == "recurrent":
-            # The normaliser is carried as one more value.
-            return 2 * heads * length * size * (2 * values if delta else values + 1)
-        if delta:
-            return heads * delta_rule_flops(length, size, values, self.chunk_size)
-        chunk = self.chunk_size if self.resolved_form == "chunkwise" else length
-        padded = -(-length // chunk) * chunk
-        values += 1
-        return 2 * heads * padded * (chunk * size + chunk * values + 2 * size * values)
+            return 4 * heads * length * size * values
+        return heads * delta_rule_flops(length, size, values, self.chunk_size)

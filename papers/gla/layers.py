@@ -11,6 +11,7 @@ from common.layers import SMALL_GAIN, MultiHead, StateSpec, glorot
 from common.ops.gated_attention import (
     chunkwise_gated_attention,
     gated_attention_flops,
+    gated_attention_step,
     recurrent_gated_attention,
 )
 
@@ -118,9 +119,7 @@ class GatedLinearAttention(MultiHead):
 
     def recur(self, features, state):
         q, k, v = (ops.cast(features[name], self.state_dtype) for name in "qkv")
-        kept = ops.exp(features["log_decay"])[..., None] * state["memory"]
-        memory = kept + k[..., :, None] * v[..., None, :]
-        read = ops.matmul(q[..., None, :], memory)[..., 0, :]
+        read, memory = gated_attention_step(q, k, v, features["log_decay"], state["memory"])
         return {"read": read, "gate": features["gate"]}, {"memory": memory}
 
     def recurrent(self, features, state, initial, mask, reset):

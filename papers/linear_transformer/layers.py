@@ -8,6 +8,8 @@ from common.layers import MultiHead, StateSpec
 from common.ops.feature_maps import elu_plus_one
 from common.ops.linear_attention import (
     chunkwise_linear_attention,
+    linear_attention_flops,
+    linear_attention_step,
     parallel_linear_attention,
     recurrent_linear_attention,
 )
@@ -65,10 +67,10 @@ class LinearAttention(MultiHead):
 
     def recur(self, features, state):
         q, k, v = (ops.cast(features[name], self.state_dtype) for name in "qkv")
-        memory = state["memory"] + k[..., :, None] * v[..., None, :]  # eq. 18
-        normaliser = state["normaliser"] + k  # eq. 19
-        weight = ops.sum(normaliser * q, axis=-1, keepdims=True) + self.epsilon
-        output = ops.matmul(q[..., None, :], memory)[..., 0, :] / weight  # eq. 20
+        held = (state["memory"], state["normaliser"])
+        output, (memory, normaliser) = linear_attention_step(  # eq. 18 to 20
+            q, k, v, held, normalise=True, epsilon=self.epsilon
+        )
         return self.cast(output), {"memory": memory, "normaliser": normaliser}
 
     def recurrent(self, features, state, initial, mask, reset):
@@ -103,9 +105,6 @@ class LinearAttention(MultiHead):
         Chunkwise and parallel, with chunks of C (or T) steps, padded to whole chunks:
         `2 B H T (C K + C (V + 1) + 2 K (V + 1))`.
         """
-        heads, keys, values = batch_size * self.num_heads, self.key_dim, self.value_dim + 1
-        if self.resolved_form == "recurrent":
-            return 2 * heads * length * keys * values
-        chunk = self.chunk_size if self.resolved_form == "chunkwise" else length
-        padded = -(-length // chunk) * chunk
-        return 2 * heads * padded * (chunk * keys + chunk * values + 2 * keys * values)
+        sizes = (self.key_dim, self.value_dim + 1, self.chunk_size)
+        each = linear_attention_flops(self.resolved_form, length, *sizes)
+        return batch_size * self.num_heads * each

@@ -12,6 +12,7 @@ from common.layers import SequenceLayer, StateSpec
 from common.ops.gated_attention import (
     chunkwise_gated_attention,
     gated_attention_flops,
+    gated_attention_step,
     parallel_gated_attention,
     recurrent_gated_attention,
 )
@@ -152,9 +153,9 @@ class Mamba2(SequenceLayer):
         repeats = self.num_heads // self.num_groups
         b, c = ops.repeat(b, repeats, axis=1), ops.repeat(c, repeats, axis=1)
         delta = features["delta"]
-        kept = ops.exp(self._log_decay(delta))[..., None] * state["ssm"]
-        ssm = kept + b[..., :, None] * (delta[..., None] * x)[..., None, :]
-        y = ops.matmul(c[..., None, :], ssm)[..., 0, :]
+        y, ssm = gated_attention_step(
+            c, b, delta[..., None] * x, self._log_decay(delta), state["ssm"]
+        )
         return self._emit(y, x, features["z"]), {"conv": conv, "ssm": ssm}
 
     def recurrent(self, features, state, initial, mask, reset):

@@ -12,6 +12,7 @@ from common.layers import SMALL_GAIN, MultiHead, StateSpec, glorot
 from common.ops.gated_attention import (
     chunkwise_gated_attention,
     gated_attention_flops,
+    gated_attention_step,
     parallel_gated_attention,
     recurrent_gated_attention,
 )
@@ -114,10 +115,10 @@ class Retention(MultiHead):
     def recur(self, features, state):
         positions = state["position"][:, None]
         q, k = self._turn(features["q"][:, None], features["k"][:, None], positions)
-        gamma = ops.exp(ops.convert_to_tensor(self.log_gammas, self.state_dtype))
-        written = k[:, 0, :, :, None] * features["v"][..., None, :]
-        memory = gamma[:, None, None] * self._join(state) + written
-        read = ops.matmul(q[:, 0, :, None, :], memory)[..., 0, :]
+        log_decay = ops.convert_to_tensor(self.log_gammas, self.state_dtype)[:, None]
+        read, memory = gated_attention_step(
+            q[:, 0], k[:, 0], features["v"], log_decay, self._join(state)
+        )
         state = {**_parted(memory), "position": state["position"] + 1}
         return {"read": read, "gate": features["gate"]}, state
 

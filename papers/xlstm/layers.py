@@ -18,12 +18,14 @@ from common.checks import (
 from common.layers import SequenceLayer, StateSpec, initializer_of
 from common.ops.gated_attention import (
     chunkwise_gated_attention,
+    gated_attention_flops,
     parallel_gated_attention,
     recurrent_gated_attention,
 )
 from common.ops.linear_scan import LOG_ZERO, max_plus_scan, maximum
 from common.ops.masking import scan_marked, zero_unless, zero_where_masked
 from common.ops.short_convolution import causal_convolution, causal_convolution_step
+from common.ops.time_axis import previous
 from papers.xlstm.cell import (
     FORGET_GATES,
     by_blocks,
@@ -255,7 +257,7 @@ class MLSTM(_XLSTMLayer):
         q, k, v, log_f, log_i = self._project(features["x"], activated)
         start = state["stabiliser"]
         m, last = max_plus_scan(log_f, log_i, start, mask=mask, reset=reset)
-        before = ops.concatenate([start[:, None], m[:, :-1]], axis=1)
+        before = previous(m, start)
         if reset is not None:
             # The step of a reset starts from the initial m, with the initial C and n.
             before = zero_unless(~reset[..., None], before)
@@ -287,24 +289,16 @@ class MLSTM(_XLSTMLayer):
         return ops.matmul(read * ops.silu(emitted["gate"]), self.cast(self.output_kernel))
 
     def count_flops(self, batch_size: int, length: int) -> int:
-        """`2 B T D (2 D_in + 3 block_size + 6 H + units)`, and those of the mixing.
+        """`2 B T D (2 D_in + 3 block_size + 6 H + units)`, and those of `common.ops.gated_attention`.
 
-        Recurrent: `2 B H T d (d + 1)` to read; n is read as one more value. Parallel, one chunk of
-        C = T steps, and chunkwise, padded to whole chunks:
-        `2 B H T (C d + C (d + 1) + 2 d (d + 1))`. Chunkwise, the gates between the steps of a chunk
-        are products too: `2 B H T (C^2 + 2 C)`.
+        There n is one more value: K = d, V = d + 1.
         """
         heads, size = self.num_heads, self.head_dim
         widths = 2 * self.kernel.shape[0] + 3 * self.block_size + 6 * heads + self.units
-        flops = 2 * batch_size * length * self.inner_dim * widths
-        if self.resolved_form == "recurrent":
-            return flops + 2 * batch_size * heads * length * size * (size + 1)
-        chunk = self.chunk_size if self.resolved_form == "chunkwise" else length
-        padded = -(-length // chunk) * chunk
-        mixing = chunk * size + chunk * (size + 1) + 2 * size * (size + 1)
-        if self.resolved_form == "chunkwise":
-            mixing += chunk * chunk + 2 * chunk
-        return flops + 2 * batch_size * heads * padded * mixing
+        mixing = gated_attention_flops(
+            self.resolved_form, length, heads, size, size + 1, chunk_size=self.chunk_size
+        )
+        return batch_size * (2 * length * self.inner_dim * widths + mixing)
 
 
 @keras.saving.register_keras_serializable(package="papers")
