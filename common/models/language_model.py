@@ -21,7 +21,7 @@ from common.known import check_below
 from common.layers import SequenceLayer
 from common.models.sequence_model import SequenceModel
 
-NORMS = {"rms": layers.RMSNormalization, "layer": layers.LayerNormalization}
+NORMS = ("rms", "layer")
 
 
 @keras.saving.register_keras_serializable(package="papers")
@@ -40,12 +40,16 @@ class LanguageModel(SequenceModel):
         networks: One layer a block that maps `(B, T, D)` to itself, or `None` in its place; by
             default no block has one.
         norm: `"rms"` or `"layer"`, before every mixer and network and before the logits.
+        norm_center: Whether layer norms have a shift; RMS norms never have.
         tied: Whether the logits' kernel is the embedding's.
         max_positions: If positive, an embedding of the absolute position is added, learned for so
             many positions.
+        position_embedding: In its place, any layer from integers `(B, T)` to `(B, T, D)`.
         dropout: Rate after the embedding and on every block's outputs.
         epsilon: Of the norms.
         embedding_deviation: Standard deviation of the initial embeddings.
+        head_deviation: Of the logits' initial kernel, where it is not tied; Glorot's uniform values
+            by default.
         embedding_dropout: Rate after the embedding, where it is another than `dropout`.
         embedding_scale: Factor of the embedded symbols, not of the logits' kernel.
         logits_cap: If given, logits are `cap tanh(logits / cap)`.
@@ -67,7 +71,8 @@ class LanguageModel(SequenceModel):
 
     Raises:
         ValueError: if an argument is of the wrong type or out of its range, the numbers of mixers
-            and networks differ, or a mixer has another width; in a call, if a symbol or a position
+            and networks differ, a mixer has another width, or there are both `position_embedding`
+            and `max_positions`; in a call, if a symbol or a position
             is not one of `vocabulary` or `max_positions`, as far as it is known: values are
             checked outside traced programs, a length without marks and state always.
     """
@@ -79,11 +84,14 @@ class LanguageModel(SequenceModel):
         mixers: Sequence[SequenceLayer],
         networks: Sequence[layers.Layer | None] | None = None,
         norm: str = "rms",
+        norm_center: bool = True,
         tied: bool = False,
         max_positions: int = 0,
+        position_embedding: layers.Layer | None = None,
         dropout: float = 0.0,
         epsilon: float = 1e-5,
         embedding_deviation: float = 0.02,
+        head_deviation: float | None = None,
         embedding_dropout: float | None = None,
         embedding_scale: float = 1.0,
         logits_cap: float | None = None,
@@ -93,10 +101,11 @@ class LanguageModel(SequenceModel):
         super().__init__(dtype=dtype, **kwargs)
         check_positive(self, vocabulary=vocabulary, units=units)
         check_integers(self, 0, max_positions=max_positions)
-        check_choice(self, tuple(NORMS), norm=norm)
-        check_flags(self, tied=tied)
+        check_choice(self, NORMS, norm=norm)
+        check_flags(self, norm_center=norm_center, tied=tied)
         check_rates(self, dropout=dropout, **given(embedding_dropout=embedding_dropout))
-        check_numbers(self, above=0, epsilon=epsilon, **given(logits_cap=logits_cap))
+        optional = given(logits_cap=logits_cap, head_deviation=head_deviation)
+        check_numbers(self, above=0, epsilon=epsilon, **optional)
         check_numbers(
             self, above=0, embedding_deviation=embedding_deviation, embedding_scale=embedding_scale
         )
@@ -105,6 +114,11 @@ class LanguageModel(SequenceModel):
         check_members(self, (layers.Layer, type(None)), networks=networks)
         if len(networks) != len(mixers):
             refuse(self, "networks", f"as many as `mixers`, {len(mixers)}", len(networks))
+        if position_embedding is not None:
+            if not isinstance(position_embedding, layers.Layer):
+                refuse(self, "position_embedding", "a layer", position_embedding)
+            if max_positions:
+                refuse(self, "max_positions", "0 beside `position_embedding`", max_positions)
         for i, mixer in enumerate(mixers):
             if mixer.output_dim != units:
                 refuse(self, f"mixers[{i}]", f"of output width {units}", mixer.output_dim)
@@ -114,7 +128,7 @@ class LanguageModel(SequenceModel):
         self.networks = list(networks)
         self.tied = tied
         self.max_positions = max_positions
-        self.counts = max_positions > 0
+        self.counts = max_positions > 0 or position_embedding is not None
         self.embedding_scale = embedding_scale
         self.logits_cap = logits_cap
         # Logits and their loss stay float32 under mixed policies.
@@ -129,14 +143,19 @@ class LanguageModel(SequenceModel):
             if tied
             else layers.Embedding(vocabulary, units, **options)
         )
-        if max_positions:
+        if position_embedding is not None:
+            self.positions = position_embedding
+        elif max_positions:
             normal = keras.initializers.RandomNormal(0, embedding_deviation)
-            self.positions: layers.Layer = layers.Embedding(
+            self.positions = layers.Embedding(
                 max_positions, units, embeddings_initializer=normal, dtype=self.dtype_policy
             )
 
         def make_norm():
-            return NORMS[norm](epsilon=epsilon, dtype=self.dtype_policy)
+            shared = {"epsilon": epsilon, "dtype": self.dtype_policy}
+            if norm == "rms":
+                return layers.RMSNormalization(**shared)
+            return layers.LayerNormalization(center=norm_center, **shared)
 
         self.mixer_norms = [make_norm() for _ in mixers]
         self.network_norms: list[Any] = [None if n is None else make_norm() for n in networks]
@@ -149,6 +168,8 @@ class LanguageModel(SequenceModel):
             if embedding_dropout is None
             else layers.Dropout(embedding_dropout, dtype=self.dtype_policy)
         )
+        if head_deviation is not None and not tied:
+            self.head.kernel_initializer = keras.initializers.RandomNormal(0, head_deviation)
 
     @property
     def state_layers(self) -> dict[str, Any]:

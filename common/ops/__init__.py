@@ -1,17 +1,21 @@
 """Pure functions on tensors: recurrences by the structure of their transition `A_t`.
 
-| transition of the state | module | forms | used by |
-|---|---|---|---|
-| identity, state `k v^T` | `linear_attention` | recurrent, parallel, chunkwise | linear transformer, fast weights |
-| a gate a head or a key, state `k v^T` | `gated_attention` | recurrent, parallel, chunkwise | GLA, RetNet, Mamba-2, mLSTM |
-| `a (I - beta k k^T)`, state `k v^T` | `delta_rule` | recurrent, chunkwise | DeltaNet, fast weights |
-| diagonal | `linear_scan` (linear, logarithms, max-plus) | loop or associative scan | Griffin, minGRU, minLSTM, mLSTM |
-| `exp(delta_t A)`, diagonal | `selective_scan` | recurrent, blocks | Mamba |
-| constant diagonal, complex | `diagonal_ssm` | recurrent, FFT | H3, S4D |
-| constant matrix | `dense_ssm` | recurrent, FFT | LMU (parallel) |
-| LSTM cell | `lstm` | recurrent | LSTM |
-| shift | `short_convolution` | parallel | Mamba, Mamba-2, DeltaNet, Griffin, xLSTM, H3 |
-| a cache of keys and values | `attention` | all pairs, banded | softmax attention |
+| the state's transition | module | forms |
+|---|---|---|
+| identity; the state is `k v^T` | `linear_attention` | recurrent, parallel, chunkwise |
+| a gate a head or a key; `k v^T` | `gated_attention` | recurrent, parallel, chunkwise |
+| `a (I - beta k k^T)`; `k v^T` | `delta_rule` | recurrent, chunkwise |
+| diagonal, of inputs | `linear_scan` (linear, log, max-plus) | loop, associative scan |
+| `exp(delta_t A)`, A diagonal | `selective_scan` | recurrent, fused blocks |
+| a constant diagonal, complex | `diagonal_ssm` | recurrent, FFT |
+| a constant matrix | `dense_ssm` | recurrent, FFT |
+| nonlinear | `lstm` | recurrent |
+| a shift | `short_convolution` | parallel |
+| none: a cache of keys and values | `attention` | all pairs, banded |
+
+Used by: linear transformer and fast weights (`linear_attention`); GLA, RetNet, Mamba-2 and mLSTM
+(`gated_attention`); DeltaNet and fast weights (`delta_rule`); Griffin, minGRU, minLSTM and mLSTM
+(`linear_scan`); Mamba (`selective_scan`); H3 and S4D (`diagonal_ssm`); LMU (`dense_ssm`).
 
 Each has a `*_step` where its layers decode with it, and masks, resets, a state in and out. Their
 definitions, step by step, are in `reference`. What they stand on: `loops`, one a backend; `scan`,

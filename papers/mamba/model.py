@@ -148,12 +148,8 @@ class AttentionLM(LanguageModel):
             units,
             mixers,
             norm="layer",
+            position_embedding=None if rotary else Sinusoids(units, dtype=dtype),
             embedding_deviation=0.5**0.5,
             dtype=dtype,
             **kwargs,
         )
-        if not rotary:
-            if self.max_positions:
-                refuse(self, "max_positions", "0: sinusoids need no table", self.max_positions)
-            self.positions = Sinusoids(units, dtype=self.dtype_policy)
-            self.counts = True

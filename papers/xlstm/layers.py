@@ -289,7 +289,7 @@ class MLSTM(_XLSTMLayer):
         return ops.matmul(read * ops.silu(emitted["gate"]), self.cast(self.output_kernel))
 
     def count_flops(self, batch_size: int, length: int) -> int:
-        """`2 B T D (2 D_in + 3 block_size + 6 H + units)`, and those of `common.ops.gated_attention`.
+        """`2 B T D (2 D_in + 3 block_size + 6 H + units)`, and those of the gated attention.
 
         There n is one more value: K = d, V = d + 1.
         """

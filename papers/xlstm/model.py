@@ -115,12 +115,9 @@ class XLSTM(LanguageModel):
                 for letter in blocks
             ],
             norm="layer",
+            norm_center=False,
             embedding_deviation=small,
+            head_deviation=small,
             dtype=dtype,
             **kwargs,
         )
-        for norm in (*self.mixer_norms, *self.network_norms, self.last_norm):
-            if norm is not None:
-                norm.center = False
-        if not self.tied:
-            self.head.kernel_initializer = keras.initializers.RandomNormal(0, small)

@@ -16,6 +16,7 @@ from papers import list_papers
 from papers.fast_weights import KeyValueMemory
 from papers.linear_transformer import LinearTransformer
 from papers.lmu import LMU, LMUModel
+from papers.mamba.model import Sinusoids
 from papers.min_rnn import MinRNN
 from papers.neural_turing_machine import NTM, Transducer
 from tests.contract.subjects import jitted
@@ -109,10 +110,13 @@ LANGUAGE = {
     "dropout": 0.3,
     "embedding_deviation": 0.4,
     "embedding_scale": 1.5,
+    "head_deviation": 0.3,
     "epsilon": 1e-3,
     "logits_cap": 3.0,
     "max_positions": 20,
     "norm": "layer",
+    "norm_center": False,
+    "position_embedding": None,  # instead of `max_positions`: in a row of its own
     "tied": True,
 }
 APART = {**LANGUAGE, "embedding_dropout": 0.2}
@@ -133,6 +137,12 @@ def subjects() -> list[ModelSubject]:
             LanguageModel,
             lambda dtype: {**_blocks(dtype), "tied": True, "max_positions": 20},
         ),
+        ModelSubject(
+            "common-sinusoids",
+            LanguageModel,
+            lambda dtype: {**_blocks(dtype), "position_embedding": Sinusoids(8, dtype=dtype)},
+            {"position_embedding": Sinusoids(8, dtype="float64"), "dtype": "float64"},
+        ),
     ]
     for name, cls, arguments, others in (
         (
@@ -147,7 +157,7 @@ def subjects() -> list[ModelSubject]:
             "mamba-attention",
             _class("mamba", "AttentionLM"),
             {**SIZE, "num_layers": 1, "num_heads": 2, "window": 20},
-            without(APART, "norm", "embedding_deviation")
+            without(APART, "norm", "embedding_deviation", "position_embedding")
             | {"positions": "rotary", "networks": _networks()},
         ),
         (
@@ -216,7 +226,7 @@ def subjects() -> list[ModelSubject]:
             "xlstm",
             _class("xlstm", "XLSTM"),
             {**SIZE, "blocks": "ms", "num_heads": 2},
-            without(APART, "norm", "embedding_deviation")
+            without(APART, "norm", "norm_center", "embedding_deviation", "head_deviation")
             | {"num_heads": 2, "slstm_kernel_size": 2, "forget_gate": "exponential"}
             | {"recurrent_initializer": "orthogonal", "form": "recurrent"},
         ),
