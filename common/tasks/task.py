@@ -2,11 +2,14 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from common.checks import check_choice, check_integers
+
+if TYPE_CHECKING:
+    from common.tasks.batches import TaskBatches
 
 Arrays = dict[str, np.ndarray]
 
@@ -45,6 +48,27 @@ class Task:
         # `default_rng` mixes the three whole words; each is below 2**32, so none run together.
         rng = np.random.default_rng([seed, SPLITS.index(split), step])
         return self.sample(rng, batch_size, split)
+
+    def dataset(
+        self, batch_size: int, steps: int, seed: int = 0, split: str = "train", **kwargs
+    ) -> "TaskBatches":
+        """Batches for `keras.Model.fit` and `evaluate`: `(inputs, targets)`, and maybe weights.
+
+        Args:
+            batch_size: Number of examples of a batch.
+            steps: Batches of an epoch. Of `"train"` every epoch has the next ones of the stream,
+                of the other splits the same.
+            seed: Of the stream.
+            split: `"train"`, `"validation"` or `"test"`.
+            **kwargs: Arguments of `keras.utils.PyDataset`, such as `workers`, which sample ahead.
+
+        Raises:
+            ValueError: if an argument is out of range.
+        """
+        from common.tasks.batches import TaskBatches
+
+        check_integers(self, 1, batch_size=batch_size, steps=steps)
+        return TaskBatches(self, batch_size, steps, seed, split, **kwargs)
 
     def sample(self, rng: np.random.Generator, batch_size: int, split: str) -> Arrays:
         """Draws one batch with `rng`."""
