@@ -3,6 +3,7 @@
 from common.layers.attention import SMALL_GAIN, MultiHead, SoftmaxAttention, glorot
 from common.layers.initializers import initializer_of, output_gate_third
 from common.layers.lstm import LSTM
+from common.layers.scan_layer import ScanLayer
 from common.layers.sequence_layer import SequenceLayer
 from common.layers.state import StateSpec
 
@@ -10,6 +11,7 @@ __all__ = [
     "SMALL_GAIN",
     "LSTM",
     "MultiHead",
+    "ScanLayer",
     "SequenceLayer",
     "SoftmaxAttention",
     "StateSpec",

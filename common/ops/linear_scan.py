@@ -6,8 +6,8 @@
   largest term. Exponential gates are kept in range by dividing the state by `exp(m_t)` (Beck 2024,
   eq. 15; Milakov 2018).
 
-On a CPU both directions are one pass over memory, step by step. On an accelerator they are
-associative scans in log T passes, of `(a, b) (a', b') = (a a', a' b + b')`: products of gates
+With `scan="loop"` both directions are one pass over memory, step by step, and with `"associative"`
+log T passes, of `(a, b) (a', b') = (a a', a' b + b')`: products of gates
 appear, but nothing is divided by one, so that gates of 0, 1 or tiny ones are exact.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 
 from keras import ops
 
-from common.ops.associative_scan import associative_scan, prefers_associative_scan
+from common.ops.associative_scan import associative_scan, takes_associative_scan
 from common.ops.loops import time_loop
 from common.ops.operands import accumulation_dtype
 from common.ops.time_axis import expand_like, previous
@@ -79,7 +79,7 @@ _LOG = _Semiring(LOG_ZERO, 0.0, add, _logaddexp, _by_shares)
 _MAX_PLUS = _Semiring(LOG_ZERO, 0.0, add, maximum, _by_winner)
 
 
-def linear_scan(a, b, state=None, *, initial=None, mask=None, reset=None):
+def linear_scan(a, b, state=None, *, initial=None, mask=None, reset=None, scan: str = "auto"):
     """Solves `h_t = a_t * h_{t-1} + b_t` elementwise, in time linear in T.
 
     16 bit inputs are accumulated in float32.
@@ -92,6 +92,7 @@ def linear_scan(a, b, state=None, *, initial=None, mask=None, reset=None):
         initial: `(B, ...)`, the value a reset puts back; zeros by default.
         mask: `(B, T)` bool; false leaves the state as it was.
         reset: `(B, T)` bool; true puts the state back to `initial` before the step.
+        scan: `"loop"`, `"associative"`, or `"auto"`, by the device.
 
     Returns:
         `(h, final)`: all states `(B, T, ...)` in the dtype of `b`, and the last one `(B, ...)` in
@@ -105,11 +106,13 @@ def linear_scan(a, b, state=None, *, initial=None, mask=None, reset=None):
         a = ops.broadcast_to(a, ops.shape(b))
     state = initial if state is None else state
     state = ops.zeros_like(b[:, 0]) if state is None else ops.cast(state, dtype)
-    h = _differentiable(_LINEAR)(a, b, state)
+    h = _differentiable(_LINEAR, takes_associative_scan(scan, b))(a, b, state)
     return ops.cast(h, output_dtype), h[:, -1]
 
 
-def log_linear_scan(log_a, log_b, state=None, *, initial=None, mask=None, reset=None):
+def log_linear_scan(
+    log_a, log_b, state=None, *, initial=None, mask=None, reset=None, scan: str = "auto"
+):
     """Solves `h_t = a_t h_{t-1} + b_t` for positive a and b given by their logarithms.
 
     Computes the same as the scan of Heinsen (2023), `log h = a* + logcumsumexp(log b - a*)` with
@@ -126,6 +129,7 @@ def log_linear_scan(log_a, log_b, state=None, *, initial=None, mask=None, reset=
         initial: `(B, ...)`, the value a reset puts back; zeros by default.
         mask: `(B, T)` bool; false leaves the state as it was.
         reset: `(B, T)` bool; true puts the state back to `initial` before the step.
+        scan: `"loop"`, `"associative"`, or `"auto"`, by the device.
 
     Returns:
         `(h, final)`: all states `(B, T, ...)`, not their logarithms, in the dtype of `log_b`, and
@@ -136,16 +140,16 @@ def log_linear_scan(log_a, log_b, state=None, *, initial=None, mask=None, reset=
     zero = ops.cast(LOG_ZERO, dtype)
     old, new = _marked(_LOG, log_a, log_b, None, mask, reset)
     nothing = ops.full_like(log_b[:, 0], zero)
-    h = ops.exp(_differentiable(_LOG)(maximum(old, zero), maximum(new, zero), nothing))
+    solve = _differentiable(_LOG, takes_associative_scan(scan, log_b))
+    h = ops.exp(solve(maximum(old, zero), maximum(new, zero), nothing))
     if state is not None or initial is not None:
-        left, _ = linear_scan(
-            ops.exp(log_a), ops.zeros_like(h), state, initial=initial, mask=mask, reset=reset
-        )
+        marks = {"initial": initial, "mask": mask, "reset": reset}
+        left, _ = linear_scan(ops.exp(log_a), ops.zeros_like(h), state, **marks, scan=scan)
         h = h + left
     return ops.cast(h, output_dtype), h[:, -1]
 
 
-def max_plus_scan(log_f, i, state=None, *, initial=None, mask=None, reset=None):
+def max_plus_scan(log_f, i, state=None, *, initial=None, mask=None, reset=None, scan: str = "auto"):
     """Solves `m_t = max(log_f_t + m_{t-1}, i_t)` elementwise, in time linear in T.
 
     16 bit inputs are accumulated in float32. Where the two sides are equal, the gradient goes
@@ -158,6 +162,7 @@ def max_plus_scan(log_f, i, state=None, *, initial=None, mask=None, reset=None):
         initial: `(B, ...)`, the value a reset puts back; zeros by default.
         mask: `(B, T)` bool; false leaves the state as it was.
         reset: `(B, T)` bool; true puts the state back to `initial` before the step.
+        scan: `"loop"`, `"associative"`, or `"auto"`, by the device.
 
     Returns:
         `(m, final)`: all states `(B, T, ...)` in the dtype of `i`, and the last one `(B, ...)` in
@@ -174,7 +179,8 @@ def max_plus_scan(log_f, i, state=None, *, initial=None, mask=None, reset=None):
     log_f, i = ops.cast(log_f, dtype), ops.cast(i, dtype)
     initial = ops.zeros_like(i[:, 0]) if initial is None else ops.cast(initial, dtype)
     state = initial if state is None else ops.cast(state, dtype)
-    m = _differentiable(_MAX_PLUS)(*_marked(_MAX_PLUS, log_f, i, initial, mask, reset), state)
+    solve = _differentiable(_MAX_PLUS, takes_associative_scan(scan, i))
+    m = solve(*_marked(_MAX_PLUS, log_f, i, initial, mask, reset), state)
     return ops.cast(m, output_dtype), m[:, -1]
 
 
@@ -203,17 +209,17 @@ def _marked(ring: _Semiring, a, b, initial, mask, reset):
 
 
 @cache
-def _differentiable(ring: _Semiring):
+def _differentiable(ring: _Semiring, associative: bool):
     """`(a, b, state)` to all states of the recurrence, with its gradient."""
 
     @ops.custom_gradient
     def run(a, b, state):
-        h = _every_state(ring, a, b, state)
+        h = _every_state(ring, associative, a, b, state)
 
         def grad(*args, upstream=None):
             g = args[0] if upstream is None else upstream
             by_state, by_a, by_b = ring.derivatives(a, previous(h, state), b, h)
-            d_state, total = _adjoint(by_state, g)
+            d_state, total = _adjoint(associative, by_state, g)
             return total * by_a, total if by_b is None else total * by_b, d_state
 
         return h, grad
@@ -221,13 +227,13 @@ def _differentiable(ring: _Semiring):
     return run
 
 
-def _every_state(ring: _Semiring, a, b, state):
+def _every_state(ring: _Semiring, associative: bool, a, b, state):
     """Every `h_t`, `(B, T, ...)`, without regard to differentiation."""
 
     def advance(h, a, b):
         return ring.plus(ring.times(a, h), b)
 
-    if prefers_associative_scan(b):
+    if associative:
         b = ops.concatenate([advance(state[:, None], a[:, :1], b[:, :1]), b[:, 1:]], axis=1)
 
         def compose(earlier, later):
@@ -242,12 +248,12 @@ def _every_state(ring: _Semiring, a, b, state):
     return time_loop(step, state, (a, b), padding=(ring.one, ring.zero))[1]
 
 
-def _adjoint(a, upstream):
+def _adjoint(associative: bool, a, upstream):
     """Gradients with respect to the state and to each `h_t`: the scan, backwards in time."""
-    if prefers_associative_scan(upstream):
+    if associative:
         following = ops.concatenate([a[:, 1:], ops.ones_like(a[:, :1])], axis=1)
         following, backwards = ops.flip(following, axis=1), ops.flip(upstream, axis=1)
-        d_h = _every_state(_LINEAR, following, backwards, ops.zeros_like(a[:, 0]))
+        d_h = _every_state(_LINEAR, True, following, backwards, ops.zeros_like(a[:, 0]))
         d_h = ops.flip(d_h, axis=1)
         return a[:, 0] * d_h[:, 0], d_h
 

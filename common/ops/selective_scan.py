@@ -14,11 +14,11 @@ matrices covers several steps.
 import keras
 from keras import ops
 
-from common.ops.associative_scan import prefers_associative_scan
+from common.ops.associative_scan import takes_associative_scan
 from common.ops.linear_scan import linear_scan
 from common.ops.masking import scan_marked, zero_where_masked
 from common.ops.operands import accumulation_dtype, check_rank
-from common.ops.scan import scan
+from common.ops.scan import scan as differentiable_scan
 from common.ops.time_axis import from_chunks, pad_time, to_chunks
 
 # Steps in a block: the states of one stay in the cache between the way there and the way back.
@@ -62,16 +62,28 @@ def recurrent_selective_scan(
 
 
 def fused_selective_scan(
-    x, delta, b, c, a, state=None, *, initial=None, mask=None, reset=None, negative=False
+    x,
+    delta,
+    b,
+    c,
+    a,
+    state=None,
+    *,
+    initial=None,
+    mask=None,
+    reset=None,
+    negative=False,
+    scan: str = "auto",
 ):
     """The selective scan in blocks of steps, of which the states at the borders are kept.
 
-    Arguments and results are those of `recurrent_selective_scan`.
+    Arguments and results are those of `recurrent_selective_scan`, and `scan`: how to go over the
+    steps of a block, by a `"loop"` or at once, `"associative"`; `"auto"` by the device.
     """
 
     def core(xs, a, state, initial, reset):
         length = ops.shape(xs[0])[1]
-        at_once = prefers_associative_scan(xs[0])
+        at_once = takes_associative_scan(scan, xs[0])
         size = _LARGE_BLOCK if at_once else BLOCK
         # Steps of zeros leave the state as it was.
         blocks = [to_chunks(pad_time(x, size), size) for x in xs]
@@ -86,7 +98,7 @@ def fused_selective_scan(
         # TensorFlow's `scan` itself computes every step, here a block, again for the gradient.
         if keras.backend.backend() != "tensorflow":
             block = keras.remat(block)
-        final, y = scan(block, state, (blocks, marks))
+        final, y = differentiable_scan(block, state, (blocks, marks))
         return from_chunks(y, length), final
 
     return _apply(core, x, delta, b, c, a, state, initial, mask, reset)
@@ -157,5 +169,5 @@ def _all_steps(a, negative: bool, h, xs, initial, reset=None):
     u, delta, b, c = xs
     decay = _decay(ops.exp(delta[:, :, None] * a[:, None]), negative)
     added = u[:, :, None] * b[..., None]
-    h, final = linear_scan(decay, added, h, initial=initial, reset=reset)
+    h, final = linear_scan(decay, added, h, initial=initial, reset=reset, scan="associative")
     return final, ops.matmul(c[:, :, None], h)[:, :, 0]

@@ -21,7 +21,6 @@ class TaskBatches(keras.utils.PyDataset):
         self, task: Task, batch_size: int, steps: int, seed: int = 0, split: str = "train", **kwargs
     ):
         super().__init__(**kwargs)
-        task.batch(1, seed, 0, split)  # refuses what it does not know
         self.task = task
         self.batch_size = batch_size
         self.steps = steps

@@ -67,7 +67,8 @@ class Task:
         """
         from common.tasks.batches import TaskBatches
 
-        check_integers(self, 1, batch_size=batch_size, steps=steps)
+        self._check_batch(batch_size, seed, 0, split)
+        check_integers(self, 1, steps=steps)
         return TaskBatches(self, batch_size, steps, seed, split, **kwargs)
 
     def sample(self, rng: np.random.Generator, batch_size: int, split: str) -> Arrays:

@@ -5,7 +5,7 @@ from einops import rearrange
 from keras import ops
 
 from common.checks import check_choice, check_divides, check_positive
-from common.layers import SequenceLayer, StateSpec
+from common.layers import ScanLayer, StateSpec
 from common.ops.activations import GELUS
 from common.ops.linear_scan import linear_scan
 from common.ops.rotary import count_steps
@@ -33,7 +33,7 @@ def bounded_sqrt(x):
 
 
 @keras.saving.register_keras_serializable(package="papers")
-class RGLRU(SequenceLayer):
+class RGLRU(ScanLayer):
     """Real-gated linear recurrent unit.
 
         r_t = sigmoid(W_a x_t + b_a),   i_t = sigmoid(W_x x_t + b_x)         (eq. 1, 2)
@@ -49,7 +49,7 @@ class RGLRU(SequenceLayer):
     Args:
         units: Width of inputs, state and outputs.
         num_blocks: Blocks of the two gates' kernels; 16 in the paper.
-        **kwargs: Arguments of `SequenceLayer`.
+        **kwargs: Arguments of `ScanLayer`.
 
     Raises:
         ValueError: if a size is not a positive integer, `num_blocks` does not divide `units`, or
@@ -114,7 +114,9 @@ class RGLRU(SequenceLayer):
         a, first, later = (features[name] for name in ("a", "first", "later"))
         positions, count = count_steps(state["started"], ops.shape(a)[1], mask, reset)
         written = ops.where(positions[..., None] == 0, first, later)
-        hidden, final = linear_scan(a, written, state["hidden"], mask=mask, reset=reset)
+        hidden, final = linear_scan(
+            a, written, state["hidden"], mask=mask, reset=reset, scan=self.scan
+        )
         started = ops.cast(count > 0, "int32")
         return self.cast(hidden), {"hidden": final, "started": started}
 
@@ -124,7 +126,7 @@ class RGLRU(SequenceLayer):
 
 
 @keras.saving.register_keras_serializable(package="papers")
-class RecurrentBlock(SequenceLayer):
+class RecurrentBlock(ScanLayer):
     """The temporal mixing of Hawk and Griffin (section 2.3, figure 2c).
 
         u_t = RG-LRU(conv(W_u x_t + b_u)),   y_t = W_y (gelu(W_g x_t + b_g) * u_t) + b_y
@@ -140,7 +142,7 @@ class RecurrentBlock(SequenceLayer):
         num_blocks: Blocks of the gates' kernels.
         kernel_size: Steps that the convolution sees.
         activation: `"gelu"`, or `"gelu_tanh"`, its approximation by a hyperbolic tangent.
-        **kwargs: Arguments of `SequenceLayer`.
+        **kwargs: Arguments of `ScanLayer`.
 
     Raises:
         ValueError: if a size is not a positive integer, or `num_blocks` does not divide
@@ -167,7 +169,7 @@ class RecurrentBlock(SequenceLayer):
         check_choice(self, tuple(GELUS), activation=activation)
         self.activation = activation
         self.recurrence = RGLRU(
-            recurrent_units, num_blocks, form=self.form, dtype=self.dtype_policy
+            recurrent_units, num_blocks, form=self.form, scan=self.scan, dtype=self.dtype_policy
         )
 
     @property

@@ -1,13 +1,14 @@
 """Mamba's block: a convolution, a selective state-space model, a gate (Gu and Dao, 2023)."""
 
 import math
+from functools import partial
 from typing import Any
 
 import keras
 from keras import ops
 
 from common.checks import check_flags, check_integers, check_positive
-from common.layers import SequenceLayer, StateSpec
+from common.layers import ScanLayer, StateSpec
 from common.ops.selective_scan import (
     BLOCK,
     fused_selective_scan,
@@ -22,7 +23,7 @@ SMALLEST_DELTA = 1e-4
 
 
 @keras.saving.register_keras_serializable(package="papers")
-class Mamba(SequenceLayer):
+class Mamba(ScanLayer):
     """A Mamba block (section 3.4, figure 3; algorithm 2), without its norm and residual connection.
 
         x_t, z_t = W_in u_t
@@ -52,7 +53,7 @@ class Mamba(SequenceLayer):
             to 1 and can track states (Grazzi et al., 2024), in place of `exp(Delta_t A)`.
         depth: Layers in the stack; the initial W_out is divided by its square root, as in the
             authors' code.
-        **kwargs: Arguments of `SequenceLayer`.
+        **kwargs: Arguments of `ScanLayer`.
 
     Raises:
         ValueError: if a size is not a positive integer, or `conv_width` is 1.
@@ -138,7 +139,8 @@ class Mamba(SequenceLayer):
         return self._mix(recurrent_selective_scan, features, state, mask, reset)
 
     def chunkwise(self, features, state, initial, mask, reset):
-        return self._mix(fused_selective_scan, features, state, mask, reset)
+        scan = partial(fused_selective_scan, scan=self.scan)
+        return self._mix(scan, features, state, mask, reset)
 
     def _mix(self, scan, features, state, mask, reset):
         x, conv = causal_convolution(

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from common.checks import check_flags, check_numbers, check_positive
-from common.layers import SequenceLayer, StateSpec
+from common.layers import ScanLayer, StateSpec
 from common.ops.linear_scan import linear_scan, log_linear_scan
 
 
@@ -21,7 +21,7 @@ def log_g(x):
     return ops.where(x >= 0, ops.log(positive + 0.5), -ops.softplus(-x))
 
 
-class _MinRNN(SequenceLayer):
+class _MinRNN(ScanLayer):
     """`h_t = a_t h_{t-1} + b_t c_t`, the gates `a`, `b` and the candidate `c` from the input."""
 
     forms: tuple[str, ...] = ("chunkwise", "parallel", "recurrent")
@@ -94,6 +94,7 @@ class _MinRNN(SequenceLayer):
             initial=initial["hidden"],
             mask=mask,
             reset=reset,
+            scan=self.scan,
         )
         return self.cast(hidden), {"hidden": final}
 
@@ -108,6 +109,7 @@ class _MinRNN(SequenceLayer):
             initial=None if zero is initial else initial["hidden"],
             mask=mask,
             reset=reset,
+            scan=self.scan,
         )
         return self.cast(hidden), {"hidden": final}
 
@@ -139,7 +141,7 @@ class MinGRU(_MinRNN):
         positive: Whether `g` keeps the state positive (appendix B), as in the experiments.
         learned_initial_state: Whether the state before the first step is learned, as `g` of
             normal values in the authors' code; zeros otherwise.
-        **kwargs: Arguments of `SequenceLayer`.
+        **kwargs: Arguments of `ScanLayer`.
 
     Raises:
         ValueError: if `units` is not a positive integer, or the form is `parallel` and `positive`
@@ -166,7 +168,7 @@ class MinLSTM(_MinRNN):
         positive: As for `MinGRU`.
         learned_initial_state: As for `MinGRU`.
         forget_bias: Added to the forget gates' initial biases; 3 in the authors' configurations.
-        **kwargs: Arguments of `SequenceLayer`.
+        **kwargs: Arguments of `ScanLayer`.
 
     Raises:
         ValueError: as `MinGRU`.

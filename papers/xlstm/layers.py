@@ -15,7 +15,7 @@ from common.checks import (
     check_positive,
     check_powers_of_two,
 )
-from common.layers import SequenceLayer, StateSpec, initializer_of
+from common.layers import ScanLayer, SequenceLayer, StateSpec, initializer_of
 from common.ops.gated_attention import (
     chunkwise_gated_attention,
     gated_attention_flops,
@@ -88,7 +88,7 @@ class _XLSTMLayer(SequenceLayer):
 
 
 @keras.saving.register_keras_serializable(package="papers")
-class MLSTM(_XLSTMLayer):
+class MLSTM(_XLSTMLayer, ScanLayer):
     """The mLSTM with its projections, the mixer of a pre up-projection block (figure 11).
 
     `x, z = W x_t`, each of width `D = expansion units`, and `a = silu(conv(x))`. Keys and queries
@@ -119,7 +119,7 @@ class MLSTM(_XLSTMLayer):
         num_blocks: Blocks in the stack that the layer is part of, by which the initial output
             kernel is divided.
         chunk_size: Steps in a chunk of the chunkwise form, a power of two.
-        **kwargs: Arguments of `SequenceLayer`.
+        **kwargs: Arguments of `ScanLayer`.
 
     Raises:
         ValueError: if a size is not a positive integer, `num_heads` or `block_size` does not
@@ -256,7 +256,7 @@ class MLSTM(_XLSTMLayer):
         activated, window = self._convolve(features["x"], state["window"], mask, reset)
         q, k, v, log_f, log_i = self._project(features["x"], activated)
         start = state["stabiliser"]
-        m, last = max_plus_scan(log_f, log_i, start, mask=mask, reset=reset)
+        m, last = max_plus_scan(log_f, log_i, start, mask=mask, reset=reset, scan=self.scan)
         before = previous(m, start)
         if reset is not None:
             # The step of a reset starts from the initial m, with the initial C and n.
