@@ -39,10 +39,10 @@ OTHER_VALUES = {
         HEADS | {"rule": "sum", "nu": 2, "form": "parallel"},
     ],
     "GatedLinearAttention": [HEADS | {"gate_rank": 3, "temperature": 2.0, "chunk_size": 2}],
-    "RGLRU": [{"units": 3, "num_blocks": 3}],
+    "RGLRU": [{"units": 3, "num_blocks": 3, "scan": "associative"}],
     "RecurrentBlock": [
         {"units": 5, "recurrent_units": 6, "num_blocks": 3, "kernel_size": 3}
-        | {"activation": "gelu_tanh"}
+        | {"activation": "gelu_tanh", "scan": "associative"}
     ],
     "H3": [
         {"units": 6, "state_dim": 8, "head_dim": 3}
@@ -60,14 +60,19 @@ OTHER_VALUES = {
     "LegendreMemory": [{"order": 5, "theta": 7.5, "channels": 3}],
     "Mamba": [
         {"units": 4, "state_dim": 3, "conv_width": 3, "expansion": 3, "dt_rank": 2}
-        | {"negative_eigenvalues": True, "depth": 5}
+        | {"negative_eigenvalues": True, "depth": 5, "scan": "associative"}
     ],
     "Mamba2": [
         {"units": 4, "state_dim": 3, "head_dim": 3, "num_groups": 2, "conv_width": 3}
         | {"expansion": 3, "chunk_size": 2, "depth": 5}
     ],
-    "MinGRU": [{"units": 4, "positive": False, "learned_initial_state": True}],
-    "MinLSTM": [{"units": 4, "positive": False, "learned_initial_state": True, "forget_bias": 2.0}],
+    "MinGRU": [
+        {"units": 4, "positive": False, "learned_initial_state": True, "scan": "associative"}
+    ],
+    "MinLSTM": [
+        {"units": 4, "positive": False, "learned_initial_state": True, "forget_bias": 2.0}
+        | {"scan": "associative"}
+    ],
     "NTM": [
         {"units": 4, "controller_units": 5, "memory_slots": 7, "memory_width": 3}
         | {"read_heads": 2, "write_heads": 2, "shift_range": 2, "clip": 0.3}
@@ -77,6 +82,7 @@ OTHER_VALUES = {
     "MLSTM": [
         {"units": 6, "num_heads": 2, "expansion": 1, "kernel_size": 3, "block_size": 2}
         | {"forget_gate": "exponential", "num_blocks": 3, "chunk_size": 2}
+        | {"scan": "associative"}
     ],
     "SLSTM": [
         {"units": 6, "num_heads": 3, "kernel_size": 3, "forget_gate": "exponential", "depth": 0.5}
