@@ -22,15 +22,12 @@ longer sums: gates of 0 and of 1 are exact.
 from einops import rearrange
 from keras import ops
 
-from common.ops.linear_scan import linear_scan
+from common.ops.linear_scan import LOG_ZERO, linear_scan
 from common.ops.loops import chunk_loop
 from common.ops.masking import scan_marked, zero_unless, zero_where_masked
 from common.ops.operands import accumulation_dtype, check_heads, check_rank
 from common.ops.time_axis import from_chunks, pad_time, to_chunks
 from common.ops.triangular import unit_lower_inverse, unit_lower_inverse_flops
-
-# A finite stand-in for log 0, which keeps differences of infinities out of the gradient.
-_LOG_ZERO = -1e30
 
 
 def recurrent_delta_rule(
@@ -122,7 +119,7 @@ def chunkwise_delta_rule(
             seen = ops.cumsum(ops.cast(forgets, "int32"), axis=1) > 0
             shares = zero_unless(seen, ops.exp(since))[..., None]  # (B, T, H or 1, 1)
             v = v - shares * ops.einsum("bthk,bhkv->bthv", k, initial)
-        log_decay = ops.where(forgets, ops.cast(_LOG_ZERO, log_decay.dtype), log_decay)
+        log_decay = ops.where(forgets, ops.cast(LOG_ZERO, log_decay.dtype), log_decay)
     o, final = _in_chunks(q, k, v, beta, log_decay, state, chunk_size)
     if shares is not None:
         o = o + shares * ops.einsum("bthk,bhkv->bthv", q, initial)
