@@ -178,9 +178,7 @@ def tf_loop(step, carry, xs, count, results, axis: int, reverse: bool = False):
         new, y = step(tree.pack_sequence_as(carry, flat_carry), column)
         # The loop wants every carry as precisely shaped as it came in.
         new = [
-            value
-            if value.shape.as_list() == old.shape.as_list()
-            else tf.ensure_shape(value, old.shape)
+            value if value.shape == old.shape else tf.ensure_shape(value, old.shape)
             for value, old in zip(tree.flatten(new), flat_carry, strict=True)
         ]
         return i + 1, new, results.write(arrays, n, tree.flatten(y))
