@@ -1,4 +1,4 @@
-"""Loops over the chunks of the chunkwise forms, for ops that write their own gradient."""
+"""Loops over the chunks of the chunkwise forms, for ops with a custom gradient."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ _FEW = 4
 def chunk_loop(
     step: Callable, carry, xs: tuple, reverse: bool = False
 ) -> tuple[Any, tuple[Any, ...]]:
-    """Loops `step` over axis 0, without regard to differentiation.
+    """Loops `step` over axis 0; not to be differentiated.
 
     `time_loop` unrolls several steps in one iteration; a chunk is work enough for its own.
 

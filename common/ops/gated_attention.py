@@ -228,7 +228,7 @@ def _within_by_head(q, k, v, log_decay):
     size = ops.shape(v)[-2]
     steps = ops.arange(size)
     later = steps[:, None] > steps[None, :]
-    # Row i, column j: the sum of log_decay from j + 1 to i, each as a sum of its own.
+    # Row i, column j: the sum of log_decay from j + 1 to i, and no difference of longer sums.
     sums = ops.cumsum(zero_unless(later, log_decay), axis=-2)
     decay = ops.exp(zero_unless(later, sums))
     visible = steps[:, None] >= steps[None, :]
@@ -242,10 +242,10 @@ def _after(log_decay):
 
 
 def _decays(log_decay):
-    """The products of the gates between every pair of steps: `(..., C, 1)` to `(..., C, C)`.
+    """The cumulative decays between every pair of steps: `(..., C, 1)` to `(..., C, C)`.
 
-    Row i, column j: `exp` of the sum of log_decay from j + 1 to i, each as a sum of its own, and 0
-    for j > i.
+    Row i, column j: `exp` of the sum of log_decay from j + 1 to i, which is no difference of longer
+    sums, and 0 for j > i.
     """
     size, dtype = log_decay.shape[-2], log_decay.dtype
     summed = _up_to(size, dtype)
@@ -315,7 +315,7 @@ def _scores_by_halves(q, k, log_decay):
     if size <= _SMALLEST:
         return _scores_of_few(q, k, log_decay)
     half = size // 2
-    # One axis for all blocks: TensorFlow counts axes.
+    # One axis for all blocks: TensorFlow's kernels take only so many axes.
     own = _scores_by_halves(*(ops.reshape(x, (-1, half, x.shape[-1])) for x in (q, k, log_decay)))
     own = ops.reshape(own, (-1, 2, half, half))
     keys = ops.exp(_later_than(half, dtype) @ log_decay[:, :half]) * k[:, :half]

@@ -75,7 +75,7 @@ def _differentiable_scan(log_f, i, state):
 
     def grad(*args, upstream=None):
         g = args[0] if upstream is None else upstream
-        # dm_t / dm_{t-1} is 1 where the old state won and 0 elsewhere: a linear scan's gates.
+        # dm_t / dm_{t-1} is 1 where the maximum took the old state, else 0: a linear scan's gates.
         won = ops.cast(log_f + _before(m, state) > i, m.dtype)
         d_state, total = _adjoint(won, g)
         return total * won, total * (1 - won), d_state

@@ -9,7 +9,7 @@ from common.ops.time_loop import time_loop
 
 
 def every_state(step: Callable, join: Callable, a, b, state, padding: tuple[float, float]):
-    """Every `x_t = step(a_t, x_{t-1}, b_t)`, without regard to differentiation.
+    """Every `x_t = step(a_t, x_{t-1}, b_t)`; not to be differentiated.
 
     Args:
         step: Elementwise. Two steps one after the other are one of the same kind: that of `a` and

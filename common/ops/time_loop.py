@@ -1,4 +1,4 @@
-"""`time_loop`: a fast loop over time for ops that write their own gradient."""
+"""`time_loop`: a fast loop over time for ops with a custom gradient."""
 
 import math
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def time_loop(
     reverse: bool = False,
     unroll: int = UNROLL,
 ) -> tuple[Nest, Nest]:
-    """Loops `step` over axis 1, without regard to differentiation.
+    """Loops `step` over axis 1; not to be differentiated.
 
     Arrays are read in place, block by block, and never transposed: a loop of cheap steps is bound
     by memory traffic. `scan` is the loop that can be differentiated.
@@ -66,7 +66,7 @@ def _stack(ys):
     """`ops.stack(ys, axis=1)`, through a concatenation of the last axis.
 
     XLA copies such a concatenation piece by piece. One along axis 1 it fuses into the loop's
-    write, element by element, with every earlier step computed again for each element.
+    write, element by element, with every earlier step recomputed for each element.
     """
     shape = ops.shape(ys[0])
     size = math.prod(ys[0].shape[1:])

@@ -127,7 +127,7 @@ def test_a_run_writes_tables_files_and_plots(quick):
 
 
 def test_a_form_that_disagrees_is_not_timed(quick):
-    code, rows, _, output = quick(["Wrong"], "--length", "8", "--modes", "forward")
+    code, rows, _, _output = quick(["Wrong"], "--length", "8", "--modes", "forward")
     assert code == 0
     found = {row.name: row for row in rows}
     assert found["parallel"].status == "disagrees"
