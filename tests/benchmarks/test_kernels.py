@@ -11,7 +11,7 @@ from benchmarks.programs import make_program
 from benchmarks.rows import read_rows
 from tests.benchmarks.conftest import ALONE, QUICK, run
 
-COMPILERS = {"tensorflow": ("graph", "xla"), "jax": ("jit",), "torch": ("eager",)}
+COMPILER = {"tensorflow": "graph", "jax": "jit", "torch": "eager"}[keras.backend.backend()]
 WHOLE = [name for name in kernels.NAMES if name != "attention-step"]
 
 
@@ -25,23 +25,7 @@ def test_every_form_passes_the_gate(name):
     case = case_of(name)
     gate = Gate(case, "cpu")
     for one in case.implementations:
-        model = one.make()
-        for compiler in COMPILERS[keras.backend.backend()]:
-            assert gate.disagreement(one, model, compiler) == "", (one.name, compiler)
-
-
-@pytest.mark.parametrize("name", WHOLE)
-def test_gradients_are_in_all_inputs(name):
-    case = case_of(name)
-    workload = case.workload("forward+backward", 2, 5)
-    compiler = COMPILERS[keras.backend.backend()][0]
-    for one in case.implementations:
-        model = one.make()
-        results = make_program(model, workload, compiler).call()
-        shapes = [tuple(x.shape) for x in results[: 1 + len(workload.inputs)]]
-        assert shapes == [workload.upstream.shape, *(x.shape for x in workload.inputs)]
-        assert len(results) == 1 + len(workload.inputs) + len(model.variables)
-        assert all(np.isfinite(keras.ops.convert_to_numpy(x)).all() for x in results)
+        assert gate.disagreement(one, one.make(), COMPILER) == "", one.name
 
 
 def test_gradients_are_those_of_the_upstream_gradient():
@@ -49,9 +33,8 @@ def test_gradients_are_those_of_the_upstream_gradient():
     case = case_of("scan")
     workload = case.workload("forward+backward", 1, 4)
     (one,) = case.implementations
-    compiler = COMPILERS[keras.backend.backend()][0]
     outputs, in_gates, in_inputs = (
-        keras.ops.convert_to_numpy(x) for x in make_program(one.make(), workload, compiler).call()
+        keras.ops.convert_to_numpy(x) for x in make_program(one.make(), workload, COMPILER).call()
     )
     (a, b), upstream = workload.inputs, workload.upstream
     h, states = np.zeros_like(b[:, 0]), []
