@@ -3,19 +3,8 @@ import math
 
 import pytest
 
-from common.reproduce.spec import (
-    Claim,
-    Experiment,
-    LayerCase,
-    Paper,
-    Preset,
-    Quantity,
-    at_least,
-    at_most,
-    between,
-    within_absolute,
-    within_relative,
-)
+from common.reproduce.spec import Claim, Experiment, LayerCase, Paper, Preset, Quantity
+from common.reproduce.tolerances import at_least, at_most, between, within_absolute, within_relative
 
 
 def preset(**changes):
