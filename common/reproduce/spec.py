@@ -370,7 +370,7 @@ class Paper:
         layers: cases for the contract suite and the benchmarks.
         experiments: at least one.
         claims: in the order of the verdict table.
-        default_experiment: what `python -m papers.<name>` runs.
+        default_experiment: what `python -m papers.<name>` runs; the first one if not given.
         headline: the paper's main claim in one short line of our words.
         headline_claims: ids of the claims that stand for it; none means "not attempted".
         not_attempted: what else the paper makes much of and has no claim here, with its table or
@@ -386,7 +386,7 @@ class Paper:
     layers: tuple[LayerCase, ...] = ()
     experiments: tuple[Experiment, ...]
     claims: tuple[Claim, ...] = ()
-    default_experiment: str
+    default_experiment: str = ""
     headline: str = ""
     headline_claims: tuple[str, ...] = ()
     not_attempted: tuple[str, ...] = ()
@@ -401,6 +401,8 @@ class Paper:
         require_unique(f"{where} layers", (case.name for case in self.layers))
         require_unique(f"{where} experiments", (one.name for one in self.experiments))
         require_unique(f"{where} claims", (claim.id for claim in self.claims))
+        if not self.default_experiment and self.experiments:
+            object.__setattr__(self, "default_experiment", self.experiments[0].name)
         self.experiment(self.default_experiment)
         for claim in self.claims:
             experiment = self.experiment(claim.experiment)

@@ -1,18 +1,8 @@
-"""Parallelizing linear transformers with the delta rule: what it declares.
-
-A tuple in settings is for smoke, cpu and paper.
-"""
+"""The delta rule in parallel: what it declares. A tuple in settings is for smoke, cpu and paper."""
 
 from functools import partial
 
-from common.declarations import (
-    DEFAULT,
-    formal_language,
-    mqar,
-    parameter_claims,
-    parameters,
-    timing,
-)
+from common.declarations import DEFAULT, formal_language, mqar, parameter_claims, parameters, timing
 from common.reproduce.spec import LayerCase, Paper, Quantity
 from common.reproduce.tolerances import at_least, at_most, within_absolute, within_relative
 
@@ -185,14 +175,10 @@ PAPER = Paper(
             reason="Growth is a quotient above 1; the paper does not say by how much.",
         ),
         *parameter_claims(
-            PARAMETERS,
-            within_relative(1e-9),
-            "A number of weights: it is the same or not.",
+            PARAMETERS, within_relative(1e-9), "A number of weights: it is the same or not."
         ),
     ),
-    default_experiment="parity",
     headline="In parallel over the length the delta rule models language ahead of Mamba and GLA",
-    headline_claims=(),
     not_attempted=(
         "language models ahead of Mamba and GLA at 1.3B (Table 1)",
         "recall of 64 pairs in 512 steps, ahead of Mamba with narrow models (Figure 4)",

@@ -1,62 +1,51 @@
-"""Linear transformers are secretly fast weight programmers: what it declares.
+"""Fast weight programmers: what it declares. A tuple in settings is for smoke, cpu and paper."""
 
-A tuple in settings is for smoke, cpu and paper.
-"""
+from functools import partial
 
 from common.declarations import training
 from common.reproduce.spec import Claim, LayerCase, Paper, Quantity
 from common.reproduce.tolerances import at_most, within_absolute
 
-# The authors' setting.
-_TRAINING = {"steps": (20, 100_000, 100_000), "eval_every": (10, 100, 100)}
-_METRICS = ("best_loss", "full_length_loss", "updates")
-# Nothing read: half of the squared length of the wanted one-hot vector.
-_UNTRAINED = {"best_loss": 0.5}
+_retrieval = partial(
+    training,
+    trial="papers.fast_weights.experiments:retrieval",
+    # The authors' setting.
+    settings={"steps": (20, 100_000, 100_000), "eval_every": (10, 100, 100)},
+    metrics=("best_loss", "full_length_loss", "updates"),
+    # Nothing read: half of the squared length of the wanted one-hot vector.
+    untrained={"best_loss": 0.5},
+)
 
-# By the names in the authors' logs; phi has 64, 128, 256 and 384 features.
-_MEMORIES = {
+# By the names in the authors' logs; of the sums, phi has 64, 128, 256 and 384 features.
+_MEMORY = {
     "softmax": {"rule": "softmax", "feature_map": "elu", "nu": 1},
     "linear": {"rule": "sum", "feature_map": "elu", "nu": 1},
     "dpfp1": {"rule": "sum", "feature_map": "dpfp", "nu": 1},
     "dpfp2": {"rule": "sum", "feature_map": "dpfp", "nu": 2},
     "dpfp3": {"rule": "sum", "feature_map": "dpfp", "nu": 3},
 }
-SETTING1 = training(
+SETTING1 = _retrieval(
     name="setting1",
     description="Capacity: S pairs, each key and value once, read by the sum rule and softmax",
-    trial="papers.fast_weights.experiments:retrieval",
     variants={
         f"{name}-s{size}": {"num_keys": size, "replacement": False, **memory}
-        for name, memory in _MEMORIES.items()
+        for name, memory in _MEMORY.items()
         for size in (20, 40, 60, 100, 140, 200, 260, 300)
     },
-    settings=_TRAINING,
     minutes=(0.1, 0.3, 0.3),
     smoke_variants=("softmax-s20", "linear-s20", "dpfp1-s20"),
-    metrics=_METRICS,
-    untrained=_UNTRAINED,
 )
 
-SETTING2 = training(
+SETTING2 = _retrieval(
     name="setting2",
     description="Update rule: keys come again with other values; sum against delta",
-    trial="papers.fast_weights.experiments:retrieval",
     variants={
-        f"dpfp1-{rule}-s{size}": {
-            "num_keys": size,
-            "replacement": True,
-            "rule": rule,
-            "feature_map": "dpfp",
-            "nu": 1,
-        }
+        f"dpfp1-{rule}-s{size}": dict(_MEMORY["dpfp1"], rule=rule, num_keys=size, replacement=True)
         for rule in ("sum", "delta")
         for size in (20, 60, 100, 200)
     },
-    settings=_TRAINING,
     minutes=(0.1, 1, 1),
     smoke_variants=("dpfp1-sum-s20", "dpfp1-delta-s20"),
-    metrics=_METRICS,
-    untrained=_UNTRAINED,
 )
 
 
@@ -138,7 +127,6 @@ PAPER = Paper(
             reason="Beyond the capacity of 128 features; one seed in the logs.",
         ),
     ),
-    default_experiment="setting1",
     headline="Capacity is the size of phi; the delta rule updates what the sum rule keeps",
     headline_claims=(
         "setting1-linear-s40",

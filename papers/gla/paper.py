@@ -41,9 +41,7 @@ PAPER = Paper(
     claims=parameter_claims(
         PARAMETERS, within_relative(0.02), "The paper names its models by the rounded number."
     ),
-    default_experiment="mqar_64_4",
     headline="Models language as well as a LLaMA-like Transformer and trains faster than Mamba",
-    headline_claims=(),
     not_attempted=(
         "language models of 340M and 1.3B against Transformer++, RetNet and Mamba (Table 2)",
         "recall of pairs better than RetNet's, Hyena's and RWKV-4's (Figure 4)",

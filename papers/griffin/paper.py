@@ -19,7 +19,7 @@ _MODEL = {
 _INDUCTION_MODEL = {**_MODEL, "depth": (2, 2, 5), "window": (4, 32, 128)}
 _LONGER = (2, 4, 8, 16, 64)
 
-INDUCTION_HEADS = labelling(
+INDUCTION = labelling(
     name="induction_heads",
     description="Induction heads, tested on up to 64 times the length of training",
     task="InductionHeads",
@@ -47,7 +47,7 @@ INDUCTION_HEADS = labelling(
     untrained={"accuracy": 1 / 15, **{f"accuracy_x{n}": 1 / 15 for n in _LONGER}},
 )
 
-SELECTIVE_COPYING = labelling(
+COPYING = labelling(
     name="selective_copying",
     description="Selective copying: accuracy, and updates until 99 % of the tokens are right",
     task="MambaSelectiveCopying",
@@ -120,42 +120,42 @@ PAPER = Paper(
             benchmark=dict(units=256, recurrent_units=352, num_blocks=16, input_dim=256),
         ),
     ),
-    experiments=(INDUCTION_HEADS, SELECTIVE_COPYING, SPEED),
+    experiments=(INDUCTION, COPYING, SPEED),
     claims=(
-        *INDUCTION_HEADS.orderings(
+        *INDUCTION.orderings(
             {f"induction-{family}": Quantity(family, "accuracy") for family in _FAMILIES},
             each=at_least(0.99),
             reason="Solved perfectly at the training length, but for one error in a hundred.",
         ),
-        *INDUCTION_HEADS.orderings(
+        *INDUCTION.orderings(
             {"extrapolation-hawk": Quantity("hawk", "accuracy_x64")},
             each=at_least(0.95),
             reason="Perfectly, the paper says, from a figure: one error in twenty.",
         ),
-        *INDUCTION_HEADS.orderings(
+        *INDUCTION.orderings(
             {"extrapolation-griffin": Quantity("griffin", "accuracy_x16")},
             each=at_least(0.8),
             reason="Very well, the paper says, short of Hawk's perfectly; no number is given.",
         ),
-        *INDUCTION_HEADS.orderings(
+        *INDUCTION.orderings(
             {"extrapolation-transformer": Quantity("transformer", "accuracy_x16").over("griffin")},
             mean=at_most(0.5),
             controls=("induction-transformer", "extrapolation-griffin"),
             reason="It does not extrapolate where Griffin does: less than half of what Griffin has "
             "right.",
         ),
-        *SELECTIVE_COPYING.orderings(
+        *COPYING.orderings(
             {f"copying-{family}": Quantity(family, "accuracy") for family in _FAMILIES},
             each=at_least(0.98),
             reason="All three solve it; training stops at 99 % on other examples.",
         ),
-        *SELECTIVE_COPYING.orderings(
+        *COPYING.orderings(
             {"copying-hawk-slower": Quantity("hawk", "updates").over("transformer")},
             mean=at_least(1.5),
             controls=("copying-hawk", "copying-transformer"),
             reason="Significantly slower, without a number: half as many updates more.",
         ),
-        *SELECTIVE_COPYING.orderings(
+        *COPYING.orderings(
             {"copying-griffin-as-fast": Quantity("griffin", "updates").over("transformer")},
             mean=at_most(1.5),
             controls=("copying-griffin", "copying-transformer"),
@@ -184,9 +184,7 @@ PAPER = Paper(
             reason="One pass over the sequence: linear, and 10 % for the caches.",
         ),
     ),
-    default_experiment="induction_heads",
     headline="Models language like Llama-2 with a sixth of the tokens and decodes faster",
-    headline_claims=(),
     not_attempted=(
         "scaling and downstream tasks against Transformers and Mamba (Figure 1a, Table 1)",
         "latency and throughput of decoding against multi-query attention (Figures 1b and 4)",

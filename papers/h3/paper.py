@@ -103,7 +103,6 @@ PAPER = Paper(
         *_claims(INDUCTION_HEAD, "induction-head", spread=15.0),
         *_claims(ASSOCIATIVE_RECALL, "associative-recall", spread=10.0),
     ),
-    default_experiment="induction_head",
     headline="State spaces with a shift recall and compare tokens as attention does",
     headline_claims=(
         "induction-head-h3",

@@ -160,7 +160,6 @@ PAPER = Paper(
             reason="The paper's CPU is not named: within a factor 2.",
         ),
     ),
-    default_experiment="duplication",
     headline="Ends at the loss of softmax attention, and generates hundreds of times faster",
     headline_claims=(
         "duplication-linear-over-softmax",

@@ -174,7 +174,6 @@ PAPER = Paper(
             reason="One seed in the notebook, and another permutation.",
         ),
     ),
-    default_experiment="capacity",
     headline="Remembers 100,000 steps; beats the LSTM on Mackey-Glass; 97.15 % of psMNIST",
     headline_claims=(
         "capacity-lmu0-t100000-low",

@@ -35,7 +35,7 @@ _INDUCTION = {
 _SHORT = {n: "accuracy" if n == 256 else f"accuracy_{n}" for n in (2**i for i in range(6, 15))}
 _LONG = {n: f"accuracy_{n}" for n in (2**i for i in range(15, 21))}
 
-INDUCTION_HEADS = labelling(
+INDUCTION = labelling(
     name="induction_heads",
     description="Induction heads, trained at 256 steps, tested from 64 to 16,384",
     task="InductionHeads",
@@ -57,7 +57,7 @@ INDUCTION_HEADS = labelling(
     untrained=dict.fromkeys(_SHORT.values(), 100 / 15),
 )
 
-LONG_INDUCTION_HEADS = labelling(
+LONG_INDUCTION = labelling(
     name="long_induction_heads",
     description="Induction heads, trained at 256 steps, tested from 32,768 to 1,048,576",
     task="InductionHeads",
@@ -75,7 +75,7 @@ LONG_INDUCTION_HEADS = labelling(
     untrained=dict.fromkeys(("accuracy", *_LONG.values()), 100 / 15),
 )
 
-SELECTIVE_COPYING = labelling(
+COPYING = labelling(
     name="selective_copying",
     description="Selective copying: 16 tokens out of a sequence, by Mamba and by S4 without a gate",
     task=("MADSelectiveCopying", "MADSelectiveCopying", "MambaSelectiveCopying"),
@@ -152,7 +152,7 @@ _TICK = "A tick, or 100.0: one wrong in 64 test sequences."
 
 
 def _lost(name: str, length: int, bound: float) -> tuple[Claim, ...]:
-    return INDUCTION_HEADS.orderings(
+    return INDUCTION.orderings(
         {f"induction-{name}-{length}": Quantity(name, _SHORT[length])},
         mean=at_most(bound),
         controls=(f"induction-{name}-256",),
@@ -178,26 +178,19 @@ PAPER = Paper(
             benchmark=dict(units=256, state_dim=16, input_dim=256),
         ),
     ),
-    experiments=(
-        INDUCTION_HEADS,
-        LONG_INDUCTION_HEADS,
-        SELECTIVE_COPYING,
-        SCAN_SPEED,
-        GENERATION,
-        PARAMETERS,
-    ),
+    experiments=(INDUCTION, LONG_INDUCTION, COPYING, SCAN_SPEED, GENERATION, PARAMETERS),
     claims=(
-        *INDUCTION_HEADS.numbers(
+        *INDUCTION.numbers(
             {f"induction-mamba-{n}": Quantity("mamba", metric) for n, metric in _SHORT.items()},
             each=at_least(98.0),
             reason=_TICK,
         ),
-        *LONG_INDUCTION_HEADS.numbers(
+        *LONG_INDUCTION.numbers(
             {f"induction-mamba-{n}": Quantity("mamba", metric) for n, metric in _LONG.items()},
             each=at_least(98.0),
             reason=_TICK,
         ),
-        *INDUCTION_HEADS.numbers(
+        *INDUCTION.numbers(
             {f"induction-{name}-256": Quantity(name, "accuracy") for name in _ATTENTIONS},
             each=at_least(98.0),
             reason="As for Mamba.",
@@ -206,12 +199,12 @@ PAPER = Paper(
         *_lost("mha-abs", 16384, 20.0),
         *_lost("mha-rope", 1024, 50.0),
         *_lost("mha-rope", 16384, 20.0),
-        *SELECTIVE_COPYING.numbers(
+        *COPYING.numbers(
             {"selective-copying-mamba-s6": Quantity("mamba", "accuracy")},
             mean=within_absolute(1.0),
             reason="Solved, but for one token in a hundred.",
         ),
-        *SELECTIVE_COPYING.numbers(
+        *COPYING.numbers(
             {"selective-copying-no-gate-s4": Quantity("s4", "accuracy")},
             mean=within_absolute(10.0),
             controls=("selective-copying-mamba-s6",),
@@ -238,12 +231,9 @@ PAPER = Paper(
             "a step is compared, not the batch that fits.",
         ),
         *parameter_claims(
-            PARAMETERS,
-            within_relative(1e-9),
-            "A number of weights: it is the same or not.",
+            PARAMETERS, within_relative(1e-9), "A number of weights: it is the same or not."
         ),
     ),
-    default_experiment="induction_heads",
     headline="Selective state spaces copy what counts and recall over a million steps",
     headline_claims=("selective-copying-mamba-s6", "induction-mamba-1048576"),
     not_attempted=(

@@ -86,7 +86,6 @@ PAPER = Paper(
             PARAMETERS, within_relative(0.04), "The models are called by a rounded number."
         ),
     ),
-    default_experiment="mqar_64_4",
     headline="As dual of attention a state space runs 2 to 8 times faster than Mamba's scan",
     headline_claims=("speed-scan",),
     not_attempted=(

@@ -134,7 +134,6 @@ PAPER = Paper(
             reason="Growth is a quotient above 1; how much depends on the hardware.",
         ),
     ),
-    default_experiment="selective_copying",
     headline="Without the state in their gates GRU and LSTM train 175 to 1,361 times faster",
     headline_claims=(
         "selective-copying-mingru",

@@ -146,7 +146,6 @@ PAPER = Paper(
             reason="Collier and Beel's criterion of convergence.",
         ),
     ),
-    default_experiment="copy",
     headline="Learns to copy, and copies sequences six times as long; the LSTM does not",
     headline_claims=("copy-converged-error", "copy-generalisation-length", "copy-lstm-limit"),
     not_attempted=(

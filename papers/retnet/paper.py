@@ -80,7 +80,6 @@ PAPER = Paper(
             "of the parameters.",
         ),
     ),
-    default_experiment="decoding",
     headline="Decodes in constant time, 8.4 times faster than attention with a cache",
     headline_claims=("decoding-speed", "decoding-flat"),
     not_attempted=(

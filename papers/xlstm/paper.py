@@ -218,7 +218,6 @@ PAPER = Paper(
             reason="The paper's bound, for its CUDA kernels.",
         ),
     ),
-    default_experiment="parity",
     headline="With memory mixing the sLSTM solves state tracking that the mLSTM cannot",
     headline_claims=(
         "parity-slstm",
