@@ -205,13 +205,15 @@ def test_set_changes_a_run_that_is_neither_mixed_with_others_nor_judged(tree, ru
     assert changed["fingerprint"] != declared["fingerprint"]
 
 
-def test_set_reaches_the_processes_of_a_timing(tree, run_tiny):
+def test_set_reaches_the_processes_of_a_timing(tree, run_tiny, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", tree.environment()["PYTHONPATH"])
     clock = tree.tiny / "clock.py"
     clock.write_text(clock.read_text().replace("def clock(run)", "def clock(run, *, extra=0)"))
-    code, _, errors = run_tiny("--experiment", "clock", "--variant", "one", "--set", "extra=7")
+    command = ("--experiment", "clock", "--variant", "one", "--seeds", "0", "1")
+    code, _, errors = run_tiny(*command, "--set", "extra=7")
     assert code == 0, errors
     summaries = list((tree.root / "runs/tiny/clock").glob("cpu-set-*/one/seed-*/summary.json"))
-    assert len(summaries) == 5
+    assert len(summaries) == 2
     assert all(json.loads(path.read_text())["settings"] == {"extra": 7} for path in summaries)
 
 
