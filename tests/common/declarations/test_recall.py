@@ -1,4 +1,4 @@
-from common.trials.recall import mqar
+from common.declarations import mqar
 
 MODELS = {
     "a": {"model": "papers.gla:GLA", "model_settings": {"units": 8}},
