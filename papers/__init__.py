@@ -6,9 +6,20 @@ One `import papers` makes all of their layers and models, and those of `common`,
 
 import importlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from common.reproduce.spec import Paper
+import common
+
+if getattr(common, "DISTRIBUTION", None) != "keras-papers":
+    raise ImportError(
+        f"papers is {__file__}, and common is {getattr(common, '__file__', None)}, expected the "
+        "package that comes with papers: another of the same name stands before it on sys.path."
+    )
+
 from papers.registration import register_with_keras
+
+if TYPE_CHECKING:
+    from common.reproduce.spec import Paper
 
 register_with_keras()
 
@@ -18,7 +29,7 @@ def list_papers() -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in Path(__file__).parent.glob("*/paper.py")))
 
 
-def get_paper(name: str) -> Paper:
+def get_paper(name: str) -> "Paper":
     """The paper that `papers/<name>/paper.py` declares. Imports neither Keras nor TensorFlow.
 
     Args:

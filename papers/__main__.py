@@ -46,8 +46,11 @@ class Options:
 
 
 def main() -> int:
-    """Prints the ledger, or does what an option says; the exit code is 2 where a file is not as it
-    must be."""
+    """Prints the ledger, or does what an option says.
+
+    Returns:
+        The exit code; 2 where a file is not as it must be.
+    """
     return run_command(_main)
 
 

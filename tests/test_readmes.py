@@ -15,8 +15,16 @@ from papers import get_paper
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 PAPERS = sorted((ROOT / "papers").glob("*/README.md"))
+FILE = re.compile(r"`((?:papers|common|tests|benchmarks|\.github)/[\w./]+)`")
+DEFINED = re.compile(r"`([\w/]+\.py)`, `(\w+)`")
 COMMAND = re.compile(r"python -m papers\.(\w+)((?: +[^\s`#&]+)*)")
+
+
+def name_of(path: Path) -> str:
+    """A file's path within the repository."""
+    return path.relative_to(ROOT).as_posix()
 
 
 def run_blocks(path: Path) -> dict:
@@ -50,7 +58,26 @@ def test_the_examples_of_a_paper(path):
     assert run_blocks(path)
 
 
-@pytest.mark.parametrize("path", [README, *PAPERS], ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", [CONTRIBUTING, ROOT / "tests" / "README.md"], ids=name_of)
+def test_the_files_named_exist(path):
+    names = FILE.findall(path.read_text(encoding="utf-8"))
+    assert len(names) > 5
+    assert [name for name in names if not (ROOT / name).exists()] == []
+
+
+def test_the_life_of_a_batch_names_what_is_defined():
+    named = DEFINED.findall(CONTRIBUTING.read_text(encoding="utf-8"))
+    assert len(named) > 8
+    sources = [*ROOT.glob("common/**/*.py"), *ROOT.glob("papers/**/*.py")]
+    for file, name in named:
+        found = [path for path in sources if f"/{path.as_posix()}".endswith(f"/{file}")]
+        texts = [path.read_text(encoding="utf-8") for path in found]
+        assert any(
+            re.search(rf"^(class|def|    def)? ?{name}\b", text, re.MULTILINE) for text in texts
+        ), f"{name} is not in {file}"
+
+
+@pytest.mark.parametrize("path", [README, CONTRIBUTING, *PAPERS], ids=name_of)
 def test_the_commands_name_what_exists(path):
     commands = COMMAND.findall(path.read_text(encoding="utf-8"))
     assert commands or path != README

@@ -34,18 +34,14 @@ class SequenceLayer(keras.layers.Layer):
 
     What holds and what does not: outputs up to t do not change with inputs after t as long as all
     are finite; an unmasked NaN or infinity may reach earlier steps of its own row in the chunkwise
-    and parallel forms, whose products and transforms see several steps at once. float16 ends at
-    65504, which inputs of the size of 1e4 pass in a projection: bfloat16 or float32 is for those.
-    Many forms have hand-written gradients, in reverse mode only: on JAX `jax.grad`, and `jax.grad`
-    of it, work, while `jax.jvp` and what rests on it (`jax.jacfwd`, `jax.hessian`) is refused;
-    take `jax.jacrev(jax.jacrev(f))`.
+    and parallel forms, which multiply what a step does not see by 0. Such steps are to be masked.
+    float16 ends at 65504, which inputs of the size of 1e4 pass in a projection: bfloat16 or float32
+    is for those. Many forms have custom gradients, in reverse mode only: on JAX `jax.grad`, and
+    `jax.grad` of it, work, while `jax.jvp` and what rests on it (`jax.jacfwd`, `jax.hessian`) is
+    refused; take `jax.jacrev(jax.jacrev(f))`.
 
     `keras.layers.Bidirectional` takes any of these layers. The config is Keras's own record of the
     constructor's arguments: a subclass writes no `get_config`.
-
-    Outputs up to a step do not depend on the inputs after it, as long as all are finite: the
-    parallel and chunkwise forms multiply what a step does not see by 0, and a NaN or an infinity
-    times 0 is NaN. Steps that may hold such values are to be masked.
 
     Args:
         form: How `call` computes: one of the class's `forms`, or `"auto"`, which takes the
@@ -114,7 +110,7 @@ class SequenceLayer(keras.layers.Layer):
         kwargs.setdefault("autocast", False)
         return super().add_weight(*args, **kwargs)
 
-    # What a subclass states.
+    # For subclasses to define.
 
     @property
     def output_dim(self) -> int:
@@ -176,7 +172,7 @@ class SequenceLayer(keras.layers.Layer):
         """What `flops` returns, of a built layer."""
         raise NotImplementedError
 
-    # What the base makes of it.
+    # Provided by the base.
 
     @property
     def resolved_form(self) -> str:

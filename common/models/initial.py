@@ -4,6 +4,6 @@ import keras
 
 
 def draw_normal(weight: keras.Variable, deviation: float) -> None:
-    """Draws the values of `weight` anew, normal with mean 0 and standard deviation `deviation`."""
-    # An initializer of its own: one that is called twice gives the same values twice.
+    """Draws `weight` again, from a normal distribution of standard deviation `deviation`."""
+    # A separate initializer: one that is called twice gives the same values twice.
     weight.assign(keras.initializers.RandomNormal(0, deviation)(weight.shape, weight.dtype))

@@ -33,7 +33,7 @@ class LanguageModel(SequenceModel):
     mixers', and with positions `"position": (B,)`.
 
     Args:
-        vocabulary: Number of symbols.
+        vocabulary: Number of tokens in the vocabulary.
         units: Width D of the stream.
         mixers: One `SequenceLayer` a block, of output width D. They and the networks keep the
             dtype that they were made with.

@@ -48,7 +48,7 @@ class SequenceModel(RecordedModel):
         super().__init__(**kwargs)
         self.supports_masking = True
 
-    # What a subclass states.
+    # For subclasses to define.
 
     @property
     def state_layers(self) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class SequenceModel(RecordedModel):
         """The outputs, by `through.mix` and the other methods of `common.models.passes`."""
         raise NotImplementedError
 
-    # What the base makes of it.
+    # Provided by the base.
 
     def get_initial_state(self, batch_size) -> dict[str, Any]:
         """The state before the first step, of a built model: the layers', and the position."""

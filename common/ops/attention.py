@@ -50,7 +50,7 @@ def causal_attention(
         v: Values `(B, T, G, V)`.
         state: Cache of the steps before the first one; none by default.
         window: How many tokens a query sees, its own included; masked steps are not counted.
-        mask: `(B, T)` bool; false leaves the cache as it was, and nobody attends to the step.
+        mask: `(B, T)` bool; false leaves the cache as it was, and no query attends to the step.
         reset: `(B, T)` bool; true empties the cache before the step.
         dropout: Maps the weights of the keys, `(., H, ., .)`, to those that are applied.
 

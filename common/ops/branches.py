@@ -12,7 +12,7 @@ def switch(index, branches: Sequence[Callable], *args):
 
     TensorFlow hands what its gradient needs out of the branch that was taken, with shapes that XLA
     no longer knows: it fails where the batch is free and turns out to be 1. Here the gradient
-    takes the branch again, from the arguments.
+    recomputes the branch from the arguments.
 
     Args:
         index: Integer scalar tensor.

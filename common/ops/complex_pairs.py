@@ -16,9 +16,11 @@ def join(z: Complex):
 
 
 def times(x: Complex, y: Complex) -> Complex:
+    """The product."""
     return x[0] * y[0] - x[1] * y[1], x[0] * y[1] + x[1] * y[0]
 
 
 def exp(z: Complex) -> Complex:
+    """The exponential."""
     size = ops.exp(z[0])
     return size * ops.cos(z[1]), size * ops.sin(z[1])

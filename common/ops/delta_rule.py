@@ -180,7 +180,7 @@ def _in_chunks(q, k, v, beta, log_decay, state, size):
     reading_k, reading_q, writing, keep = strong, q, k, None
     if log_decay is not None:
         log_decay = chunks(log_decay[..., None])
-        # Row i, column j: the sum of log_decay from j + 1 to i, each as a sum of its own.
+        # Row i, column j: the sum of log_decay from j + 1 to i, and no difference of longer sums.
         later = steps[:, None] > steps[None, :]
         between = ops.cumsum(zero_unless(later, log_decay), axis=-2)
         between = zero_unless(visible, ops.exp(zero_unless(visible, between)))
@@ -194,7 +194,7 @@ def _in_chunks(q, k, v, beta, log_decay, state, size):
 
 
 def _solve(system, scores, reading_k, reading_q, writing, keep, values, state):
-    """Solves the chunks one after the other, with a gradient of its own.
+    """Solves the chunks one after the other, with a custom gradient.
 
     Chunk n computes `e = (I + tril(system, -1))^-1 (values - reading_k s)` from the state s, reads
     `reading_q s + scores e`, and leaves the state `keep s + writing^T e`.

@@ -7,7 +7,7 @@ import keras
 
 @cache
 def default_device() -> str:
-    """ "cpu", "gpu" or "tpu": the kind that the backend uses where nothing else is asked for."""
+    """The kind of device that the backend uses by default: "cpu", "gpu" or "tpu"."""
     backend = keras.backend.backend()
     if backend == "jax":
         import jax

@@ -7,7 +7,7 @@ A complex number is two real ones: the last axis, of size N, holds the real part
 and after them their imaginary parts. Poles are given by their logarithms, `log a`, whose real parts
 are at most 0.
 
-- recurrent: a loop over time with its own gradient, which keeps no states on the way forward;
+- recurrent: a loop over time with a custom gradient, which keeps no states of the forward pass;
 - parallel: all outputs at once, as a convolution with `2 Re(w . a^t)`, in O(T log T).
 """
 
@@ -154,7 +154,7 @@ def _differentiable_loop(marks: tuple):
             return choose(valid, _advance(u, pole, before), before), before
 
         def step_back(carry, u, g, before_re, before_im, valid, *reset):
-            """Takes dL/dx from after the step to before it; adds up the parameters' gradients."""
+            """Propagates dL/dx back through the step; accumulates the parameters' gradients."""
             adjoint, d_pole, d_weight = carry
             before = before_re, before_im
             x = choose(valid, _advance(u, pole, before), before)
@@ -178,7 +178,7 @@ def _differentiable_loop(marks: tuple):
         def grad(*args, upstream=None):
             upstream = args[0] if upstream is None else upstream
             g, d_final = _unpack(upstream, state)
-            # The states are computed once more: N times the memory of `u`, needed only here.
+            # The states are rematerialised: N times the memory of `u`, needed only here.
             _, before = time_loop(step_again, parts(state), (u, *marks), (0, *zeros))
             nothing = tuple(ops.zeros_like(part) for part in pole)
             (d_state, d_pole, d_weight), d_u = time_loop(
@@ -195,7 +195,7 @@ def _differentiable_loop(marks: tuple):
     return loop
 
 
-# Functions with a gradient of their own return one tensor: the state comes as N more steps.
+# Functions with a custom gradient return one tensor: the state comes as N more steps.
 
 
 def _pack(y, state):
@@ -215,6 +215,9 @@ def _outputs(u, log_pole, weight, state, taken):
 
     Args:
         u: `(B, T, D)`, valid steps first, zeros after them.
+        log_pole: Logarithms of the poles, complex pairs `(D, N)`.
+        weight: What reads the state, shaped as `log_pole`.
+        state: `(B, D, N)`; None for zeros.
         taken: `(B, T)`, how many steps were valid up to each, itself included; None if all.
     """
     length = ops.shape(u)[1]

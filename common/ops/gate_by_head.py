@@ -57,7 +57,7 @@ def within_by_head(q, k, v, log_decay):
     size = ops.shape(v)[-2]
     steps = ops.arange(size)
     later = steps[:, None] > steps[None, :]
-    # Row i, column j: the sum of log_decay from j + 1 to i, each as a sum of its own.
+    # Row i, column j: the sum of log_decay from j + 1 to i, and no difference of longer sums.
     sums = ops.cumsum(zero_unless(later, log_decay), axis=-2)
     decay = ops.exp(zero_unless(later, sums))
     visible = steps[:, None] >= steps[None, :]
@@ -71,10 +71,10 @@ def after(log_decay):
 
 
 def _decays(log_decay):
-    """The products of the gates between every pair of steps: `(..., C, 1)` to `(..., C, C)`.
+    """The cumulative decays between every pair of steps: `(..., C, 1)` to `(..., C, C)`.
 
-    Row i, column j: `exp` of the sum of log_decay from j + 1 to i, each as a sum of its own, and 0
-    for j > i.
+    Row i, column j: `exp` of the sum of log_decay from j + 1 to i, which is no difference of longer
+    sums, and 0 for j > i.
     """
     size, dtype = log_decay.shape[-2], log_decay.dtype
     summed = up_to(size, dtype)

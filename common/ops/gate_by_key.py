@@ -78,7 +78,7 @@ def _scores_by_halves(q, k, log_decay):
     if size <= SMALLEST:
         return _scores_of_few(q, k, log_decay)
     half = size // 2
-    # One axis for all blocks: TensorFlow counts axes.
+    # One axis for all blocks: TensorFlow's kernels take only so many axes.
     own = _scores_by_halves(*(ops.reshape(x, (-1, half, x.shape[-1])) for x in (q, k, log_decay)))
     own = ops.reshape(own, (-1, 2, half, half))
     keys = ops.exp(later_than(half, dtype) @ log_decay[:, :half]) * k[:, :half]

@@ -119,8 +119,8 @@ def log_linear_scan(
     `a* = cumsum(log a)`, but step by step, `log h_t = logaddexp(log a_t + log h_{t-1}, log b_t)`,
     so that no `a*` grows with T and eats the precision.
 
-    The recurrence is linear: what is left of `state` and `initial` is a sum of its own, outside
-    log space. They may be of any sign, and are differentiated at 0 too.
+    The recurrence is linear: what is left of `state` and `initial` is added separately, outside log
+    space. They may be of any sign, and are differentiated at 0 too.
 
     Args:
         log_a: `(B, T, ...)`, logarithms of the gates.

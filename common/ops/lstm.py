@@ -1,7 +1,7 @@
-"""The LSTM's recurrence, with its own gradient: one matrix product a step in each direction.
+"""The LSTM's recurrence, with a custom gradient: one matrix product a step in each direction.
 
-The gradient of `scan`, which knows nothing of the cell, would compute every step's product again on
-the way back and add up the kernel's gradient step by step.
+The gradient of `scan`, which knows nothing of the cell, would recompute every step's product in the
+backward pass and accumulate the kernel's gradient step by step.
 """
 
 from keras import ops
@@ -67,7 +67,7 @@ def lstm_scan(gates, hidden, cell, kernel):
             d_hiddens, d_cells = ops.split(upstream, 2, axis=-1)
             i, f, g, o = _activated(ops.cast(sums, dtype))
             squashed = ops.tanh(cells)
-            # What dL/dc and dL/dh are multiplied by, for all steps at once.
+            # The factors of dL/dc and dL/dh, for all steps at once.
             by_cell = ops.concatenate(
                 [g * i * (1 - i), previous(cells, cell) * f * (1 - f), i * (1 - g * g)], axis=-1
             )
@@ -90,7 +90,7 @@ def lstm_scan(gates, hidden, cell, kernel):
                 step_back,
                 (zeros, zeros),
                 (d_hiddens, d_cells, by_cell, by_hidden, through, f),
-                # With f = 1 a padded step hands dL/dc on.
+                # With f = 1 a padded step passes dL/dc on unchanged.
                 padding=(0, 0, 0, 0, 0, 1),
                 reverse=True,
                 unroll=_UNROLL,

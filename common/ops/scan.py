@@ -24,7 +24,7 @@ def scan(body: Body, initial: Nest, xs: Nest) -> tuple[Nest, Nest]:
     Args:
         body: `(carry, x) -> (carry, y)`, where `carry` keeps its structure, shapes and dtypes
             and `x` is `xs` at one time step. `y` may be any nested structure of tensors. It is
-            a pure function: it may be computed again for the gradient, so it draws no random
+            a pure function: it may be recomputed for the gradient, so it draws no random
             numbers and assigns to no variable.
         initial: Nested structure of tensors, the carry before the first step.
         xs: Nested structure of tensors of shape `(B, T, ...)`, at least one, T at least 1.
@@ -43,11 +43,11 @@ def scan(body: Body, initial: Nest, xs: Nest) -> tuple[Nest, Nest]:
 
 
 def _tf_scan(body: Body, initial: Nest, xs: Nest) -> tuple[Nest, Nest]:
-    """`scan` in a TensorFlow graph, with a gradient of its own.
+    """`scan` in a TensorFlow graph, with a custom gradient.
 
     TensorFlow differentiates a loop by keeping every intermediate of every step, and under XLA in
-    time quadratic in T. Here only the carries are kept, and each step is computed again on the way
-    back, so both passes take time and memory linear in T.
+    time quadratic in T. Here only the carries are kept, and the backward pass recomputes each step,
+    so both passes take time and memory linear in T.
     """
     import tensorflow as tf
 
@@ -170,8 +170,8 @@ def _tf_gradients(tape, targets, upstream, sources) -> list:
 def _keras_scopes() -> Callable:
     """A context manager that opens the scopes of Keras that are open now.
 
-    The way back is built after `Layer.stateless_call` and the like have closed them, and in them
-    stands which values the variables have and in which dtype they are read.
+    The backward pass is built after `Layer.stateless_call` and the like have closed them, and they
+    hold which values the variables have and in which dtype they are read.
     """
     from keras.src.backend.common import global_state  # Keras has no public way to ask.
 

@@ -5,10 +5,10 @@ decays `exp(delta_td A_dn)` depend on the step, the channel and the number, so t
 matrices covers several steps.
 
 - recurrent: a loop over time, differentiated by the general `scan`;
-- fused: in blocks, of which the state at the start is kept; the way back computes a block's decays
-  and states again, so that neither are ever held for all steps (section 3.3.2 of the paper does the
-  same on a GPU). Within a block there is a loop over time, and on an accelerator a scan of all its
-  steps at once.
+- fused: in blocks, of which the state at the start is kept; the backward pass rematerialises a
+  block's decays and states, so that neither are ever held for all steps (section 3.3.2 of the paper
+  does the same on a GPU). Within a block there is a loop over time, and on an accelerator a scan of
+  all its steps at once.
 """
 
 import keras
@@ -21,7 +21,7 @@ from common.ops.operands import accumulation_dtype, check_rank
 from common.ops.scan import scan as differentiable_scan
 from common.ops.time_axis import from_chunks, pad_time, to_chunks
 
-# Steps in a block: the states of one stay in the cache between the way there and the way back.
+# Steps in a block: its states stay in the cache between its forward and its backward pass.
 BLOCK = 32
 # On an accelerator as many as its memory takes easily, B x 256 x N x D numbers at a time.
 _LARGE_BLOCK = 256
@@ -95,7 +95,7 @@ def fused_selective_scan(
                 return _all_steps(a, negative, h, xs, initial, *marks)
             return scan_marked(_step(a, negative), h, xs, initial, None, *marks)
 
-        # TensorFlow's `scan` itself computes every step, here a block, again for the gradient.
+        # TensorFlow's `scan` itself rematerialises every step, here a block.
         if keras.backend.backend() != "tensorflow":
             block = keras.remat(block)
         final, y = differentiable_scan(block, state, (blocks, marks))
@@ -158,7 +158,7 @@ def _step(a, negative: bool):
     def step(h, inputs):
         u, delta, b, c = inputs
         h = _decay(ops.exp(delta[:, None] * a), negative) * h + u[:, None] * b[..., None]
-        # A product of matrices: XLA sums slowly over a computed array, and would compute it again.
+        # A product of matrices: XLA sums slowly over a computed array, and would recompute it.
         return h, ops.matmul(c[:, None], h)[:, 0]
 
     return step

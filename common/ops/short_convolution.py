@@ -89,7 +89,7 @@ def causal_convolution_step(x, kernel, state):
 def _convolve(seen, kernel, document, length):
     """The outputs `(B, T, D)` from the state and the inputs behind it, `(B, W - 1 + T, D)`.
 
-    With a gradient of its own: TensorFlow's of a slice is slow outside XLA.
+    With a custom gradient: TensorFlow's of a slice is slow outside XLA.
     """
     width = kernel.shape[0]
 

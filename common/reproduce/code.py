@@ -88,7 +88,7 @@ def _closure_hash(start: frozenset[tuple[str, str]], root: Path) -> str:
             if name in source.names:
                 waiting.add(source.names[name])
                 continue
-        files[str(path.relative_to(root))] = source.digest
+        files[path.relative_to(root).as_posix()] = source.digest
         waiting |= source.imports
     text = "\n".join(f"{path} {digest}" for path, digest in sorted(files.items()))
     return hashlib.sha256(text.encode()).hexdigest()[:12]

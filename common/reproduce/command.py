@@ -1,5 +1,6 @@
 """What our commands have in common: quiet libraries, one line an error, an exit code each."""
 
+import io
 import logging
 import os
 import subprocess
@@ -39,6 +40,7 @@ def run_command(main: Callable[[], int]) -> int:
         after a signal.
     """
     verbose = "--verbose" in sys.argv[1:]
+    _write_utf8()
     if not verbose:
         quiet()
     try:
@@ -58,6 +60,13 @@ def run_command(main: Callable[[], int]) -> int:
         return HOLD
     except Exception as error:
         return _report(error, verbose)
+
+
+def _write_utf8() -> None:
+    """Makes output to files and pipes UTF-8, which on Windows lacks characters otherwise."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and not stream.isatty():
+            stream.reconfigure(encoding="utf-8")
 
 
 def _report(error: Exception, verbose: bool) -> int:
@@ -98,9 +107,11 @@ def quiet() -> None:
         [sys.executable, "-S", "-E", "-c", _FILTER],
         stdin=subprocess.PIPE,
         stdout=ours,
-        start_new_session=True,  # a Ctrl-C at the terminal is not for it
+        # A Ctrl-C at the terminal is not for it: by the first on POSIX, by the second on Windows.
+        start_new_session=True,
+        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
     )
     assert reader.stdin is not None, "it is a pipe"
     os.dup2(reader.stdin.fileno(), 2)
     reader.stdin.close()
-    sys.stderr = os.fdopen(ours, "w", buffering=1)
+    sys.stderr = os.fdopen(ours, "w", buffering=1, errors="backslashreplace")

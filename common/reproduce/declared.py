@@ -45,8 +45,10 @@ def load_declared(directory: Path) -> list[Declaration]:
 
 
 def declared_dates(paper: Paper, directory: Path) -> dict[str, str]:
-    """When each claim of `paper` was first declared as it is now; those that never were are not
-    in it."""
+    """When each claim of `paper` was first declared as it is now.
+
+    Those that never were are not in it.
+    """
     dates: dict[str, str] = {}
     digests = {claim.id: claim_digest(claim) for claim in paper.claims}
     for row in load_declared(directory):

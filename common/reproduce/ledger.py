@@ -95,8 +95,11 @@ class Book:
         )
 
     def probes_lacking(self) -> list[tuple[Experiment, str, str, int]]:
-        """(experiment, preset, variant, seed) whose probe by the present code would tell whether
-        runs that a claim is judged by are of code that computes the same."""
+        """What has no probe by the present code yet: (experiment, preset, variant, seed).
+
+        The probe would tell whether runs that a claim is judged by are of code that computes the
+        same.
+        """
         found: dict[tuple[str, str, str, int], tuple[Experiment, str, str, int]] = {}
         for claim in self.paper.claims:
             experiment = self.paper.experiment(claim.experiment)

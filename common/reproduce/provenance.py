@@ -1,5 +1,6 @@
 """Where a result comes from: code, versions, machine."""
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -14,6 +15,9 @@ from pathlib import Path
 
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy")
 BACKENDS = ("tensorflow", "jax", "torch")
+
+# Linux alone has it.
+CPU_INFO = Path("/proc/cpuinfo")
 
 
 def now() -> str:
@@ -39,7 +43,7 @@ def backend() -> str:
     if not name:
         home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
         try:
-            name = str(json.loads((home / "keras.json").read_text())["backend"])
+            name = str(json.loads((home / "keras.json").read_text("utf-8"))["backend"])
             source = f"backend in {home / 'keras.json'}"
         except (OSError, ValueError, KeyError, TypeError):  # as Keras does, take the default
             name = "tensorflow"
@@ -115,19 +119,21 @@ def command() -> str:
 
 
 def _git(directory: Path, *arguments: str) -> str:
-    result = subprocess.run(
-        ["git", "-C", str(directory), *arguments], check=True, capture_output=True, text=True
-    )
-    return result.stdout
+    return _output("git", "-C", str(directory), *arguments)
+
+
+def _output(*command: str) -> str:
+    # Paths in Git's output are UTF-8 on every system.
+    return subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout
 
 
 def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        if platform.system() == "Darwin":
+            return _output("sysctl", "-n", "machdep.cpu.brand_string").strip()
+        for line in CPU_INFO.read_text("utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
-    except OSError:
-        pass
     return platform.processor() or platform.machine()
 
 

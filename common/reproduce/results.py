@@ -276,7 +276,9 @@ def _digest(before: str, row: Mapping[str, str]) -> str:
 
 def _append_text(path: Path, text: str) -> None:
     """Appends in one write, on the disk before it returns."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    # Windows would write each line end as two characters.
+    binary = getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | binary, 0o644)
     try:
         data = text.encode()
         while data:

@@ -92,6 +92,6 @@ def _weighted(rng: np.random.Generator, rates: np.ndarray, shape: tuple[int, int
 
     The items of a row, int64 of the given shape, stand in the order in which they were drawn.
     """
-    # A race: clocks that ring at these rates ring in just such an order.
+    # Exponential arrival times: the order of arrival is that of drawing without replacement.
     times = rng.standard_exponential((shape[0], len(rates))) / rates
     return np.argsort(times, axis=1)[:, : shape[1]]

@@ -103,7 +103,7 @@ class SafariAssociativeRecall(_SafariTask):
 
     Fu et al. 2022 (H3), section 3.1; Poli et al. 2023 (Hyena); with the generator of the
     authors' `synthetics.py`: the first half of the ordinary tokens are keys, the second half
-    values. In every sequence, each key has a value drawn anew, which it may share with others;
+    values. In every sequence, each key has a freshly drawn value, which it may share with others;
     `length / 2` keys are drawn with replacement; and the key asked for is uniform over those
     that occur.
 

@@ -35,5 +35,5 @@ def decode_loop(
 
 
 def greedy(logits):
-    """The most likely symbols, `(B,)` int32."""
+    """The argmax tokens, `(B,)` int32."""
     return ops.cast(ops.argmax(logits, axis=-1), "int32")

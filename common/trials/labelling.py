@@ -1,4 +1,4 @@
-"""Naming the right symbol at the steps that count: recall, copying, induction, formal languages."""
+"""Predicting tokens at the scored steps: recall, copying, induction, formal languages."""
 
 import importlib
 import math
@@ -48,9 +48,9 @@ def labelling(
     chance: float = 0.0,
     percent: bool = False,
 ) -> dict[str, float]:
-    """Trains a language model on the steps of a task that count; tests it, elsewhere too.
+    """Trains a language model on the scored steps of a task; tests it, elsewhere too.
 
-    Batches are drawn anew at every step (a `FiniteTask` goes through its examples). For each
+    Batches are freshly drawn at every step (a `FiniteTask` goes through its examples). For each
     learning rate a model is trained from the same seed; the best of all on validation data is
     tested. The sweep ends early with a learning rate that has reached `stop_accuracy`. A learning
     rate that diverges is out; if all do, so does the run.
@@ -209,7 +209,7 @@ def _steps_that_count(arrays: Arrays) -> np.ndarray | None:
 
 
 def _predicted(net: keras.Model, arrays: Arrays, batch_size: int) -> np.ndarray:
-    """The likeliest symbol at every step that counts, `(B, T)`."""
+    """The argmax token at every scored step, `(B, T)`."""
     at = _steps_that_count(arrays)
     if at is None:
         return likeliest(net.predict(arrays["inputs"], batch_size=batch_size, verbose=0))

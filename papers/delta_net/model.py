@@ -20,7 +20,7 @@ class DeltaNetLM(LanguageModel):
     """Embedding, blocks `x + DeltaNet(norm(x))` and `x + mlp(norm(x))`, a norm, logits (figure 2).
 
     Args:
-        vocabulary: Number of symbols.
+        vocabulary: Number of tokens in the vocabulary.
         units: Width D of the stream.
         num_layers: Number of blocks.
         num_heads: Heads of every DeltaNet.

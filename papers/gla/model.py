@@ -22,7 +22,7 @@ class GLA(LanguageModel):
     """Embedding, blocks `x + gla(norm(x))` and `x + mlp(norm(x))`, a norm, logits.
 
     Args:
-        vocabulary: Number of symbols.
+        vocabulary: Number of tokens in the vocabulary.
         units: Width D of the stream.
         num_layers: Number of blocks.
         num_heads: Heads of every `GatedLinearAttention`.

@@ -63,7 +63,7 @@ class Griffin(LanguageModel):
     recurrent blocks only, Griffin recurrent and local ones, the baseline global ones only.
 
     Args:
-        vocabulary: Number of symbols.
+        vocabulary: Number of tokens in the vocabulary.
         units: Width D of the stream.
         blocks: A letter a block: `r` recurrent, `l` local attention, `g` global attention.
         recurrent_units: Width of the RG-LRU; about `4 / 3 units` in the paper.

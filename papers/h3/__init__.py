@@ -1,5 +1,7 @@
-"""Hungry hungry hippos (Fu et al., 2022): two state space models and two products in place of
-attention; with S4D (Gu et al., 2022), the diagonal state space model that it is made of."""
+"""Hungry hungry hippos (Fu et al., 2022): two state space models and two products.
+
+With S4D (Gu et al., 2022), the diagonal state space model that it is made of.
+"""
 
 from common.reproduce.lazy import lazy_exports
 

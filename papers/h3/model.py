@@ -23,7 +23,7 @@ class H3Model(LanguageModel):
     S4D-Inv, its poles shared.
 
     Args:
-        vocabulary: Number of symbols.
+        vocabulary: Number of tokens in the vocabulary.
         units: Width D of the stream.
         num_layers: Number of blocks.
         mixer: `"h3"`, `"s4d"` or `"attention"`.

@@ -110,7 +110,7 @@ class LinearTransformer(SequenceModel):
     half its sinusoidal position, side by side, and a last norm comes before the logits.
 
     Args:
-        vocabulary: Number of symbols.
+        vocabulary: Number of tokens in the vocabulary.
         units: Width D, even.
         num_layers: Number of blocks.
         num_heads: Heads of each attention.

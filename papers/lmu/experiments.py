@@ -139,7 +139,7 @@ def mackey_glass(
 ) -> dict[str, float]:
     """Trains a network to predict the series; tests the weights of the best validation loss.
 
-    An update is on `crop` consecutive steps of the training series, drawn anew each time;
+    An update is on `crop` consecutive steps of the training series, drawn afresh each time;
     validation and test are on all `length` steps.
 
     Returns:

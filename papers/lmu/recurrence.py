@@ -1,6 +1,6 @@
-"""The LMU's loop over time, with its own gradient: two passes over memory and two products.
+"""The LMU's loop over time, with a custom gradient: two passes over memory and two products.
 
-Automatic differentiation would add up the transition's gradient step by step, and under
+Automatic differentiation would accumulate the transition's gradient step by step, and under
 TensorFlow's XLA it takes time quadratic in T.
 """
 

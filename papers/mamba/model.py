@@ -29,7 +29,7 @@ class MambaLM(LanguageModel):
     `MambaLM(VOCABULARY, **SIZES["130M"])` is the smallest of the paper's language models.
 
     Args:
-        vocabulary: Number of symbols.
+        vocabulary: Number of tokens in the vocabulary.
         units: Width D of the stream.
         num_layers: Number of blocks.
         state_dim: As for `Mamba`.
@@ -111,7 +111,7 @@ class AttentionLM(LanguageModel):
     has the 137K parameters that the table gives.
 
     Args:
-        vocabulary: Number of symbols.
+        vocabulary: Number of tokens in the vocabulary.
         units: Width D of the stream, even.
         num_layers: Number of blocks.
         num_heads: Heads of the attentions.

@@ -25,7 +25,7 @@ class Mamba2LM(LanguageModel):
     """Embedding, blocks `x + mamba2(norm(x))`, a norm, logits.
 
     Args:
-        vocabulary: Number of symbols.
+        vocabulary: Number of tokens in the vocabulary.
         units: Width D of the stream.
         num_layers: Number of blocks.
         state_dim: As for `Mamba2`, and so are `head_dim`, `conv_width`, `expansion`

@@ -21,7 +21,7 @@ class MinRNN(SequenceModel):
     the recurrent layers, a learned initial state, forget biases of 3.
 
     Args:
-        vocabulary: Number of symbols.
+        vocabulary: Number of tokens in the vocabulary.
         units: Width D of the stream.
         num_layers: Number of blocks.
         cell: `"mingru"` or `"minlstm"`.

@@ -25,7 +25,7 @@ class RetNet(LanguageModel):
     as many as a transformer's (section 3.1). The norms are layer norms.
 
     Args:
-        vocabulary: Number of symbols.
+        vocabulary: Number of tokens in the vocabulary.
         units: Width D of the stream.
         num_layers: Number of blocks.
         num_heads: Heads of every `Retention`.

@@ -1,4 +1,4 @@
-"""The sLSTM's recurrence (Beck et al., 2024, section 2.2), with its own gradient.
+"""The sLSTM's recurrence (Beck et al., 2024, section 2.2), with a custom gradient.
 
 As in `common.ops.lstm`: one matrix product a step in each direction, and the gradient of the
 recurrent kernel as one product at the end.
@@ -37,7 +37,7 @@ def slstm_cell(gates, cell, normaliser, stabiliser, forget_gate: str):
 
 
 def _cell(gates, cell, normaliser, stabiliser, forget_gate):
-    """What `slstm_cell` returns, and the gates i, f, z, o and where the old state's m won."""
+    """What `slstm_cell` returns, and the gates i, f, z, o and where the maximum took the old m."""
     i, f, z, o = ops.split(gates, 4, axis=-1)
     kept = log_forget_gate(f, forget_gate) + stabiliser
     won = ops.cast(kept > i, gates.dtype)
@@ -100,7 +100,7 @@ def slstm_scan(gates, hidden, cell, normaliser, stabiliser, kernel, forget_gate:
                 previous(x, first) for x, first in zip((h, c, n), start[:3], strict=True)
             )
             slope = ops.sigmoid(-forget) if forget_gate == "sigmoid" else ops.ones_like(forget)
-            # What dL/dh, dL/dc and dL/dn are multiplied by, for all steps at once.
+            # The factors of dL/dh, dL/dc and dL/dn, for all steps at once.
             by_h = ops.concatenate([o / n, -h / n, c / n * o * (1 - o)], axis=-1)
             by_c = ops.concatenate([i * z, f * c_before, i * (1 - z * z)], axis=-1)
             by_n = ops.concatenate([i, f * n_before], axis=-1)

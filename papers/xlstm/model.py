@@ -47,7 +47,7 @@ class XLSTM(LanguageModel):
     gated MLP. The norms are layer norms without a shift.
 
     Args:
-        vocabulary: Number of symbols.
+        vocabulary: Number of tokens in the vocabulary.
         units: Width D of the stream.
         blocks: A letter a block, `m` or `s`: `"ms"` is an xLSTM[1:1] with the mLSTM first.
         num_heads: Heads of every mLSTM and sLSTM.

@@ -170,7 +170,7 @@ def survives_quantisation(subject: ModelSubject, path, **changes) -> None:
     error = np.sqrt(np.mean((got - want) ** 2) / np.mean(want**2))
     assert 0 < error < 0.05, f"quantised outputs are off by {error:.3f}"
     if subject.streams:
-        first, state = returning_state(model)(inputs[:, :8])
+        _first, state = returning_state(model)(inputs[:, :8])
         last, _ = jitted(model.step)(inputs[:, 8], state)
         assert_close(array(last), got[:, 8], 0.02, "a step of the quantised model")
     model.save(path)

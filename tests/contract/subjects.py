@@ -13,6 +13,7 @@ from keras import tree
 
 from common.layers import LSTM, SequenceLayer, SoftmaxAttention
 from papers import get_paper, list_papers
+from tests.contract.papers import PaperContract, contracts
 
 FLOAT32, FLOAT64 = "float32", "float64"
 
@@ -84,29 +85,7 @@ def all_subjects() -> list[Subject]:
     return subjects
 
 
-# One head, groups of heads, no learned state: what the cases above leave out.
-_CORNERS: dict[str, list[dict[str, Any]]] = {
-    "common-softmax": [{"num_heads": 1}],
-    "delta_net-gated-delta-net": [{"num_heads": 1, "conv_width": 2}],
-    "fast_weights-delta-dpfp": [{"num_heads": 1}],
-    "fast_weights-sum-elu": [{"num_heads": 1}],
-    "gla-gated-linear-attention": [{"num_heads": 1}],
-    "griffin-block": [{"num_blocks": 1, "kernel_size": 1}, {"scan": "associative"}],
-    "h3-h3": [{"head_dim": 6}],
-    "linear_transformer-linear-attention": [{"num_heads": 1}],
-    "mamba-mamba": [{"scan": "associative"}],
-    "mamba2-mamba2": [{"head_dim": 8}, {"head_dim": 2, "num_groups": 2}],
-    "min_rnn-mingru": [
-        {"learned_initial_state": False},
-        {"positive": False},
-        {"scan": "associative"},
-    ],
-    "min_rnn-minlstm": [{"positive": True}, {"scan": "associative"}],
-    "neural_turing_machine-ntm": [{"read_heads": 1, "write_heads": 2, "memory_init": "constant"}],
-    "retnet-retention": [{"num_heads": 1}],
-    "xlstm-mlstm": [{"num_heads": 1, "kernel_size": 1}, {"scan": "associative"}],
-    "xlstm-slstm": [{"num_heads": 1, "kernel_size": 1}],
-}
+_COMMON = PaperContract(corners={"common-softmax": [{"num_heads": 1}]})
 
 
 def corner_subjects() -> list[Subject]:
@@ -118,7 +97,8 @@ def corner_subjects() -> list[Subject]:
             functools.partial(subjects[name].make, **settings),
             subjects[name].input_dim,
         )
-        for name, corners in _CORNERS.items()
+        for contract in (_COMMON, *contracts())
+        for name, corners in contract.corners.items()
         for settings in corners
     ]
 

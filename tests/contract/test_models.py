@@ -39,7 +39,7 @@ TIED = [
 
 def test_every_model_is_here():
     missing = defined_models() - {subject.cls for subject in SUBJECTS}
-    assert not missing, f"give {missing} a row in tests/contract/models.py"
+    assert not missing, f"give {missing} a row in its paper's CONTRACT"
 
 
 @each(STREAMS)
@@ -77,7 +77,7 @@ def test_arguments_survive(subject):
     required = set(subject.given())
     missing = parameters(cls, RecordedModel).keys() - given - required
     fixed = _fixed(subject, missing)
-    assert missing == fixed, f"give {missing - fixed} of {cls.__name__} in tests/contract/models.py"
+    assert missing == fixed, f"give {missing - fixed} of {cls.__name__} in its paper's CONTRACT"
 
 
 def _fixed(subject, names) -> set[str]:

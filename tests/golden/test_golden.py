@@ -14,6 +14,7 @@ from keras import ops, tree
 
 from papers.mamba2 import Mamba2
 from tests.contract.invariants import assert_close
+from tests.contract.papers import contracts
 from tests.contract.subjects import all_subjects, factory
 from tests.golden.cases import GOLDEN, Golden, joined
 from tests.helpers.gradients import gradients
@@ -114,9 +115,12 @@ def test_layer_computes_what_its_peer_computes(golden, form):
     check(golden, golden.layer(form))
 
 
-def test_every_layer_case_has_a_golden_vector():
+def test_every_layer_case_has_a_golden_vector_or_is_checked_by_hand():
     covered = {subject: golden for golden in GOLDEN for subject in golden.covers}
+    by_hand = [name for contract in contracts() for name in contract.by_hand]
     for subject in all_subjects():
+        if subject.name in by_hand:
+            continue
         assert subject.name in covered, f"{subject.name} has no golden vector"
         assert type(subject.make()) is covered[subject.name].layer_class
 

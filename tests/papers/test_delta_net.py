@@ -9,6 +9,30 @@ from common.models import count_parameters
 from papers.delta_net import DeltaNet, DeltaNetLM
 from papers.delta_net.experiments import negative, positive
 from papers.delta_net.model import SIZES
+from tests.contract.papers import APART, HEADS, SIZE, ModelSubject, PaperContract, without
+
+CONTRACT = PaperContract(
+    models=(
+        ModelSubject(
+            "delta_net",
+            DeltaNetLM,
+            {**SIZE, "num_layers": 1, "num_heads": 2, "mlp_units": 6},
+            without(APART, "epsilon")
+            | {"mlp_units": 6, "conv_width": 3, "negative_eigenvalues": True, "gated": True}
+            | {"chunk_size": 4, "form": "recurrent"},
+        ),
+    ),
+    other_arguments={
+        "DeltaNet": [
+            HEADS
+            | {"conv_width": 3, "negative_eigenvalues": True, "gated": True}
+            | {"chunk_size": 2, "epsilon": 1e-2}
+        ],
+    },
+    corners={
+        "delta_net-gated-delta-net": [{"num_heads": 1, "conv_width": 2}],
+    },
+)
 
 
 def array(x):

@@ -8,7 +8,41 @@ from keras import ops
 from common.tasks import KeyValueRetrieval
 from papers.fast_weights import FastWeightAttention, KeyValueMemory
 from papers.fast_weights.experiments import HalfSquaredError, retrieval_loss
+from tests.contract.papers import COMMON, HEADS, VOCABULARY, ModelSubject, PaperContract
 from tests.helpers.weights import assert_drawn_apart
+
+CONTRACT = PaperContract(
+    models=(
+        ModelSubject(
+            "fast_weights",
+            KeyValueMemory,
+            {"num_keys": VOCABULARY, "rule": "delta", "key_dim": 5},
+            COMMON | {"feature_map": "elu", "key_dim": 5},
+        ),
+        ModelSubject(
+            "fast_weights-sum",
+            KeyValueMemory,
+            {"num_keys": VOCABULARY, "rule": "sum", "key_dim": 5},
+            {"nu": 2},
+        ),
+        ModelSubject(
+            "fast_weights-softmax",
+            KeyValueMemory,
+            {"num_keys": VOCABULARY, "rule": "softmax", "key_dim": 5},
+            {},
+        ),
+    ),
+    other_arguments={
+        "FastWeightAttention": [
+            HEADS | {"rule": "sum", "feature_map": "elu", "nu": 2, "chunk_size": 2},
+            HEADS | {"rule": "sum", "nu": 2, "form": "parallel"},
+        ],
+    },
+    corners={
+        "fast_weights-delta-dpfp": [{"num_heads": 1}],
+        "fast_weights-sum-elu": [{"num_heads": 1}],
+    },
+)
 
 
 def array(x):

@@ -8,6 +8,24 @@ from keras import ops
 from common.models import count_parameters
 from papers.gla import GLA, GatedLinearAttention
 from papers.gla.model import SIZES
+from tests.contract.papers import APART, HEADS, SIZE, ModelSubject, PaperContract
+
+CONTRACT = PaperContract(
+    models=(
+        ModelSubject(
+            "gla",
+            GLA,
+            {**SIZE, "num_layers": 1, "num_heads": 2, "mlp_units": 6},
+            APART | {"num_heads": 2, "mlp_units": 6, "form": "recurrent"},
+        ),
+    ),
+    other_arguments={
+        "GatedLinearAttention": [HEADS | {"gate_rank": 3, "temperature": 2.0, "chunk_size": 2}],
+    },
+    corners={
+        "gla-gated-linear-attention": [{"num_heads": 1}],
+    },
+)
 
 
 def array(x):

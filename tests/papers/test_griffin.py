@@ -12,7 +12,33 @@ from papers.griffin import RGLRU, SIZES, Griffin, RecurrentBlock
 from papers.griffin.experiments import SCANS
 from papers.griffin.layers import bounded_sqrt
 from papers.griffin.model import griffin, griffin_blocks, hawk, transformer
+from tests.contract.papers import APART, SIZE, ModelSubject, PaperContract, without
 from tests.helpers.gradients import gradients
+
+CONTRACT = PaperContract(
+    models=(
+        ModelSubject(
+            "griffin",
+            Griffin,
+            {**SIZE, "blocks": "rlg", "recurrent_units": 8, "num_blocks": 2, "num_heads": 2}
+            | {"window": 4, "context": 30},
+            without(APART, "tied", "epsilon", "embedding_deviation")
+            | {"activation": "gelu_tanh", "rotary_dim": 2, "output_bias": True}
+            | {"num_blocks": 2, "num_heads": 2, "window": 4, "context": 30, "expansion": 1}
+            | {"form": "recurrent"},
+        ),
+    ),
+    other_arguments={
+        "RGLRU": [{"units": 3, "num_blocks": 3, "scan": "associative"}],
+        "RecurrentBlock": [
+            {"units": 5, "recurrent_units": 6, "num_blocks": 3, "kernel_size": 3}
+            | {"activation": "gelu_tanh", "scan": "associative"}
+        ],
+    },
+    corners={
+        "griffin-block": [{"num_blocks": 1, "kernel_size": 1}, {"scan": "associative"}],
+    },
+)
 
 
 def array(x):

@@ -11,6 +11,40 @@ from papers.h3 import H3, S4D, H3Model
 from papers.h3.experiments import Annealed
 from papers.h3.layers import initial_frequencies
 from papers.h3.shift import shift_response
+from tests.contract.papers import APART, SIZE, ModelSubject, PaperContract, without
+
+CONTRACT = PaperContract(
+    models=(
+        ModelSubject(
+            "h3",
+            H3Model,
+            {**SIZE, "num_layers": 1, "state_dim": 4, "window": 20},
+            without(APART, "tied", "norm", "max_positions")
+            | {"units": 8, "num_layers": 1, "state_dim": 4, "head_dim": 2, "window": 20}
+            | {"discretisation": "zoh"},
+        ),
+        ModelSubject("h3-s4d", H3Model, {**SIZE, "mixer": "s4d", "state_dim": 4}, {}),
+        ModelSubject(
+            "h3-attention",
+            H3Model,
+            {**SIZE, "num_layers": 1, "mixer": "attention", "window": 20},
+            {"mixer": "attention", "attention_dropout": 0.3},
+        ),
+    ),
+    other_arguments={
+        "H3": [
+            {"units": 6, "state_dim": 8, "head_dim": 3}
+            | {"initialisation": "inverse", "discretisation": "zoh"}
+        ],
+        "S4D": [
+            {"units": 5, "state_dim": 8, "shared_poles": True}
+            | {"initialisation": "inverse", "discretisation": "bilinear"}
+        ],
+    },
+    corners={
+        "h3-h3": [{"head_dim": 6}],
+    },
+)
 
 
 def array(x):

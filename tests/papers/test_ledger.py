@@ -104,8 +104,7 @@ def runs(experiment, preset, variant, metrics, status="ok", **changes):
 
 
 def words(paper, metrics, status, kinds):
-    """(claim, preset) to its word, where all variants of experiments of these kinds have the
-    same metrics."""
+    """(claim, preset) to its word, where all variants of these kinds have the same metrics."""
     made = []
     for experiment in paper.experiments:
         for preset in ("cpu", "paper") if experiment.kind in kinds else ():
@@ -166,9 +165,11 @@ def within(low, high):
 
 
 def worlds(paper, reported, claim, untrained=()):
-    """Values of all that a claim and its controls read, the variants in `untrained` as they are
-    without training, in all experiments, and the others at what the claim and its controls
-    accept."""
+    """Values of all that a claim and its controls read.
+
+    The variants in `untrained` have those without training, in all experiments, and the others
+    what the claim and its controls accept.
+    """
     read = [claim, *(paper.claim(id) for id in paper.all_controls(claim))]
     fixed: dict = {}
     limits: dict = {}

@@ -7,6 +7,30 @@ from keras import ops
 
 from papers.linear_transformer import LinearAttention, LinearTransformer
 from papers.linear_transformer.model import sinusoids
+from tests.contract.papers import COMMON, HEADS, SIZE, ModelSubject, PaperContract
+
+CONTRACT = PaperContract(
+    models=(
+        ModelSubject(
+            "linear_transformer",
+            LinearTransformer,
+            {**SIZE, "num_layers": 2, "num_heads": 2, "max_length": 30},
+            COMMON | {"attention": "softmax", "hidden_units": 5, "form": "recurrent"},
+        ),
+        ModelSubject(
+            "linear_transformer-softmax",
+            LinearTransformer,
+            {**SIZE, "num_layers": 1, "num_heads": 2, "max_length": 30, "attention": "softmax"},
+            {},
+        ),
+    ),
+    other_arguments={
+        "LinearAttention": [HEADS | {"chunk_size": 2, "epsilon": 0.1}],
+    },
+    corners={
+        "linear_transformer-linear-attention": [{"num_heads": 1}],
+    },
+)
 
 
 def array(x):

@@ -15,6 +15,35 @@ from common.tasks import DelayedWhiteNoise
 from papers.lmu import LMU, LegendreMemory, LegendreReadout, LMUModel
 from papers.lmu.experiments import make_network, nrmse, untrained_lmu
 from papers.lmu.legendre import discretised_system, legendre_polynomials, legendre_system
+from tests.contract.papers import COMMON, ModelSubject, PaperContract
+
+INITIALIZERS = {
+    f"{source}_{part}_initializer": {"class_name": "RandomNormal", "config": {"stddev": 0.3}}
+    for source in ("input", "hidden", "memory")
+    for part in ("encoders", "kernel")
+}
+
+CONTRACT = PaperContract(
+    models=(
+        ModelSubject(
+            "lmu",
+            LMUModel,
+            lambda dtype: {
+                "recurrent": [LMU(5, 3, 6.0, use_bias=True, dtype=dtype), LSTM(4, dtype=dtype)],
+                "outputs": 4,
+            },
+            COMMON | {"output_activation": "tanh", "return_sequences": False},
+            width=3,
+        ),
+    ),
+    other_arguments={
+        "LMU": [
+            {"units": 4, "order": 5, "theta": 7.5, "activation": "linear", "use_bias": True}
+            | INITIALIZERS
+        ],
+        "LegendreMemory": [{"order": 5, "theta": 7.5, "channels": 3}],
+    },
+)
 
 
 def array(x):

@@ -14,6 +14,41 @@ from common.reproduce.run import Run
 from papers.mamba import Mamba, MambaLM
 from papers.mamba.experiments import associative_selective_scan, generation, scan_speed
 from papers.mamba.model import SIZES, VOCABULARY, AttentionLM
+from tests.contract.papers import APART, SIZE, ModelSubject, PaperContract, networks, without
+
+CONTRACT = PaperContract(
+    models=(
+        ModelSubject(
+            "mamba",
+            MambaLM,
+            {**SIZE, "num_layers": 1, "state_dim": 3},
+            APART
+            | {"state_dim": 3, "conv_width": 3, "expansion": 1, "form": "recurrent"}
+            | {"tied": False, "networks": networks()},
+        ),
+        ModelSubject(
+            "mamba-attention",
+            AttentionLM,
+            {**SIZE, "num_layers": 1, "num_heads": 2, "window": 20},
+            without(APART, "norm", "embedding_deviation", "position_embedding")
+            | {"positions": "rotary", "networks": networks()},
+        ),
+        ModelSubject(
+            "mamba-rotary",
+            AttentionLM,
+            {**SIZE, "num_layers": 1, "num_heads": 2, "window": 20, "positions": "rotary"},
+            {},
+        ),
+    ),
+    other_arguments={
+        "Mamba": [
+            {"units": 4, "state_dim": 3, "conv_width": 3, "expansion": 3, "dt_rank": 2}
+            | {"negative_eigenvalues": True, "depth": 5, "scan": "associative"}
+        ],
+    },
+    corners={"mamba-mamba": [{"scan": "associative"}]},
+)
+
 
 REPORTED = Path(papers.mamba.__file__).parent / "reported.csv"
 

@@ -10,6 +10,30 @@ from common.ops.selective_scan import fused_selective_scan, recurrent_selective_
 from common.reproduce.run import Run
 from papers.mamba2 import Mamba2, Mamba2LM, experiments
 from papers.mamba2.model import SIZES
+from tests.contract.papers import APART, SIZE, ModelSubject, PaperContract, networks
+
+CONTRACT = PaperContract(
+    models=(
+        ModelSubject(
+            "mamba2",
+            Mamba2LM,
+            {**SIZE, "num_layers": 1, "state_dim": 4, "head_dim": 4, "num_groups": 2},
+            APART
+            | {"state_dim": 4, "head_dim": 2, "conv_width": 3, "expansion": 1, "num_groups": 2}
+            | {"tied": False, "form": "recurrent", "networks": networks()},
+        ),
+    ),
+    other_arguments={
+        "Mamba2": [
+            {"units": 4, "state_dim": 3, "head_dim": 3, "num_groups": 2, "conv_width": 3}
+            | {"expansion": 3, "chunk_size": 2, "depth": 5}
+        ],
+    },
+    corners={
+        "mamba2-mamba2": [{"head_dim": 8}, {"head_dim": 2, "num_groups": 2}],
+    },
+)
+
 
 SMALL = {"state_dim": 3, "head_dim": 2, "dtype": "float64"}
 

@@ -12,7 +12,42 @@ from common.reproduce.run import Run
 from common.tasks import MambaSelectiveCopying
 from papers.min_rnn import MinGRU, MinLSTM, MinRNN
 from papers.min_rnn.experiments import selective_copying
+from tests.contract.papers import COMMON, SIZE, ModelSubject, PaperContract
 from tests.helpers.gradients import gradients
+
+CONTRACT = PaperContract(
+    models=(
+        ModelSubject(
+            "min_rnn",
+            MinRNN,
+            {**SIZE, "num_layers": 2, "expansion": 2},
+            COMMON | {"cell": "minlstm", "expansion": 2, "form": "recurrent"},
+        ),
+        ModelSubject("min_rnn-lstm", MinRNN, {**SIZE, "num_layers": 1, "cell": "minlstm"}, {}),
+    ),
+    other_arguments={
+        "MinGRU": [
+            {"units": 4, "positive": False, "learned_initial_state": True, "scan": "associative"}
+        ],
+        "MinLSTM": [
+            {
+                "units": 4,
+                "positive": False,
+                "learned_initial_state": True,
+                "forget_bias": 2.0,
+                "scan": "associative",
+            }
+        ],
+    },
+    corners={
+        "min_rnn-mingru": [
+            {"learned_initial_state": False},
+            {"positive": False},
+            {"scan": "associative"},
+        ],
+        "min_rnn-minlstm": [{"positive": True}, {"scan": "associative"}],
+    },
+)
 
 
 def array(x):

@@ -1,11 +1,37 @@
 """The Neural Turing Machine: one step re-derived in NumPy, addressing, training, saving."""
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
 
+from common.layers import LSTM
 from papers.neural_turing_machine import NTM, BitsCrossEntropy
 from papers.neural_turing_machine.experiments import copied_length
+from papers.neural_turing_machine.model import Transducer
+from tests.contract.papers import COMMON, ModelSubject, PaperContract
+
+
+def _stack(dtype: str) -> dict:
+    ntm = NTM(6, controller_units=5, memory_slots=5, memory_width=3, dtype=dtype)
+    return {"stack": [ntm, LSTM(5, dtype=dtype), keras.layers.Dense(4, dtype=dtype)]}
+
+
+CONTRACT = PaperContract(
+    models=(ModelSubject("neural_turing_machine", Transducer, _stack, COMMON, width=3),),
+    other_arguments={
+        "NTM": [
+            {"units": 4, "controller_units": 5, "memory_slots": 7, "memory_width": 3}
+            | {"read_heads": 2, "write_heads": 2, "shift_range": 2, "clip": 0.3}
+            | {"memory_init": "learned"}
+        ],
+    },
+    corners={
+        "neural_turing_machine-ntm": [
+            {"read_heads": 1, "write_heads": 2, "memory_init": "constant"}
+        ],
+    },
+)
 
 
 def array(x):

@@ -8,6 +8,27 @@ from keras import ops
 from common.models import count_parameters
 from papers.retnet import Retention, RetNet
 from papers.retnet.model import SIZES
+from tests.contract.papers import APART, HEADS, SIZE, ModelSubject, PaperContract
+
+CONTRACT = PaperContract(
+    models=(
+        ModelSubject(
+            "retnet",
+            RetNet,
+            {**SIZE, "num_layers": 1, "num_heads": 2, "mlp_units": 6},
+            APART
+            | {"num_heads": 2, "mlp_units": 6, "form": "recurrent"}
+            # Its own defaults are the other ones.
+            | {"norm": "rms", "tied": False},
+        ),
+    ),
+    other_arguments={
+        "Retention": [HEADS | {"chunk_size": 2}],
+    },
+    corners={
+        "retnet-retention": [{"num_heads": 1}],
+    },
+)
 
 
 def array(x):

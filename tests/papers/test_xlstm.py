@@ -12,6 +12,41 @@ import papers.xlstm
 from common.models import count_parameters
 from common.reproduce.run import Run
 from papers.xlstm import MLSTM, SIZES, SLSTM, XLSTM, block_pattern, experiments
+from tests.contract.papers import APART, SIZE, ModelSubject, PaperContract, without
+
+CONTRACT = PaperContract(
+    models=(
+        ModelSubject(
+            "xlstm",
+            XLSTM,
+            {**SIZE, "blocks": "ms", "num_heads": 2},
+            without(APART, "norm", "norm_center", "embedding_deviation", "head_deviation")
+            | {"num_heads": 2, "slstm_kernel_size": 2, "forget_gate": "exponential"}
+            | {"recurrent_initializer": "orthogonal", "form": "recurrent"},
+        ),
+    ),
+    other_arguments={
+        "MLSTM": [
+            {"units": 6, "num_heads": 2, "expansion": 1, "kernel_size": 3, "block_size": 2}
+            | {"forget_gate": "exponential", "num_blocks": 3, "chunk_size": 2}
+            | {"scan": "associative"}
+        ],
+        "SLSTM": [
+            {
+                "units": 6,
+                "num_heads": 3,
+                "kernel_size": 3,
+                "forget_gate": "exponential",
+                "depth": 0.5,
+            }
+            | {"recurrent_initializer": {"class_name": "RandomNormal", "config": {"stddev": 0.3}}}
+        ],
+    },
+    corners={
+        "xlstm-mlstm": [{"num_heads": 1, "kernel_size": 1}, {"scan": "associative"}],
+        "xlstm-slstm": [{"num_heads": 1, "kernel_size": 1}],
+    },
+)
 
 
 def array(x):

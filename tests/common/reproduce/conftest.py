@@ -17,7 +17,6 @@ def tree(tmp_path):
 @pytest.fixture
 def run_tiny(tree, monkeypatch, capsys):
     """Runs `python -m papers.tiny` in this process: exit code, output, errors."""
-
     monkeypatch.chdir(tree.root)
     monkeypatch.setattr(papers, "__path__", [str(tree.root / "papers")])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)

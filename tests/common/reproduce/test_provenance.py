@@ -58,6 +58,18 @@ def test_load_where_the_system_does_not_say(monkeypatch):
     assert provenance.load_averages() == ()
 
 
+def test_processor_where_the_system_has_no_file_of_it(monkeypatch, tmp_path):
+    """As on Windows."""
+    monkeypatch.setattr(provenance, "CPU_INFO", tmp_path / "cpuinfo")
+    assert provenance._processor()
+
+
+def test_processor_of_a_mac(monkeypatch):
+    monkeypatch.setattr(provenance.platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(provenance, "_output", lambda *command: f"{command[0]} M3\n")
+    assert provenance._processor() == "sysctl M3"
+
+
 @pytest.mark.parametrize("name", ["foo", "numpy"])
 def test_another_backend_is_refused(monkeypatch, name):
     monkeypatch.setenv("KERAS_BACKEND", name)

@@ -162,7 +162,7 @@ def test_the_chain_belongs_to_its_paper(path, tmp_path):
 
 
 def test_nothing_is_added_to_a_broken_chain(path):
-    header, first, second, third = rows_of(path)
+    header, _first, second, third = rows_of(path)
     path.write_text(header + second + third)
     before = path.read_bytes()
     with pytest.raises(ValueError, match="row 1"):

@@ -296,7 +296,7 @@ def test_a_timing_takes_a_process_a_seed(tree, run_tiny, monkeypatch):
 def test_a_failed_process_of_a_seed_says_why_once(tree, run_tiny, edit, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", tree.environment()["PYTHONPATH"])
     edit("clock.py", "return", 'raise RuntimeError("broken")\n    return')
-    code, _, errors = run_tiny("--experiment", "clock", "--variant", "one", "--seeds", "0", "1")
+    code, _, _errors = run_tiny("--experiment", "clock", "--variant", "one", "--seeds", "0", "1")
     assert code == 3
 
 

@@ -100,7 +100,7 @@ def test_resumed_training_is_the_same(tmp_path, killed_at, best):
 
 def test_checkpoint_between_evaluations_is_exact(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "SHOW_EVERY_SECONDS", 0.0)
-    row, run, weights, _ = train(tmp_path / "whole", eval_every=10)
+    row, _run, weights, _ = train(tmp_path / "whole", eval_every=10)
     with pytest.raises(Killed):
         train(tmp_path / "killed", eval_every=10, killed_at=7)
     resumed_row, _, resumed_weights, drawn = train(tmp_path / "killed", eval_every=10)

@@ -10,9 +10,8 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[3]
 
 PAPER = """
-from common.reproduce.spec import (
-    Claim, Experiment, Paper, Preset, Quantity, at_most, between, within_relative
-)
+from common.reproduce.spec import Claim, Experiment, Paper, Preset, Quantity
+from common.reproduce.tolerances import at_most, between, within_relative
 
 PAPER = Paper(
     name="tiny",
@@ -178,7 +177,7 @@ def make_tree(root: Path) -> Tree:
     """The real `papers` package with the tiny paper as its only one."""
     tree = Tree(root)
     tree.tiny.mkdir(parents=True)
-    for name in ("__init__.py", "__main__.py"):
+    for name in ("__init__.py", "__main__.py", "registration.py"):
         shutil.copy(REPOSITORY / "papers" / name, root / "papers" / name)
     (tree.tiny / "__init__.py").write_text("")
     (tree.tiny / "paper.py").write_text(PAPER)

@@ -28,7 +28,7 @@ def check_copy(task, example):
 
 
 def check_repeat_copy(task, example):
-    inputs, _, weights = example
+    inputs, _, _weights = example
     # The vectors have 0 in the last channel but one, the delimiter is the first step that has 1.
     length = int(np.argmax(inputs[:, -2]))
     vectors = inputs[:length, : task.bits]

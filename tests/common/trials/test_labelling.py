@@ -49,7 +49,7 @@ def test_accuracy_counts_scored_steps_only():
 
 
 def test_a_sweep_keeps_the_best_on_validation(tmp_path):
-    run, metrics = trial(tmp_path, learning_rates=[1e-9, 1e-2], tests={"16": {"length": 16}})
+    _run, metrics = trial(tmp_path, learning_rates=[1e-9, 1e-2], tests={"16": {"length": 16}})
     assert set(metrics) == {"accuracy", "accuracy_16", "learning_rate", "updates"}
     assert metrics["learning_rate"] == 1e-2
     assert metrics["accuracy"] > 0.4 > 0.25  # a guess is right in one of four
@@ -82,7 +82,7 @@ def test_scaled_accuracy_in_percent(tmp_path):
 
 def test_training_stops_when_it_is_done(tmp_path):
     done = {"model_settings": ONE_LAYER, "stop_accuracy": 0.0}
-    run, metrics = trial(tmp_path, **done, stop_after=2, schedule="cosine", warmup=0.1)
+    run, _metrics = trial(tmp_path, **done, stop_after=2, schedule="cosine", warmup=0.1)
     assert len(run.history) == 2
     swept = {"learning_rates": [1e-3, 1e-2], **done}
     assert trial(tmp_path / "swept", **swept)[1]["learning_rate"] == 1e-3
