@@ -191,10 +191,10 @@ KERNELS: dict[str, Kernel] = {
         "common.ops.reference:delta_rule",
         _delta_flops,
     ),
-    "lti": Kernel(
+    "dense-ssm": Kernel(
         _driven,
         (ORDER,),
-        _forms("lti", "recurrent", "fft"),
+        _forms("dense_ssm", "recurrent", "fft"),
         "common.ops.reference:dense_ssm",
         batch=1,
     ),
