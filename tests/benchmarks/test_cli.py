@@ -33,7 +33,7 @@ from tests.benchmarks.conftest import ALONE, lines, run
         (("--compare", "nowhere.json"), "--compare is nowhere.json, expected a file"),
         (("--report", "nowhere"), "--report is nowhere, expected a file"),
         (("--layers", "lmu/lmu", "--forms", "parallel"), "--forms is"),
-        (("--kernels", "lti", "--forms", "parallel"), "--forms is"),
+        (("--kernels", "dense-ssm", "--forms", "parallel"), "--forms is"),
         (("--modes", "sideways"), "sideways"),
         (("--device", "tpu"), "tpu"),
     ],
