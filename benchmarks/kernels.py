@@ -192,7 +192,7 @@ KERNELS: dict[str, Kernel] = {
         _delta_flops,
     ),
     "lti": Kernel(
-        _driven, (ORDER,), _forms("lti", "recurrent", "fft"), "common.ops.reference:lti", batch=1
+        _driven, (1, ORDER), _forms("lti", "recurrent", "fft"), "common.ops.reference:lti", batch=1
     ),
     "attention-step": Kernel(
         _attended,
