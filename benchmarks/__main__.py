@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: what the layers cost, beside peers, the machine and the papers."""
+"""`python -m benchmarks`: what layers and kernels cost, beside peers, machine and papers."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,16 +10,18 @@ from benchmarks import report
 from benchmarks.claims import speed_claims
 from benchmarks.compare import shared_cells, slowdowns
 from benchmarks.frameworks import import_torch_first
-from benchmarks.options import Options, backend_name
-from benchmarks.rows import Roofline, Row, latest, read_rows, write_row
+from benchmarks.kernels import NAMES, forms_of
+from benchmarks.options import Options
+from benchmarks.rows import Row, append_row, latest, pack_rows, read_rows
+from common.reproduce import provenance
 from common.reproduce.arguments import parse
-from common.reproduce.command import run_command
-from common.reproduce.files import write_json, write_text
+from common.reproduce.command import FAIL, HOLD, run_command
+from common.reproduce.files import FileError, read_json, write_json, write_text
 from common.reproduce.interrupts import Interrupted
 from common.reproduce.report import make_console
 from papers import list_papers
 
-GOOD, SLOWER = 0, 1
+ENVIRONMENT = "environment.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,40 +40,41 @@ def _main(arguments: Sequence[str] | None) -> int:
         Options,
         args=arguments,
         prog="python -m benchmarks",
-        description="Times the layers of the papers, forward and backward.",
-        negations=True,
+        description="Times the layers of the papers and the kernels of common.",
     )
-    before = read_rows(options.compare) if options.compare else []
+    before = read_rows(options.compare, "--compare") if options.compare else []
     if options.list:
         _list(options, console)
-        return GOOD
+        return HOLD
     if options.claims:
-        claims = speed_claims(options.papers or list_papers())
-        report.print_claims(console, claims)
-        return GOOD
-    backend = backend_name()
-    if options.peers:
+        report.print_claims(console, speed_claims(options.papers or list_papers()))
+        return HOLD
+    if options.report is not None:
+        _report(options.report, options.output, console)
+        return HOLD
+    backend = provenance.backend()
+    if options.peers != ("none",):
         import_torch_first()
     from benchmarks.device import choose_device
 
     device = choose_device(options.device)
-    directory = options.directory(device, backend)
-    rows = _run(options, device, directory, console)
+    rows = _run(options, device, options.directory(device, backend), console)
     if options.compare is None:
-        return GOOD
+        return HOLD
     slower = slowdowns(rows, before, options.threshold)
     report.print_slowdowns(console, slower, shared_cells(rows, before))
-    return SLOWER if slower else GOOD
+    return FAIL if slower else HOLD
 
 
 def _run(options: Options, device: str, directory: Path, console: Console) -> list[Row]:
-    """Measures and writes; the rows.
+    """Measures, writes and prints; the rows.
 
     Raises:
-        Interrupted: on a signal, once what was measured is written.
+        Interrupted: on a signal, once what was measured is written and printed.
     """
     import keras
 
+    from benchmarks.cases import find_cases
     from benchmarks.device import limit_memory, load_average
     from benchmarks.environment import environment
     from benchmarks.roofline import measure_roofline
@@ -81,69 +84,71 @@ def _run(options: Options, device: str, directory: Path, console: Console) -> li
         limit_memory()
     rows: list[Row] = []
     interrupted = None
-    directory.mkdir(parents=True, exist_ok=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with (
         keras.device(f"{device}:0"),
-        (directory / "results.jsonl").open("a") as file,
         Progress(*columns, console=console, transient=True) as progress,
     ):
         task = progress.add_task("the machine's limits")
+        cases = find_cases(options, device)
         roofline = measure_roofline(device, options.dtype)
         facts = environment(options, device, roofline, load_average())
-        write_json(directory / "environment.json", facts)
+        write_json(directory / ENVIRONMENT, facts)
         console.print(report.roofline_line(roofline))
 
         def note(text: str) -> None:
             progress.update(task, description=text)
 
         try:
-            for row in Runner(options, device, roofline, note).run():
+            for row in Runner(options, device, roofline, note).run(cases):
+                append_row(directory, row)
                 rows.append(row)
-                write_row(file, row)
                 console.print(report.row_line(row), markup=False)
         except Interrupted as error:
             interrupted = error
-    facts["load_after"] = load_average()
-    write_json(directory / "environment.json", facts)
+    pack_rows(directory)
+    write_json(directory / ENVIRONMENT, {**facts, "load_after": load_average()})
     rows = latest(rows)
-    _write(options, directory, rows, roofline, facts, console)
+    _print(rows, console)
+    console.print(f"written: {directory} ({len(rows)} rows)", markup=False)
     if interrupted is not None:
         raise Interrupted(interrupted.number, f"{directory} holds what was measured", again=False)
     return rows
 
 
-def _write(
-    options: Options,
-    directory: Path,
-    rows: list[Row],
-    roofline: Roofline,
-    facts: dict,
-    console: Console,
-) -> None:
-    """Tables on the terminal and in files, and the plots."""
+def _print(rows: list[Row], console: Console) -> None:
+    """The tables, and the reported speeds of the papers in them."""
+    report.print_rows(console, rows)
+    timed = {row.layer.partition("/")[0] for row in rows}
+    report.print_claims(console, speed_claims([n for n in list_papers() if n in timed], rows))
+
+
+def _report(source: Path, output: Path | None, console: Console) -> None:
+    """Prints the tables of an earlier run, and draws them where that is asked for."""
     from benchmarks.plots import draw
 
-    report.print_rows(console, rows)
-    report.print_claims(console, speed_claims(options.papers or list_papers(), rows))
-    write_text(directory / "results.csv", report.frame(rows).to_csv(index=False))
-    told = [f"{key}: {facts[key]}" for key in ("command", "hardware", "date", "commit", "dirty")]
-    told += [f"load average {facts['load_before']:.1f} before, {facts['load_after']:.1f} after"]
-    told += [
-        report.roofline_line(roofline),
-        ", ".join(f"{k} {v}" for k, v in facts["versions"].items()),
-    ]
+    rows = read_rows(source, "--report")
+    _print(rows, console)
+    if output is None:
+        return
+    path = (source if source.is_dir() else source.parent) / ENVIRONMENT
+    facts = read_json(path)
+    if facts is None:
+        raise FileError(f"{path} is not there, expected what the run ran on.")
     title = f"Benchmarks on {facts['backend']}, {facts['device']}"
-    write_text(directory / "results.md", report.to_markdown(title, told, rows))
-    plots = draw(rows, directory)
-    console.print(f"written: {directory} ({len(rows)} rows, {len(plots)} plots)", markup=False)
+    write_text(output / "results.csv", report.frame(rows).to_csv(index=False))
+    write_text(output / "results.md", report.to_markdown(title, report.told(facts), rows))
+    plots = draw(rows, output)
+    console.print(f"written: {output} ({len(rows)} rows, {len(plots)} plots)", markup=False)
 
 
 def _list(options: Options, console: Console) -> None:
-    for name, case in options.cases().items():
+    for name, case in options.chosen_layers().items():
         sizes = ", ".join(f"{key} {value}" for key, value in case.config.items())
         line = f"{name}: {' '.join(case.forms)}; D {case.input_dim}, {sizes}"
         console.print(line, markup=False)
+    for name in options.chosen_kernels() or NAMES:
+        console.print(f"--kernels {name}: {', '.join(forms_of(name))}", markup=False)
 
 
 if __name__ == "__main__":

@@ -46,15 +46,22 @@ def limit_memory(fraction: float = 0.9) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
 
 
-def peak_memory(call: Callable[[], object], device: str) -> int | None:
+def peak_memory(call: Callable[[], object], device: str, torch: bool) -> int | None:
     """Bytes that one call needs at its peak beyond what is held before it, outputs included.
 
     On a GPU the allocator's counter; on a CPU the process's resident memory, free memory having
     been given back first. None where neither can be had.
+
+    Args:
+        call: what returns tensors.
+        device: "cpu" or "gpu".
+        torch: whether they are torch's.
     """
     gc.collect()
     if device == "gpu":
-        return _peak_on_gpu(call)
+        if torch:
+            return _peak_on_cuda(call)
+        return _peak_of_tensorflow(call) if keras.backend.backend() == "tensorflow" else None
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
     try:
@@ -68,23 +75,17 @@ def peak_memory(call: Callable[[], object], device: str) -> int | None:
     return None if before is None or peak is None else 1024 * max(0, peak - before)
 
 
-def _peak_on_gpu(call: Callable[[], object]) -> int | None:
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
+def _peak_of_tensorflow(call: Callable[[], object]) -> int:
+    import tensorflow as tf
 
-        tf.config.experimental.reset_memory_stats("GPU:0")
-        before = tf.config.experimental.get_memory_info("GPU:0")["current"]
-        result = call()
-        synchronise(result)
-        return tf.config.experimental.get_memory_info("GPU:0")["peak"] - before
-    if backend == "torch":
-        return peak_on_cuda(call)
-    return None
+    tf.config.experimental.reset_memory_stats("GPU:0")
+    before = tf.config.experimental.get_memory_info("GPU:0")["current"]
+    result = call()
+    synchronise(result)
+    return tf.config.experimental.get_memory_info("GPU:0")["peak"] - before
 
 
-def peak_on_cuda(call: Callable[[], object]) -> int:
-    """As `peak_memory`, of torch's allocator on a GPU."""
+def _peak_on_cuda(call: Callable[[], object]) -> int:
     import torch
 
     torch.cuda.synchronize()

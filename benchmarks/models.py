@@ -1,72 +1,84 @@
-"""What is timed: a function over a sequence, its weights, and what it costs by formula."""
+"""What is timed: a function of a sequence, its weights, and what it costs by formula."""
 
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import keras
-import numpy as np
 
+from benchmarks.kernels import HEADS, SIZE, WINDOW, Kernel
 from common.reproduce.spec import LayerCase
 
 
 @dataclass(frozen=True)
 class Model:
-    """A built layer of ours or of another library.
+    """A built layer, or an op, of ours or of another library.
 
     Attributes:
-        call: `(B, T, D)` to `(B, T, units)`, differentiable.
+        call: tensors, the first of them `(B, T, ...)`, to one `(B, T, ...)`, differentiable; None
+            of what has a step only.
         variables: trainable weights: Keras variables, or torch parameters.
-        units: width of the outputs.
-        framework: whose tensors `call` takes: those of Keras's backend, or torch's.
         parameters: numbers in the weights.
         flops: `(batch, length)` to floating-point operations of the products of a forward pass.
-        step: `(B, D)` and a state to `(B, units)` and a state, or None.
+        step: tensors `(B, ...)` and a state to the outputs `(B, ...)` and a state, or None.
         initial_state: batch size to a state, where there is a `step`.
         state_bytes: of one sequence, where there is a `step`.
-        keras_loop: whether it is a loop of Keras's. TensorFlow's XLA differentiates one in time
-            and memory quadratic in T, so it is compiled without XLA.
+        torch_device: where a module of torch's own computes; None of what is Keras's.
+        without_xla: whether it is compiled without TensorFlow's XLA, which fails at it or
+            differentiates it in time and memory quadratic in T, as it does Keras's loops.
     """
 
-    call: Callable[[Any], Any]
-    variables: list[Any]
-    units: int
-    framework: Literal["keras", "torch"]
-    parameters: int
+    call: Callable[..., Any] | None
+    variables: list[Any] = field(default_factory=list)
+    parameters: int = 0
     flops: Callable[[int, int], int] | None = None
-    step: Callable[[Any, Any], Any] | None = None
+    step: Callable[..., Any] | None = None
     initial_state: Callable[[int], Any] | None = None
     state_bytes: int | None = None
-    keras_loop: bool = False
+    torch_device: str | None = None
+    without_xla: bool = False
 
 
 @dataclass(frozen=True)
 class Shape:
-    """The widths that competitors share, and the layer case that sets them.
+    """What peers must have.
 
-    `torch_device` is where torch's peers compute.
+    Attributes:
+        dtype: compute dtype.
+        torch_device: where torch's peers compute.
+        input_dim, units, heads: the widths of the layers they are set beside.
+        layers: these layers.
+        kernel: the kernel they are set beside, where it is no layers.
     """
 
-    input_dim: int
-    units: int
-    heads: int
     dtype: str
     torch_device: str
-    cases: dict[str, LayerCase] = field(hash=False, compare=False, default_factory=dict)
+    input_dim: int = 0
+    units: int = 0
+    heads: int = 0
+    layers: dict[str, LayerCase] = field(hash=False, compare=False, default_factory=dict)
+    kernel: str = ""
+
+    @property
+    def policy(self) -> str:
+        """Keras's policy of layers of the dtype."""
+        return dtype_policy(self.dtype)
+
+
+def dtype_policy(dtype: str) -> str:
+    """Weights stay float32."""
+    return "mixed_bfloat16" if dtype == "bfloat16" else dtype
 
 
 def layer_model(case: LayerCase, form: str, dtype: str) -> Model:
     """The layer of `case`, computing in `form`; its weights do not depend on the form."""
     keras.utils.set_random_seed(0)
-    policy = "mixed_bfloat16" if dtype == "bfloat16" else dtype
-    layer = _make(case, form=form, dtype=policy)
+    layer = load(case.factory)(**case.config, form=form, dtype=dtype_policy(dtype))
     layer.build((None, None, case.input_dim))
     return Model(
         call=layer,
         variables=layer.trainable_variables,
-        units=layer.output_dim,
-        framework="keras",
         parameters=layer.count_params(),
         flops=layer.flops,
         step=layer.step,
@@ -75,16 +87,35 @@ def layer_model(case: LayerCase, form: str, dtype: str) -> Model:
     )
 
 
-def output_width(case: LayerCase) -> int:
-    """Width of the outputs of the layer of `case`."""
-    return _make(case).output_dim
+def kernel_model(kernel: Kernel, form: str) -> Model:
+    """The op of `form`."""
+    if form in kernel.tokens:
+        return _attention_step(kernel, form)
+    flops = None
+    if kernel.flops is not None:
+        of_one = kernel.flops
+        flops = lambda batch, length: batch * of_one(form, length)  # noqa: E731
+    return Model(outputs_of(kernel, kernel.forms[form]), flops=flops)
 
 
-def _make(case: LayerCase, **arguments: Any) -> Any:
-    module, attribute = case.factory.split(":")
-    return getattr(importlib.import_module(module), attribute)(**case.config, **arguments)
+def outputs_of(kernel: Kernel, target: str) -> Callable[..., Any]:
+    """The function that `target` names, without the final state."""
+    op = load(target)
+    return lambda *inputs: op(*inputs, **kernel.options)[0]
 
 
-def draw(*shape: int, seed: int = 0) -> np.ndarray:
-    """Normal numbers in float32."""
-    return np.random.default_rng([seed, *shape]).standard_normal(shape).astype("float32")
+def _attention_step(kernel: Kernel, form: str) -> Model:
+    from common.ops.attention import empty_cache
+
+    def state(batch: int) -> dict[str, Any]:
+        position = keras.ops.full((batch,), kernel.tokens[form], "int32")
+        return {**empty_cache(batch, WINDOW, HEADS, SIZE, SIZE), "position": position}
+
+    entries = 2 * 4 * WINDOW * HEADS * SIZE
+    return Model(None, step=load(kernel.forms[form]), initial_state=state, state_bytes=entries)
+
+
+def load(target: str) -> Any:
+    """What "package.module:name" stands for."""
+    module, name = target.split(":")
+    return getattr(importlib.import_module(module), name)

@@ -5,12 +5,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from common.reproduce import provenance
+from benchmarks.kernels import NAMES, forms_of
+from benchmarks.peers import LIBRARIES
+from benchmarks.rows import FILE
 from common.reproduce.spec import LayerCase
 from papers import get_paper, list_papers
 
 Mode = Literal["forward", "backward", "train", "step"]
-Form = Literal["parallel", "chunkwise", "recurrent"]
+Form = Literal["parallel", "chunkwise", "recurrent", "scan", "fft"]
 Compiler = Literal["eager", "graph", "xla"]
 
 
@@ -22,12 +24,17 @@ class Options:
     """Papers whose layers to time; by default all."""
     layers: tuple[str, ...] = ()
     """Layers to time, as --list names them; by default all of the papers."""
-    forms: tuple[Form, ...] = ("parallel", "chunkwise", "recurrent")
-    """Forms to time, where a layer has them."""
+    kernels: tuple[str, ...] = ()
+    """Ops and layers of common to time, as --list names them, or all; then papers only if named."""
+    forms: tuple[Form, ...] | None = None
+    """Forms to time, where a layer or kernel has them; by default all."""
+    peers: tuple[str, ...] = ("all",)
+    """Other implementations to time on the same shapes: all, none, libraries (keras, torch,
+    keras-lmu, mambapy, transformers, fla) or names as in the tables, e.g. "torch LSTM"."""
     length: tuple[int, ...] | None = None
-    """Time steps T: by default 256, 1024 and 4096, with --quick 256."""
+    """Time steps T: by default 256, 1024 and 4096, those of the kernel, or with --quick 256."""
     batch: int | None = None
-    """Sequences B: by default 8, with --quick 2."""
+    """Sequences B: by default 8, those of the kernel, or with --quick 2."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Compute dtype; weights stay float32, except those of torch's peers."""
     device: Literal["cpu", "gpu"] | None = None
@@ -37,8 +44,6 @@ class Options:
     decoding. By default all, with --quick all but train."""
     compilers: tuple[Compiler, ...] | None = None
     """TensorFlow only: by default graph and xla, with --quick xla. JAX is jitted, torch eager."""
-    peers: bool = True
-    """Time other implementations on the same shapes too."""
     samples: int | None = None
     """Samples of each number, at least 10 ms long: by default 30, with --quick 5."""
     seconds: float | None = None
@@ -47,13 +52,16 @@ class Options:
     quick: bool = False
     """Few samples, modes, compilers and lengths: about a minute a paper."""
     output: Path | None = None
-    """Directory to write; by default benchmarks/results/<date>-<device>-<backend>."""
+    """Directory to write; by default benchmarks/results/<date>-<device>-<backend>. With --report,
+    where to put the tables as Markdown and CSV, and the plots."""
     compare: Path | None = None
-    """results.jsonl (or a JSON list of its rows) of an earlier run; exit code 1 if slower."""
+    """Directory or file of rows of an earlier run; exit code 1 if slower."""
     threshold: float = 0.1
     """With --compare, the relative slowdown that counts as one."""
+    report: Path | None = None
+    """Print the tables of the run in this directory, and exit."""
     list: bool = False
-    """Print the layers, their forms and sizes, and exit."""
+    """Print the layers and kernels, their forms and sizes, and exit."""
     claims: bool = False
     """Print the speeds that the papers report beside ours, and exit."""
     verbose: bool = False
@@ -62,32 +70,24 @@ class Options:
     def __post_init__(self) -> None:
         _require_all("--papers", self.papers, list_papers())
         _require_all("--layers", self.layers, tuple(_names(self.papers)))
-        for length in self.lengths:
+        _require_all("--kernels", self.kernels, ("all", *NAMES))
+        libraries = tuple(name.partition(" ")[0] for name in self.peers)
+        _require_all("--peers", libraries, ("all", "none", *LIBRARIES))
+        for length in self.length or ():
             _require(length >= 1, "--length", length, "integers >= 1")
-        _require(bool(self.lengths), "--length", (), "at least one")
-        _require(self.batch_size >= 1, "--batch", self.batch, "an integer >= 1")
+        _require(self.batch is None or self.batch >= 1, "--batch", self.batch, "an integer >= 1")
         _require(self.samples is None or self.samples >= 5, "--samples", self.samples, ">= 5")
         _require(self.seconds is None or self.seconds > 0, "--seconds", self.seconds, "> 0")
         _require(self.threshold > 0, "--threshold", self.threshold, "a positive number")
-        missing = self.compare is not None and not self.compare.is_file()
-        _require(not missing, "--compare", self.compare, "a file of an earlier run")
-        for name in ("modes", "forms", "compilers"):
+        for name, path in (("--compare", self.compare), ("--report", self.report)):
+            there = path is None or path.is_file() or (path / FILE).is_file()
+            _require(there, name, path, f"a file of rows or a directory with {FILE}")
+        for name in ("length", "modes", "forms", "compilers", "peers"):
             _require(getattr(self, name) != (), f"--{name}", (), "at least one")
-        _require(bool(self.cases()), "--forms", self.forms, "a form that the layers have")
-
-    @property
-    def lengths(self) -> tuple[int, ...]:
-        """Time steps, with the defaults filled in."""
-        if self.length is not None:
-            return self.length
-        return (256,) if self.quick else (256, 1024, 4096)
-
-    @property
-    def batch_size(self) -> int:
-        """Sequences, with the default filled in."""
-        if self.batch is not None:
-            return self.batch
-        return 2 if self.quick else 8
+        forms = [form for layer in self.chosen_layers().values() for form in layer.forms]
+        forms += [form for name in self.chosen_kernels() for form in forms_of(name)]
+        expected = f"a form that the layers have: {' '.join(dict.fromkeys(forms))}"
+        _require(any(map(self.takes_form, forms)), "--forms", self.forms, expected)
 
     @property
     def sample_count(self) -> int:
@@ -102,13 +102,8 @@ class Options:
     @property
     def timed_modes(self) -> tuple[Mode, ...]:
         """Modes, with the defaults filled in."""
-        if self.modes is not None:
-            return self.modes
-        return (
-            ("forward", "backward", "step")
-            if self.quick
-            else ("forward", "backward", "train", "step")
-        )
+        every: tuple[Mode, ...] = ("forward", "backward", "train", "step")
+        return self.modes or tuple(mode for mode in every if mode != "train" or not self.quick)
 
     def timed_compilers(self, backend: str) -> tuple[str, ...]:
         """Ways to compile on `backend`, with the defaults filled in."""
@@ -116,28 +111,32 @@ class Options:
             return ("jit",) if backend == "jax" else ("eager",)
         return self.compilers or (("xla",) if self.quick else ("graph", "xla"))
 
-    def cases(self) -> dict[str, LayerCase]:
-        """`<paper>/<layer>` to the layer's case at benchmark size, with the forms to time."""
-        chosen = {}
-        for name, case in _names(self.papers).items():
-            forms = tuple(form for form in case.forms if form in self.forms)
-            if forms and (not self.layers or name in self.layers):
-                chosen[name] = case.at_benchmark_size()
-        return chosen
+    def takes_form(self, name: str) -> bool:
+        """Whether the form is to be timed."""
+        return self.forms is None or name in self.forms
+
+    def takes_peer(self, name: str) -> bool:
+        """Whether the peer is to be timed."""
+        return bool({"all", name.partition(" ")[0], name} & set(self.peers))
+
+    def chosen_layers(self) -> dict[str, LayerCase]:
+        """`<paper>/<layer>` to the layer's case at benchmark size."""
+        if self.kernels and not (self.papers or self.layers):
+            return {}
+        return {
+            name: layer.at_benchmark_size()
+            for name, layer in _names(self.papers).items()
+            if not self.layers or name in self.layers
+        }
+
+    def chosen_kernels(self) -> tuple[str, ...]:
+        """Names of kernels."""
+        return NAMES if "all" in self.kernels else self.kernels
 
     def directory(self, device: str, backend: str) -> Path:
         """Where to write."""
         date = datetime.now(UTC).strftime("%Y-%m-%d-%H%M")
         return self.output or Path("benchmarks/results") / f"{date}-{device}-{backend}"
-
-
-def backend_name() -> str:
-    """The backend Keras will use, without importing it; TensorFlow unless the user says so.
-
-    Raises:
-        ValueError: if it is none of ours, or not installed.
-    """
-    return provenance.backend()
 
 
 def _names(papers: tuple[str, ...]) -> dict[str, LayerCase]:

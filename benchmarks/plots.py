@@ -1,18 +1,20 @@
 """Time, memory and tokens a second against T: a PNG a layer."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from benchmarks.rows import OK, Row
+from benchmarks.peers import LIBRARIES
+from benchmarks.report import frame
+from benchmarks.rows import BOTH, OK, Row
 from common.reproduce.files import write_bytes
-from common.reproduce.spec import FORMS
 
-_PANELS: tuple[tuple[str, Callable[[Row], float | None]], ...] = (
-    ("milliseconds", lambda row: row.median_ms),
-    ("peak MB", lambda row: None if row.peak_bytes is None else row.peak_bytes / 1e6),
-    ("tokens/s", lambda row: row.tokens_per_s),
-)
+if TYPE_CHECKING:
+    import pandas
+
+_UNDRAWN = ("step", "backward")
+_PANELS = {"milliseconds": "median_ms", "peak bytes": "peak_bytes", "tokens/s": "tokens_per_s"}
 
 
 def draw(rows: Sequence[Row], directory: Path) -> list[Path]:
@@ -21,39 +23,33 @@ def draw(rows: Sequence[Row], directory: Path) -> list[Path]:
     Drawn is forward + backward where it was timed, else the first mode that was.
     """
     paths = []
-    for layer in dict.fromkeys(row.layer for row in rows):
-        mine = [row for row in rows if row.layer == layer and row.status == OK]
-        modes = [row.mode for row in mine if row.mode not in ("step", "backward")]
-        if modes:
-            mode = "forward+backward" if "forward+backward" in modes else modes[0]
-            path = directory / f"{layer.replace('/', '-')}.png"
-            _draw_layer(f"{layer}, {mode}", [row for row in mine if row.mode == mode], path)
-            paths.append(path)
+    table = frame([row for row in rows if row.status == OK and row.mode not in _UNDRAWN])
+    for layer, mine in table.groupby("layer", sort=False):
+        modes = list(mine["mode"])
+        mode = BOTH if BOTH in modes else modes[0]
+        path = directory / f"{str(layer).replace('/', '-')}.png"
+        _draw_layer(f"{layer}, {mode}", mine[mine["mode"] == mode], path)
+        paths.append(path)
     return paths
 
 
-def _draw_layer(title: str, rows: Sequence[Row], path: Path) -> None:
+def _draw_layer(title: str, table: "pandas.DataFrame", path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(15, 4.5), layout="constrained")
-    figure.suptitle(f"{title}, B={rows[0].batch}, {rows[0].dtype}, {rows[0].device}")
-    lines = list(dict.fromkeys((row.name, row.compiler) for row in rows))
+    batch, dtype, device = table.iloc[0][["batch", "dtype", "device"]]
+    figure.suptitle(f"{title}, B={batch}, {dtype}, {device}")
+    lengths = sorted(set(table["length"]))
     panels = figure.subplots(1, len(_PANELS))
-    for axes, (label, value) in zip(panels, _PANELS, strict=True):
-        for index, (name, compiler) in enumerate(lines):
-            points = sorted(
-                (row.length, y)
-                for row in rows
-                if (row.name, row.compiler) == (name, compiler) and (y := value(row))
-            )
-            if points:
-                lengths, values = zip(*points, strict=True)
-                style = "-" if name in FORMS else "--"
-                look = {"marker": "o", "color": f"C{index % 10}", "label": f"{name} {compiler}"}
-                axes.plot(lengths, values, style, **look)
+    for axes, (label, column) in zip(panels, _PANELS.items(), strict=True):
+        lines = table.groupby(["name", "compiler"], sort=False)
+        for index, ((name, compiler), line) in enumerate(lines):
+            line = line.dropna(subset=column).sort_values("length")
+            style = "--" if str(name).partition(" ")[0] in LIBRARIES else "-"
+            look = {"marker": "o", "color": f"C{index % 10}", "label": f"{name} {compiler}"}
+            axes.plot(line["length"], line[column].astype(float), style, **look)
         axes.set(xscale="log", yscale="log", xlabel="T", ylabel=label)
-        axes.set_xticks(sorted({row.length for row in rows}), minor=False)
-        axes.set_xticklabels([str(n) for n in sorted({row.length for row in rows})])
+        axes.set_xticks(lengths, labels=[str(length) for length in lengths], minor=False)
         axes.minorticks_off()
         axes.grid(alpha=0.3)
     panels[-1].legend(fontsize="x-small", loc="center left", bbox_to_anchor=(1.0, 0.5))

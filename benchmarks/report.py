@@ -1,7 +1,6 @@
 """The tables: one a layer for the terminal and Markdown, and that of the reported speeds."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -10,45 +9,50 @@ from rich.table import Table
 
 from benchmarks.claims import SpeedClaim
 from benchmarks.compare import Slowdown
-from benchmarks.rows import ABSENT, COLUMNS, OK, Roofline, Row
+from benchmarks.rows import ABSENT, BOTH, COLUMNS, OK, Roofline, Row
 
 if TYPE_CHECKING:
     import pandas
 
-HEADER = (
-    "form or peer",
-    "by",
-    "T",
-    "forward ms",
-    "fwd + bwd ms",
-    "bwd ms",
-    "train ms",
-    "tokens/s",
-    "GFLOP/s",
-    "% GEMM",
-    "% copy",
-    "peak MB",
-    "compile s",
-    "params",
-    "state B",
-)
+# Mode to its column; a row has either of those that share one.
+TIMES = {
+    BOTH: "fwd + bwd ms",
+    "forward": "forward ms",
+    "step": "forward ms",
+    "train": "train ms",
+    "backward": "bwd ms",
+}
+VALUES = {
+    "floor ms": "{:.3g}",
+    "tokens/s": "{:,.0f}",
+    "GFLOP/s": "{:.3g}",
+    "% GEMM": "{:.1%}",
+    "% copy": "{:.1%}",
+    "peak MB": "{:.1f}",
+    "compile s": "{:.1f}",
+    "params": "{:,}",
+    "state B": "{:,}",
+}
+KEYS = ("form or peer", "by", "T")
+HEADER = (*KEYS, "forward ms", "fwd + bwd ms", "bwd ms", "train ms", *VALUES)
 
 NOTES = (
     "Milliseconds: median (in files: p20 to p80) of samples of at least 10 ms, taken in turns with "
     "the others of the same shape, length and mode. bwd: forward + backward less forward. A ? is "
     "noise: p20 to p80 wider than half the median, or forward slower than forward + backward, when "
     "measured again too.",
-    "tokens/s, GFLOP/s and the fractions: of fwd + bwd where it was timed, else of the first mode "
-    "that was. FLOPs: the layer's formula for its matrix products; a backward pass counts as two "
-    "forward ones. % GEMM: of a large product in the same dtype in this run. % copy: the least "
+    "floor ms, tokens/s, GFLOP/s and the fractions: of fwd + bwd where it was timed, else of the "
+    "first mode that was. FLOPs: the formula for the matrix products; a backward pass counts as "
+    "two forward ones. % GEMM: of a large product in the same dtype in this run. % copy: the least "
     "traffic (inputs, outputs and weights once; backward the same again for their gradients) a "
-    "second, of a copy's in this run.",
+    "second, of a copy's in this run. floor ms: what the machine would take at the larger of both.",
     "peak MB: memory of one call beyond weights and inputs, in a pass of its own (CPU: resident "
     "memory, which does not show TensorFlow XLA's; GPU: the allocator's counter; JAX: the plan of "
     "the compiler). compile s: the first call. "
     "step: one step of decoding, in the column forward ms. Peers' numbers are taken once a shape "
     "and stand beside each layer of it. Keras's LSTM and GRU, and keras-lmu's LMU, are never "
-    "compiled with TensorFlow's XLA, where their gradient takes time and memory quadratic in T.",
+    "compiled with TensorFlow's XLA, where their gradient takes time and memory quadratic in T; "
+    "nor is Keras's associative_scan, which XLA does not compile.",
 )
 
 
@@ -56,61 +60,57 @@ def frame(rows: Sequence[Row]) -> "pandas.DataFrame":
     """The rows as a table, a column an attribute."""
     import pandas
 
-    return pandas.DataFrame([asdict(row) for row in rows], columns=list(COLUMNS))
+    return pandas.DataFrame(rows, columns=list(COLUMNS))
 
 
 def layer_table(rows: Sequence[Row], layer: str, spread: bool = True) -> "pandas.DataFrame":
     """The table of `layer` as text, columns as `HEADER`; `spread`: with p20 and p80."""
     import pandas
 
-    table = frame(rows).assign(row=pandas.Series(list(rows), dtype="object"))
-    table = table[table["layer"] == layer].drop_duplicates(
-        ["name", "compiler", "length", "mode"], keep="last"
-    )
-    # A line a contestant and length, a column a mode; those without a length, refused, at the end.
-    modes = table.pivot(index=["name", "compiler", "length"], columns="mode", values="row")
-    cells: dict[Any, dict[Any, Any]] = modes.to_dict("index")
-    keys = dict.fromkeys(zip(table["name"], table["compiler"], table["length"], strict=True))
-    lines = [
-        _line(*key, {mode: row for mode, row in cells[key].items() if isinstance(row, Row)}, spread)
-        for key in sorted(keys, key=lambda key: key[2] or 10**12)
-    ]
-    return pandas.DataFrame(lines, columns=list(HEADER))
+    lines: dict[tuple[str, str, int], dict[str, Row]] = {}
+    for row in rows:
+        if row.layer == layer:
+            lines.setdefault((row.name, row.compiler, row.length), {})[row.mode] = row
+    # Those without a length, refused, at the end.
+    ordered = sorted(lines, key=lambda key: key[2] or 10**12)
+    cells = [_line(key, lines[key], spread) for key in ordered]
+    return pandas.DataFrame(cells, columns=list(HEADER)).fillna("")
 
 
-def _line(
-    name: str, compiler: str, length: int, modes: dict[str, Row], spread: bool
-) -> tuple[str, ...]:
-    measured = [row for row in modes.values() if row.status == OK]
+def _line(key: tuple[str, str, int], modes: Mapping[str, Row], spread: bool) -> dict[str, str]:
+    """The cells of a variant at a length, from its rows by mode."""
+    name, compiler, length = key
+    line = dict(zip(KEYS, (name, compiler, str(length or "–")), strict=True))
+    measured = [modes[mode] for mode in TIMES if mode in modes and modes[mode].status == OK]
     if not measured:
         row = next(iter(modes.values()))
-        text = f"{row.status}: {row.message}"
-        return (name, compiler, str(length or "–"), text, *[""] * (len(HEADER) - 4))
-    forward = modes.get("forward", modes.get("step"))
-    main = modes.get("forward+backward")
-    if main is None or main.status != OK:
-        main = forward if forward in measured else measured[0]
-    times = (forward, *(modes.get(mode) for mode in ("forward+backward", "backward", "train")))
+        return line | {"forward ms": f"{row.status}: {row.message}"}
+    main = measured[0]
     compiled = [row.compile_s for row in measured if row.compile_s is not None]
-    return (
-        name,
-        compiler,
-        str(length),
-        *(_time(row, spread) for row in times),
-        _number(main.tokens_per_s, "{:,.0f}"),
-        _number(main.gflop_per_s, "{:.3g}"),
-        _number(main.gemm_fraction, "{:.1%}"),
-        _number(main.bandwidth_fraction, "{:.1%}"),
-        _number(None if main.peak_bytes is None else main.peak_bytes / 1e6, "{:.1f}"),
-        _number(sum(compiled) if compiled else None, "{:.1f}"),
-        _number(main.parameters, "{:,}"),
-        _number(main.state_bytes, "{:,}"),
+    values = (
+        _floor(main),
+        main.tokens_per_s,
+        main.gflop_per_s,
+        main.gemm_fraction,
+        main.bandwidth_fraction,
+        None if main.peak_bytes is None else main.peak_bytes / 1e6,
+        sum(compiled) if compiled else None,
+        main.parameters,
+        main.state_bytes,
     )
+    line |= {TIMES[mode]: _time(row, spread) for mode, row in modes.items()}
+    told = zip(VALUES.items(), values, strict=True)
+    return line | {name: form.format(value) for (name, form), value in told if value is not None}
 
 
-def _time(row: Row | None, spread: bool = True) -> str:
-    if row is None:
-        return ""
+def _floor(row: Row) -> float | None:
+    fractions = [row.gemm_fraction, row.bandwidth_fraction]
+    if row.median_ms is None or not any(fractions):
+        return None
+    return row.median_ms * max(fraction or 0.0 for fraction in fractions)
+
+
+def _time(row: Row, spread: bool = True) -> str:
     if row.median_ms is None:
         return row.status
     doubt = " ?" if row.doubt else ""
@@ -119,8 +119,22 @@ def _time(row: Row | None, spread: bool = True) -> str:
     return f"{row.median_ms:.3g} ({row.p20_ms:.3g}–{row.p80_ms:.3g}){doubt}"
 
 
-def _number(value: float | None, pattern: str) -> str:
-    return "" if value is None else pattern.format(value)
+def growth(rows: Sequence[Row], layer: str) -> list[str]:
+    """How the time of each variant grows with T, where there are three lengths or more."""
+    import numpy as np
+
+    times: dict[tuple[str, str, str], list[tuple[int, float]]] = {}
+    for row in rows:
+        if row.layer == layer and row.p20_ms is not None and row.median_ms and not row.doubt:
+            of_variant = times.setdefault((row.name, row.compiler, row.mode), [])
+            of_variant.append((row.length, row.median_ms))
+    lines = []
+    for (name, compiler, mode), points in times.items():
+        if len(points) >= 3:
+            lengths, milliseconds = np.log(points).T
+            slope = np.polyfit(lengths, milliseconds, 1)[0]
+            lines.append(f"{name} {compiler}, {mode}: time grows as T^{slope:.2f}")
+    return lines
 
 
 def row_line(row: Row) -> str:
@@ -137,46 +151,19 @@ def print_rows(console: Console, rows: Sequence[Row]) -> None:
     """Prints a table a layer."""
     for layer in dict.fromkeys(row.layer for row in rows):
         _print(console, layer_table(rows, layer, spread=False), layer)
+        for line in growth(rows, layer):
+            console.print(line, markup=False)
     for note in NOTES:
         console.print(note, style="dim", markup=False)
 
 
-CLAIM_HEADER = (
-    "claim",
-    "reported",
-    "paper's hardware",
-    "paper's baseline",
-    "recorded",
-    "our baseline",
-    "this run",
-    "verdict",
-)
-
-
-def claim_table(claims: Iterable[SpeedClaim]) -> "pandas.DataFrame":
-    """The table of the claims as text, columns as `CLAIM_HEADER`."""
-    import pandas
-
-    lines = [
-        (
-            f"{one.paper}: {one.claim}",
-            one.reported,
-            one.hardware,
-            one.baseline,
-            one.recorded,
-            one.our_baseline,
-            one.this_run,
-            one.verdict,
-        )
-        for one in claims
-    ]
-    return pandas.DataFrame(lines, columns=list(CLAIM_HEADER))
-
-
 def print_claims(console: Console, claims: Sequence[SpeedClaim]) -> None:
     """Prints the table of reported speeds."""
+    import pandas
+
     if claims:
-        _print(console, claim_table(claims), "Reported speed and memory")
+        table = pandas.DataFrame(claims).rename(columns=lambda name: name.replace("_", " "))
+        _print(console, table, "Reported speed and memory")
 
 
 def print_slowdowns(console: Console, slower: Sequence[Slowdown], shared: int) -> None:
@@ -196,8 +183,8 @@ def print_slowdowns(console: Console, slower: Sequence[Slowdown], shared: int) -
         for one in slower
     ]
     title = f"Slower than before: {len(slower)} of {shared} cells"
-    header = ("layer", "by", "mode", "T", "before ms", "now ms", "ratio")
-    _print(console, pandas.DataFrame(lines, columns=list(header)), title)
+    header = ["layer", "by", "mode", "T", "before ms", "now ms", "ratio"]
+    _print(console, pandas.DataFrame(lines, columns=header), title)
 
 
 def roofline_line(roofline: Roofline) -> str:
@@ -217,15 +204,23 @@ def _print(console: Console, lines: "pandas.DataFrame", title: str) -> None:
     console.print(table)
 
 
+def told(facts: Mapping[str, Any]) -> list[str]:
+    """What a run ran on, by its environment.json, a line each."""
+    lines = [f"{key}: {facts[key]}" for key in ("command", "hardware", "date", "commit", "dirty")]
+    loads = facts["load_before"], facts.get("load_after", float("nan"))
+    lines.append("load average {:.1f} before, {:.1f} after".format(*loads))
+    lines.append(roofline_line(Roofline(**facts["roofline"])))
+    return [*lines, ", ".join(f"{k} {v}" for k, v in facts["versions"].items())]
+
+
 def to_markdown(title: str, facts: Sequence[str], rows: Sequence[Row]) -> str:
     """The whole report."""
     parts = [f"# {title}", "\n".join(f"- {fact}" for fact in facts)]
     for layer in dict.fromkeys(row.layer for row in rows):
-        parts += [f"## {layer}", _markdown(layer_table(rows, layer))]
-    parts += list(NOTES)
-    return "\n\n".join(parts) + "\n"
-
-
-def _markdown(table: "pandas.DataFrame") -> str:
-    escaped = table.map(lambda cell: cell.replace("|", "\\|"))
-    return escaped.to_markdown(index=False, tablefmt="pipe", disable_numparse=True)
+        table = layer_table(rows, layer).map(lambda cell: cell.replace("|", "\\|"))
+        parts += [
+            f"## {layer}",
+            table.to_markdown(index=False, tablefmt="pipe", disable_numparse=True),
+            "\n".join(f"- {line}" for line in growth(rows, layer)),
+        ]
+    return "\n\n".join(part for part in (*parts, *NOTES) if part) + "\n"

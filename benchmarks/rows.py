@@ -1,13 +1,16 @@
-"""What one measurement leaves: a row of results.jsonl."""
+"""What one measurement leaves: a row of rows.jsonl.gz."""
 
+import gzip
 import json
 import math
+import zlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import IO
 
-from common.reproduce.files import FileError, read_text
+from common.reproduce.files import FileError, read_text, write_bytes
+
+FILE = "rows.jsonl.gz"
 
 OK = "ok"
 DISAGREES = "disagrees"
@@ -16,14 +19,16 @@ UNSUPPORTED = "unsupported"
 FAILED = "failed"
 ABSENT = "absent"
 
+BOTH = "forward+backward"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A layer or peer, at one length, in one mode.
+    """An implementation, at one length, in one mode.
 
     Attributes:
-        layer: `<paper>/<layer>`; of a peer, the layer it is set beside. A peer is timed once a
-            shape; layers of the same shape have each a copy of its rows.
+        layer: `<paper>/<layer>` or `common/<kernel>`; of a peer, the one it is set beside. A peer
+            is timed once a shape; layers of the same shape have each a copy of its rows.
         name: a form, the name of a peer, or "step" where the form makes no difference.
         compiler: how it was compiled.
         mode: "forward", "forward+backward", "backward" (the difference), "train" or "step".
@@ -79,19 +84,15 @@ class Row:
     load: float | None = None
 
     @property
+    def variant(self) -> tuple[str, str, str]:
+        """What is timed, whatever the mode and the sizes."""
+        return self.layer, self.name, self.compiler
+
+    @property
     def key(self) -> tuple:
         """What makes rows of two runs comparable."""
-        return (
-            self.layer,
-            self.name,
-            self.compiler,
-            self.mode,
-            self.batch,
-            self.length,
-            self.dtype,
-            self.device,
-            self.backend,
-        )
+        sizes = (self.batch, self.length, self.dtype, self.device, self.backend)
+        return (*self.variant, self.mode, *sizes)
 
 
 @dataclass(frozen=True)
@@ -115,28 +116,50 @@ def latest(rows: Iterable[Row]) -> list[Row]:
     return list({row.key: row for row in rows}.values())
 
 
-def write_row(file: IO[str], row: Row) -> None:
-    """Appends a line, at once."""
-    file.write(json.dumps(asdict(row)) + "\n")
-    file.flush()
+def append_row(directory: Path, row: Row) -> None:
+    """Adds a line in one write, as a gzip member of its own: it is there whole or not at all."""
+    line = json.dumps(asdict(row)) + "\n"
+    with (directory / FILE).open("ab", buffering=0) as file:
+        file.write(gzip.compress(line.encode(), mtime=0))
 
 
-def read_rows(path: Path) -> list[Row]:
-    """Rows of a results.jsonl, or of a JSON list of them; of a cell measured again the last.
+def pack_rows(directory: Path) -> None:
+    """Compresses all lines together, where there are any: a tenth of what they take one by one."""
+    path = directory / FILE
+    if path.exists():
+        write_bytes(path, gzip.compress(gzip.decompress(path.read_bytes()), mtime=0))
+
+
+def read_rows(path: Path, argument: str) -> list[Row]:
+    """Rows of a run; of a cell measured again the last.
+
+    Args:
+        path: its directory, its file, or a file of JSON lines or of a JSON list of them.
+        argument: what gave the path, for messages.
 
     Raises:
         FileError: if the file holds anything else; the message names the row.
     """
-    expected = f"--compare is {path}, expected rows of a run"
-    text = read_text(path)
-    if not text.lstrip().startswith("["):
-        lines = enumerate(text.splitlines(), 1)
-        return latest(_row(line, f"{expected}: row {n}") for n, line in lines if line.strip())
+    path = path / FILE if path.is_dir() else path
+    expected = f"{argument} is {path}, expected rows of a run"
     try:
-        items = json.loads(text)
-    except ValueError as error:
+        text = _read(path)
+        if text.lstrip().startswith("["):
+            lines = [json.dumps(item) for item in json.loads(text)]
+        else:
+            lines = text.splitlines()
+    except FileError:
+        raise
+    except (ValueError, EOFError, OSError, zlib.error) as error:
         raise FileError(f"{expected}: {error}.") from error
-    return latest(_row(json.dumps(item), f"{expected}: row {n}") for n, item in enumerate(items, 1))
+    numbered = enumerate(lines, 1)
+    return latest(_row(line, f"{expected}: row {n}") for n, line in numbered if line.strip())
+
+
+def _read(path: Path) -> str:
+    if path.suffix != ".gz":
+        return read_text(path)
+    return gzip.decompress(path.read_bytes()).decode()
 
 
 def _row(text: str, where: str) -> Row:

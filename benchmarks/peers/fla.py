@@ -6,7 +6,7 @@ from functools import partial
 from benchmarks.models import Model, Shape
 from benchmarks.peers.torch_builtin import module_model
 
-# Beginning of a case's name, and the classes of `fla.layers` to set beside it.
+# Beginning of a layer's name, and the classes of `fla.layers` to set beside it.
 _CLASSES = {
     "fast_weights/": ("DeltaNet", "LinearAttention"),
     "linear_transformer/": ("DeltaNet", "LinearAttention"),
@@ -21,7 +21,7 @@ def peers(shape: Shape) -> dict[str, Callable[[], Model]]:
     names = {
         cls
         for start, classes in _CLASSES.items()
-        if any(case.startswith(start) for case in shape.cases)
+        if any(layer.startswith(start) for layer in shape.layers)
         for cls in classes
     }
     if shape.input_dim != shape.units or not names:

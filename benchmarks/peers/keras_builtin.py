@@ -1,7 +1,6 @@
-"""Keras's own layers: LSTM, GRU, multi-head and grouped-query attention."""
+"""Keras's own: LSTM, GRU, multi-head and grouped-query attention, and its associative scan."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import keras
@@ -11,23 +10,28 @@ from benchmarks.models import Model, Shape
 
 def peers(shape: Shape) -> dict[str, Callable[[], Model]]:
     """Layers of the same widths; attention is causal, grouped-query attention has H/2 groups."""
+    if shape.kernel:
+        return {"keras associative_scan": _scan} if shape.kernel == "scan" else {}
     d, n, heads = shape.input_dim, shape.units, shape.heads
     size = max(1, n // heads)
 
     def recurrent(cls: Any, gates: int) -> Model:
-        layer = cls(n, return_sequences=True, dtype=_policy(shape))
-        model = _model(layer, layer, shape, lambda b, t: 2 * b * t * gates * n * (d + n))
-        return replace(model, keras_loop=True)
+        layer = cls(n, return_sequences=True, dtype=shape.policy)
+
+        def flops(b: int, t: int) -> int:
+            return 2 * b * t * gates * n * (d + n)
+
+        return layer_model(layer, layer, shape, flops, without_xla=True)
 
     def attention(cls: Any, groups: int, **arguments: int) -> Model:
-        layer = cls(**arguments, dtype=_policy(shape))
+        layer = cls(**arguments, dtype=shape.policy)
         products = size * (d * (heads + 2 * groups) + heads * d)
 
         def flops(b: int, t: int) -> int:
             # Both products over all pairs of steps: the mask saves none.
             return 2 * b * t * products + 4 * b * heads * t * t * size
 
-        return _model(layer, lambda x: layer(x, x, use_causal_mask=True), shape, flops)
+        return layer_model(layer, lambda x: layer(x, x, use_causal_mask=True), shape, flops)
 
     multi_head = {"num_heads": heads, "key_dim": size}
     groups = max(1, heads // 2)
@@ -44,17 +48,30 @@ def peers(shape: Shape) -> dict[str, Callable[[], Model]]:
     return found
 
 
-def _policy(shape: Shape) -> str:
-    return "mixed_bfloat16" if shape.dtype == "bfloat16" else shape.dtype
-
-
-def _model(layer: Any, call: Callable, shape: Shape, flops: Callable[[int, int], int]) -> Model:
-    call(keras.ops.zeros((1, 2, shape.input_dim), shape.dtype))  # builds it
+def layer_model(
+    layer: Any,
+    call: Callable,
+    shape: Shape,
+    flops: Callable[[int, int], int] | None = None,
+    without_xla: bool = False,
+) -> Model:
+    """The model of a Keras layer, which a first call builds."""
+    call(keras.ops.zeros((1, 2, shape.input_dim), shape.dtype))
     return Model(
         call=call,
         variables=layer.trainable_variables,
-        units=shape.units,
-        framework="keras",
         parameters=layer.count_params(),
         flops=flops,
+        without_xla=without_xla,
     )
+
+
+def _scan() -> Model:
+    def compose(earlier: Any, later: Any) -> Any:
+        return earlier[0] * later[0], later[0] * earlier[1] + later[1]
+
+    def call(a: Any, b: Any) -> Any:
+        return keras.ops.associative_scan(compose, (a, b), axis=1)[1]
+
+    # To TensorFlow's XLA the shapes of its branches do not agree.
+    return Model(call, without_xla=True)

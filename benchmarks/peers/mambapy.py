@@ -9,7 +9,7 @@ from benchmarks.peers.torch_builtin import module_model
 def peers(shape: Shape) -> dict[str, Callable[[], Model]]:
     """A Mamba block of the width of the layers."""
     if shape.input_dim != shape.units or not any(
-        name.startswith(("mamba/", "griffin/", "min_rnn/")) for name in shape.cases
+        name.startswith(("mamba/", "griffin/", "min_rnn/")) for name in shape.layers
     ):
         return {}
     from mambapy.mamba import MambaBlock, MambaConfig

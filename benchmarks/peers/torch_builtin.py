@@ -1,4 +1,4 @@
-"""Torch's own layers: LSTM, GRU, and causal `scaled_dot_product_attention`."""
+"""Torch's own: LSTM, GRU, and causal `scaled_dot_product_attention`, eager."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,11 +7,23 @@ from benchmarks.models import Model, Shape
 
 
 def peers(shape: Shape) -> dict[str, Callable[[], Model]]:
-    """Modules of the same widths, eager, with cuDNN and flash attention where torch has them."""
+    """Modules of the same widths, with cuDNN and flash attention where torch has them."""
+    if shape.kernel not in ("", "linear-attention"):
+        return {}
     import torch
     from torch import nn
 
     d, n, heads = shape.input_dim, shape.units, shape.heads
+
+    def attend(q: Any, k: Any, v: Any) -> Any:
+        return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+    if shape.kernel:
+
+        def heads_last(*inputs: Any) -> Any:
+            return attend(*(x.transpose(1, 2) for x in inputs)).transpose(1, 2)
+
+        return {"torch SDPA": lambda: Model(heads_last, torch_device=shape.torch_device)}
 
     class Attention(nn.Module):
         """Projections to queries, keys and values, attention, and a projection of the heads."""
@@ -25,12 +37,14 @@ def peers(shape: Shape) -> dict[str, Callable[[], Model]]:
             batch, length, _ = x.shape
             heads_first = (batch, length, 3, heads, n // heads)
             q, k, v = self.projection(x).view(heads_first).permute(2, 0, 3, 1, 4)
-            y = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-            return self.output(y.transpose(1, 2).reshape(batch, length, n))
+            return self.output(attend(q, k, v).transpose(1, 2).reshape(batch, length, n))
 
     def recurrent(cls: Any, gates: int) -> Model:
         module = cls(d, n, batch_first=True)
-        flops = lambda b, t: 2 * b * t * gates * n * (d + n)  # noqa: E731
+
+        def flops(b: int, t: int) -> int:
+            return 2 * b * t * gates * n * (d + n)
+
         return module_model(module, lambda x: module(x)[0], shape, flops)
 
     def attention() -> Model:
@@ -65,8 +79,7 @@ def module_model(
     return Model(
         call=call,
         variables=parameters,
-        units=shape.units,
-        framework="torch",
         parameters=sum(parameter.numel() for parameter in parameters),
         flops=flops,
+        torch_device=shape.torch_device,
     )

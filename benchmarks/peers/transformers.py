@@ -11,7 +11,7 @@ def peers(shape: Shape) -> dict[str, Callable[[], Model]]:
     if shape.input_dim != shape.units:
         return {}
     made: dict[str, Callable[[], Model]] = {}
-    if any(name.startswith("mamba/") for name in shape.cases):
+    if any(name.startswith("mamba/") for name in shape.layers):
         from transformers import MambaConfig
         from transformers.models.mamba.modeling_mamba import MambaMixer
 
@@ -21,7 +21,7 @@ def peers(shape: Shape) -> dict[str, Callable[[], Model]]:
             return module_model(module, module, shape)
 
         made["transformers Mamba"] = mamba
-    case = next((case for name, case in shape.cases.items() if name.startswith("mamba2/")), None)
+    case = next((case for name, case in shape.layers.items() if name.startswith("mamba2/")), None)
     if case is not None:
         from transformers import Mamba2Config
         from transformers.models.mamba2.modeling_mamba2 import Mamba2Mixer

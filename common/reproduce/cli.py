@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import tyro
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -13,8 +14,10 @@ from common.reproduce import provenance
 from common.reproduce.arguments import parse
 from common.reproduce.command import FAIL, HOLD, STOPPED, run_command
 from common.reproduce.ledger import judge_runs
+from common.reproduce.overrides import override, read_overrides
 from common.reproduce.plan import Plan
 from common.reproduce.report import make_console, print_table
+from common.reproduce.show import show
 from common.reproduce.spec import Experiment, Paper
 from common.reproduce.verdict import NOT_REPRODUCED
 
@@ -37,6 +40,10 @@ class Options:
     """Print experiments, variants, presets and expected minutes, and exit."""
     record: bool = False
     """Add finished runs to the paper's results.csv, which the ledger reads."""
+    show: bool = False
+    """Print the settings that would run, the trial's defaults marked, and exit."""
+    set: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """KEY=VALUE, a setting for this run, with VALUE in JSON or else a string; never recorded."""
     rerun: bool = False
     """Start again what is there, finished or not; the old files are moved aside."""
     runs_dir: Path = Path("runs")
@@ -68,11 +75,14 @@ def _main(paper: Paper) -> int:
         _list(paper, console)
         return HOLD
     chosen = paper.default_experiment if options.experiment is None else options.experiment
-    experiment = paper.experiment(chosen)
+    overrides = read_overrides(options.set)
+    experiment = override(paper.experiment(chosen), overrides)
     variants = _choose_variants(experiment, options)
     seeds = _choose_seeds(experiment, options)
     if options.record and options.preset == "smoke":
         raise ValueError("--record is given with --preset smoke, expected cpu or paper.")
+    if options.record and overrides:
+        raise ValueError("--record is given with --set, expected the declared settings.")
     provenance.backend()  # a wrong one is said before anything is imported
     plan = Plan(
         paper=paper,
@@ -86,7 +96,11 @@ def _main(paper: Paper) -> int:
         record=options.record,
         rerun=options.rerun,
         verbose=options.verbose,
+        overrides=overrides,
     )
+    if options.show:
+        show(plan, console)
+        return HOLD
     return _run(plan, console)
 
 
@@ -96,10 +110,14 @@ def _run(plan: Plan, console: Console) -> int:
     outcome = runner.run(plan, console)
     curves = runner.draw(plan)
     console.print(f"learning curves: {escape(str(curves or 'none, nothing was trained'))}")
-    if reduces := plan.experiment.presets[plan.preset].reduces:
+    if plan.overrides:
+        given = escape(" ".join(plan.overrides))
+        console.print(f"no verdicts: with --set {given} the settings are not the declared ones")
+    elif reduces := plan.experiment.presets[plan.preset].reduces:
         console.print(f"scale: reduced. {escape(reduces)}")
     code = FAIL if outcome.diverged else HOLD
-    if plan.preset != "smoke":  # whose few steps say nothing about a claim
+    # A few steps, or other settings than the declared ones, say nothing about a claim.
+    if plan.preset != "smoke" and not plan.overrides:
         verdicts = judge_runs(
             plan.paper, plan.directory, plan.experiment, plan.preset, outcome.runs
         )

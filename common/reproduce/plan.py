@@ -3,12 +3,12 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from common.reproduce.files import LOCK, FileError, content_digest, locked, read_json, write_json
-from common.reproduce.spec import Experiment, Paper
+from common.reproduce.spec import Experiment, Paper, Settings
 
 OK = "ok"
 DIVERGED = "diverged"
@@ -32,6 +32,7 @@ class Plan:
         record: whether to add what is finished to results.csv.
         rerun: whether to start again what is there, finished or not.
         verbose: whether to show what the libraries say.
+        overrides: settings that `experiment` has from the command line.
     """
 
     paper: Paper
@@ -45,11 +46,15 @@ class Plan:
     record: bool = False
     rerun: bool = False
     verbose: bool = False
+    overrides: Settings = field(default_factory=dict)
 
     @property
     def root(self) -> Path:
-        """Directory of the experiment's runs at this preset."""
-        return self.runs_dir / self.paper.name / self.experiment.name / self.preset
+        """Directory of the experiment's runs at this preset, or with other settings than its."""
+        name = self.preset
+        if self.overrides:
+            name += f"-set-{content_digest(dict(self.overrides))[:8]}"
+        return self.runs_dir / self.paper.name / self.experiment.name / name
 
     def run_dir(self, variant: str, seed: int) -> Path:
         """Directory of one run."""

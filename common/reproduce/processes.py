@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 from common.reproduce.interrupts import Interrupted
+from common.reproduce.overrides import override_words
 from common.reproduce.plan import Plan
 
 
@@ -51,6 +52,7 @@ def command(plan: Plan) -> list[str]:
         "--data-dir": [] if plan.data_dir is None else [str(plan.data_dir)],
     }
     words = [word for name, values in options.items() if values for word in (name, *values)]
+    words += [word for one in override_words(plan.overrides) for word in ("--set", one)]
     flags = [name for name in ("record", "rerun", "verbose") if getattr(plan, name)]
     module = f"papers.{plan.paper.name}"
     return [sys.executable, "-m", module, *words, *(f"--{name}" for name in flags)]

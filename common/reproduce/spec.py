@@ -1,17 +1,27 @@
 """What a paper declares: citation, layer cases, experiments and claims. Standard library only.
 
-A `papers/<name>/paper.py` holds one `PAPER = Paper(...)` and imports nothing but this module, so
-that the ledger, `--help` and `--list` answer at once. Python imports `papers/<name>/__init__.py`
-before any submodule, so for the same reason it exports its layers lazily (`lazy_exports`).
+A `papers/<name>/paper.py` holds one `PAPER = Paper(...)` and imports nothing but this module,
+`tolerances` and `common.declarations`, so that the ledger, `--help` and `--list` answer at once.
+Python imports `papers/<name>/__init__.py` before any submodule, so for the same reason it exports
+its layers lazily (`lazy_exports`).
 """
 
 import hashlib
 import json
-import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+
+from common.reproduce.require import (
+    require,
+    require_name,
+    require_number,
+    require_settings,
+    require_target,
+    require_unique,
+)
+from common.reproduce.tolerances import Acceptance
 
 Settings = Mapping[str, Any]
 
@@ -22,47 +32,7 @@ EXPERIMENT_KINDS = ("training", "timing", "static")
 TIMING_SEEDS = (0, 1, 2, 3, 4)
 FORMS = ("parallel", "chunkwise", "recurrent")
 
-# Names become directories and columns: no separators, no blanks.
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]*")
 _PACKAGE = re.compile(r"[a-z][a-z0-9_]*")
-_TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
-
-
-def _require(condition: bool, what: str, value: Any, expected: str) -> None:
-    if not condition:
-        raise ValueError(f"{what} is {value!r}, expected {expected}.")
-
-
-def _require_name(what: str, value: Any) -> None:
-    valid = isinstance(value, str) and _NAME.fullmatch(value) is not None
-    _require(valid, what, value, "letters, digits and _ . + = - only")
-
-
-def _require_target(what: str, value: Any) -> None:
-    valid = isinstance(value, str) and _TARGET.fullmatch(value) is not None
-    _require(valid, what, value, "'package.module:attribute'")
-
-
-def _require_unique(what: str, values: Iterable[Any]) -> None:
-    values = list(values)
-    repeated = sorted({str(value) for value in values if values.count(value) > 1})
-    _require(not repeated, what, repeated, "each name once")
-
-
-def _require_number(what: str, value: Any) -> None:
-    valid = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    _require(valid, what, value, "a finite number")
-
-
-def _require_settings(what: str, value: Any) -> None:
-    valid = isinstance(value, Mapping) and all(
-        isinstance(key, str) and key.isidentifier() for key in value
-    )
-    _require(valid, what, value, "a mapping whose keys are argument names")
-    try:
-        json.dumps(dict(value))
-    except TypeError as error:
-        raise ValueError(f"{what} is {value!r}, expected JSON values only: {error}.") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,16 +57,16 @@ class LayerCase:
     benchmark: Settings = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _require_name("LayerCase.name", self.name)
-        _require_target("LayerCase.factory", self.factory)
-        _require_settings("LayerCase.config", self.config)
+        require_name("LayerCase.name", self.name)
+        require_target("LayerCase.factory", self.factory)
+        require_settings("LayerCase.config", self.config)
         valid = isinstance(self.input_dim, int) and self.input_dim > 0
-        _require(valid, "LayerCase.input_dim", self.input_dim, "a positive integer")
+        require(valid, "LayerCase.input_dim", self.input_dim, "a positive integer")
         valid = (
             isinstance(self.forms, tuple) and len(self.forms) > 0 and set(self.forms) <= set(FORMS)
         )
-        _require(valid, "LayerCase.forms", self.forms, f"a non-empty tuple of {FORMS}")
-        _require_settings("LayerCase.benchmark", self.benchmark)
+        require(valid, "LayerCase.forms", self.forms, f"a non-empty tuple of {FORMS}")
+        require_settings("LayerCase.benchmark", self.benchmark)
 
     def at_benchmark_size(self) -> "LayerCase":
         """The case with the arguments of `benchmark` in place of its own."""
@@ -127,17 +97,39 @@ class Preset:
     variants: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        _require_settings("Preset.settings", self.settings)
-        _require_number("Preset.minutes", self.minutes)
-        _require(self.minutes > 0, "Preset.minutes", self.minutes, "a positive number")
-        _require(self.scale in ("paper", "reduced"), "Preset.scale", self.scale, "paper or reduced")
+        require_settings("Preset.settings", self.settings)
+        require_number("Preset.minutes", self.minutes)
+        require(self.minutes > 0, "Preset.minutes", self.minutes, "a positive number")
+        require(self.scale in ("paper", "reduced"), "Preset.scale", self.scale, "paper or reduced")
         if self.scale == "paper":
-            _require(not self.reduces, "Preset.reduces", self.reduces, "'' at paper scale")
+            require(not self.reduces, "Preset.reduces", self.reduces, "'' at paper scale")
         else:
             valid = bool(self.reduces.strip())
-            _require(valid, "Preset.reduces", self.reduces, "what is reduced, one sentence")
+            require(valid, "Preset.reduces", self.reduces, "what is reduced, one sentence")
         valid = self.variants is None or (isinstance(self.variants, tuple) and self.variants != ())
-        _require(valid, "Preset.variants", self.variants, "None or a non-empty tuple")
+        require(valid, "Preset.variants", self.variants, "None or a non-empty tuple")
+
+    @classmethod
+    def smoke(
+        cls, settings: Settings, minutes: float = 0.3, variants: tuple[str, ...] | None = None
+    ) -> "Preset":
+        """A preset of seconds, whose numbers mean nothing.
+
+        Args:
+            settings: keyword arguments of the trial.
+            minutes: expected minutes for one (variant, seed).
+            variants: the variants that show it; None means all.
+
+        Returns:
+            The preset.
+        """
+        return cls(
+            settings=settings,
+            minutes=minutes,
+            scale="reduced",
+            reduces="Shows that the code runs.",
+            variants=variants,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,36 +162,36 @@ class Experiment:
     untrained: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _require_name("Experiment.name", self.name)
+        require_name("Experiment.name", self.name)
         where = f"Experiment {self.name!r}:"
-        _require_target(f"{where} trial", self.trial)
-        _require(len(self.variants) > 0, f"{where} variants", self.variants, "at least one")
+        require_target(f"{where} trial", self.trial)
+        require(len(self.variants) > 0, f"{where} variants", self.variants, "at least one")
         for name, settings in self.variants.items():
-            _require_name(f"{where} variant", name)
-            _require_settings(f"{where} settings of variant {name!r}", settings)
+            require_name(f"{where} variant", name)
+            require_settings(f"{where} settings of variant {name!r}", settings)
         names = tuple(self.presets)
-        _require(set(names) == set(PRESETS), f"{where} presets", names, f"exactly {PRESETS}")
+        require(set(names) == set(PRESETS), f"{where} presets", names, f"exactly {PRESETS}")
         for name, preset in self.presets.items():
             chosen = preset.variants or ()
             valid = set(chosen) <= set(self.variants)
             allowed = f"some of {tuple(self.variants)}"
-            _require(valid, f"{where} variants of preset {name!r}", chosen, allowed)
+            require(valid, f"{where} variants of preset {name!r}", chosen, allowed)
         valid = (
             isinstance(self.seeds, tuple)
             and len(self.seeds) > 0
             and all(isinstance(seed, int) and seed >= 0 for seed in self.seeds)
         )
-        _require(valid, f"{where} seeds", self.seeds, "a non-empty tuple of integers >= 0")
-        _require_unique(f"{where} seeds", self.seeds)
+        require(valid, f"{where} seeds", self.seeds, "a non-empty tuple of integers >= 0")
+        require_unique(f"{where} seeds", self.seeds)
         valid = isinstance(self.metrics, tuple) and len(self.metrics) > 0
-        _require(valid, f"{where} metrics", self.metrics, "a non-empty tuple of names")
+        require(valid, f"{where} metrics", self.metrics, "a non-empty tuple of names")
         for metric in self.metrics:
-            _require_name(f"{where} metric", metric)
-        _require_unique(f"{where} metrics", self.metrics)
+            require_name(f"{where} metric", metric)
+        require_unique(f"{where} metrics", self.metrics)
         valid = self.kind in EXPERIMENT_KINDS
-        _require(valid, f"{where} kind", self.kind, f"one of {EXPERIMENT_KINDS}")
+        require(valid, f"{where} kind", self.kind, f"one of {EXPERIMENT_KINDS}")
         if self.kind == "timing":
-            _require(
+            require(
                 self.seeds == TIMING_SEEDS,
                 f"{where} seeds",
                 self.seeds,
@@ -207,13 +199,13 @@ class Experiment:
             )
         valid = isinstance(self.untrained, Mapping) and set(self.untrained) <= set(self.metrics)
         allowed = f"a mapping from some of {self.metrics} to numbers"
-        _require(valid, f"{where} untrained", self.untrained, allowed)
+        require(valid, f"{where} untrained", self.untrained, allowed)
         for metric, value in self.untrained.items():
             valid = isinstance(value, int | float) and not isinstance(value, bool)
-            _require(valid, f"{where} untrained {metric!r}", value, "a number")
+            require(valid, f"{where} untrained {metric!r}", value, "a number")
         if self.untrained:
             valid = self.kind == "training"
-            _require(valid, f"{where} untrained", self.untrained, "none where nothing is trained")
+            require(valid, f"{where} untrained", self.untrained, "none where nothing is trained")
 
     def preset_variants(self, preset: str) -> tuple[str, ...]:
         """Names of the variants that run at `preset`."""
@@ -233,6 +225,55 @@ class Experiment:
         text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
+    def numbers(self, quantities: "Quantities", **shared: Any) -> "tuple[Claim, ...]":
+        """Claims on numbers that the paper gives: `claims` of this kind."""
+        return self.claims(quantities, kind="number", **shared)
+
+    def orderings(self, quantities: "Quantities", **shared: Any) -> "tuple[Claim, ...]":
+        """Claims on orders and thresholds that the paper states: `claims` of this kind."""
+        return self.claims(quantities, kind="ordering", **shared)
+
+    def counts(self, quantities: "Quantities", **shared: Any) -> "tuple[Claim, ...]":
+        """Claims on counts and shapes: `claims` of the kind "static"."""
+        return self.claims(quantities, kind="static", **shared)
+
+    def claims(
+        self,
+        quantities: "Quantities",
+        *,
+        kind: Literal["number", "ordering", "static"],
+        reason: str,
+        controls: tuple[str, ...] = (),
+        **accept: "Acceptance",
+    ) -> "tuple[Claim, ...]":
+        """Claims on what this experiment measures that differ in the quantity only.
+
+        Args:
+            quantities: id of a claim to its quantity, or to a ratio, `Quantity.over`.
+            kind: as of `Claim`, as are reason and controls.
+            reason: why this tolerance.
+            controls: ids of claims that must hold.
+            **accept: the tolerance, by the name of its aggregate: `mean=within_relative(0.1)`.
+
+        Returns:
+            The claims, in the order of `quantities`.
+
+        Raises:
+            ValueError: if there is not exactly one tolerance.
+        """
+        what = f"Experiment {self.name!r}: tolerances of {tuple(quantities)}"
+        valid = len(accept) == 1 and set(accept) <= set(AGGREGATES)
+        require(valid, what, accept, f"exactly one of {AGGREGATES}")
+        shared: dict[str, Any] = {"kind": kind, "reason": reason, "controls": controls}
+        ((shared["aggregate"], shared["accept"]),) = accept.items()
+        sides = {
+            id: (one, None) if isinstance(one, Quantity) else one for id, one in quantities.items()
+        }
+        return tuple(
+            Claim(id=id, experiment=self.name, quantity=quantity, relative_to=other, **shared)
+            for id, (quantity, other) in sides.items()
+        )
+
 
 @dataclass(frozen=True)
 class Quantity:
@@ -241,97 +282,17 @@ class Quantity:
     variant: str
     metric: str
 
+    def over(self, variant: str | None = None, metric: str | None = None) -> "Ratio":
+        """The ratio to another variant, or to another metric, what is not given staying as it is.
 
-@dataclass(frozen=True)
-class Acceptance:
-    """The interval a measured value must fall into, given the reported one.
-
-    Make one with `within_relative`, `within_absolute`, `at_most`, `at_least` or `between`.
-    """
-
-    kind: Literal["relative", "absolute", "at_most", "at_least", "between"]
-    bounds: tuple[float, ...] = ()
-
-    @property
-    def needs_reported(self) -> bool:
-        """Whether the interval depends on the reported value."""
-        return self.kind in ("relative", "absolute") or not self.bounds
-
-    def interval(self, reported: float | None) -> tuple[float, float]:
-        """Lowest and highest accepted value, both included.
-
-        Raises:
-            ValueError: if there is no reported value and the interval depends on it.
+        Returns:
+            This quantity and the one that it is relative to.
         """
-        bounds = self.bounds
-        if reported is None:
-            _require(not self.needs_reported, "reported", reported, "a number")
-            reported = math.nan
-        if self.kind == "relative":
-            return reported - bounds[0] * abs(reported), reported + bounds[0] * abs(reported)
-        if self.kind == "absolute":
-            return reported - bounds[0], reported + bounds[0]
-        if self.kind == "at_most":
-            return -math.inf, bounds[0] if bounds else reported
-        if self.kind == "at_least":
-            return bounds[0] if bounds else reported, math.inf
-        return bounds[0], bounds[1]
-
-    def holds(self, value: float, reported: float | None) -> bool:
-        """Whether `value` is accepted; NaN never is."""
-        low, high = self.interval(reported)
-        return low <= value <= high
-
-    def describe(self, reported: float | None) -> str:
-        """The tolerance as the verdict table prints it."""
-        low, high = self.interval(reported)
-        if self.kind == "relative":
-            return f"± {100 * self.bounds[0]:g} %"
-        if self.kind == "absolute":
-            return f"± {self.bounds[0]:g}"
-        if self.kind == "at_most":
-            return f"≤ {high:g}"
-        if self.kind == "at_least":
-            return f"≥ {low:g}"
-        return f"{low:g} to {high:g}"
+        return self, Quantity(variant or self.variant, metric or self.metric)
 
 
-def within_relative(fraction: float) -> Acceptance:
-    """Accepts values within `fraction` (0.1 is 10 %) of the reported one."""
-    _require_number("fraction", fraction)
-    _require(fraction > 0, "fraction", fraction, "a positive number")
-    return Acceptance("relative", (fraction,))
-
-
-def within_absolute(difference: float) -> Acceptance:
-    """Accepts values within `difference`, in the metric's unit, of the reported one."""
-    _require_number("difference", difference)
-    _require(difference > 0, "difference", difference, "a positive number")
-    return Acceptance("absolute", (difference,))
-
-
-def at_most(bound: float | None = None) -> Acceptance:
-    """Accepts values up to `bound`, by default up to the reported value."""
-    if bound is None:
-        return Acceptance("at_most")
-    _require_number("bound", bound)
-    return Acceptance("at_most", (bound,))
-
-
-def at_least(bound: float | None = None) -> Acceptance:
-    """Accepts values from `bound`, by default from the reported value."""
-    if bound is None:
-        return Acceptance("at_least")
-    _require_number("bound", bound)
-    return Acceptance("at_least", (bound,))
-
-
-def between(low: float, high: float) -> Acceptance:
-    """Accepts values from `low` to `high`."""
-    _require_number("low", low)
-    _require_number("high", high)
-    _require(low <= high, "low", low, f"at most high = {high!r}")
-    return Acceptance("between", (low, high))
+Ratio = tuple[Quantity, Quantity]
+Quantities = Mapping[str, Quantity | Ratio]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -366,28 +327,28 @@ class Claim:
     reason: str
 
     def __post_init__(self) -> None:
-        _require_name("Claim.id", self.id)
+        require_name("Claim.id", self.id)
         where = f"Claim {self.id!r}:"
         valid = isinstance(self.quantity, Quantity)
-        _require(valid, f"{where} quantity", self.quantity, "a Quantity")
+        require(valid, f"{where} quantity", self.quantity, "a Quantity")
         valid = self.relative_to is None or isinstance(self.relative_to, Quantity)
-        _require(valid, f"{where} relative_to", self.relative_to, "a Quantity or None")
+        require(valid, f"{where} relative_to", self.relative_to, "a Quantity or None")
         valid = self.kind in CLAIM_KINDS
-        _require(valid, f"{where} kind", self.kind, f"one of {CLAIM_KINDS}")
+        require(valid, f"{where} kind", self.kind, f"one of {CLAIM_KINDS}")
         valid = self.aggregate in AGGREGATES
-        _require(valid, f"{where} aggregate", self.aggregate, f"one of {AGGREGATES}")
+        require(valid, f"{where} aggregate", self.aggregate, f"one of {AGGREGATES}")
         valid = isinstance(self.accept, Acceptance)
-        _require(valid, f"{where} accept", self.accept, "an Acceptance, e.g. within_relative(0.1)")
+        require(valid, f"{where} accept", self.accept, "an Acceptance, e.g. within_relative(0.1)")
         if self.aggregate == "best":
             valid = self.accept.kind in ("at_least", "at_most") and self.relative_to is None
             expected = "at_least or at_most of one quantity, the best of which can be told"
-            _require(valid, f"{where} accept", self.accept, expected)
+            require(valid, f"{where} accept", self.accept, expected)
         valid = isinstance(self.controls, tuple) and all(
             isinstance(one, str) for one in self.controls
         )
-        _require(valid, f"{where} controls", self.controls, "a tuple of ids of claims")
-        _require_unique(f"{where} controls", self.controls)
-        _require(bool(self.reason.strip()), f"{where} reason", self.reason, "why this tolerance")
+        require(valid, f"{where} controls", self.controls, "a tuple of ids of claims")
+        require_unique(f"{where} controls", self.controls)
+        require(bool(self.reason.strip()), f"{where} reason", self.reason, "why this tolerance")
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:
@@ -409,7 +370,7 @@ class Paper:
         layers: cases for the contract suite and the benchmarks.
         experiments: at least one.
         claims: in the order of the verdict table.
-        default_experiment: what `python -m papers.<name>` runs.
+        default_experiment: what `python -m papers.<name>` runs; the first one if not given.
         headline: the paper's main claim in one short line of our words.
         headline_claims: ids of the claims that stand for it; none means "not attempted".
         not_attempted: what else the paper makes much of and has no claim here, with its table or
@@ -425,21 +386,23 @@ class Paper:
     layers: tuple[LayerCase, ...] = ()
     experiments: tuple[Experiment, ...]
     claims: tuple[Claim, ...] = ()
-    default_experiment: str
+    default_experiment: str = ""
     headline: str = ""
     headline_claims: tuple[str, ...] = ()
     not_attempted: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         valid = isinstance(self.name, str) and _PACKAGE.fullmatch(self.name) is not None
-        _require(valid, "Paper.name", self.name, "a package name in lower case")
+        require(valid, "Paper.name", self.name, "a package name in lower case")
         where = f"Paper {self.name!r}:"
         for name in ("layers", "experiments", "claims", "headline_claims", "not_attempted"):
             value = getattr(self, name)
-            _require(isinstance(value, tuple), f"{where} {name}", type(value).__name__, "a tuple")
-        _require_unique(f"{where} layers", (case.name for case in self.layers))
-        _require_unique(f"{where} experiments", (one.name for one in self.experiments))
-        _require_unique(f"{where} claims", (claim.id for claim in self.claims))
+            require(isinstance(value, tuple), f"{where} {name}", type(value).__name__, "a tuple")
+        require_unique(f"{where} layers", (case.name for case in self.layers))
+        require_unique(f"{where} experiments", (one.name for one in self.experiments))
+        require_unique(f"{where} claims", (claim.id for claim in self.claims))
+        if not self.default_experiment and self.experiments:
+            object.__setattr__(self, "default_experiment", self.experiments[0].name)
         self.experiment(self.default_experiment)
         for claim in self.claims:
             experiment = self.experiment(claim.experiment)
@@ -447,18 +410,18 @@ class Paper:
                 what = f"{where} claim {claim.id!r}:"
                 allowed = tuple(experiment.variants)
                 valid = quantity.variant in allowed
-                _require(valid, f"{what} variant", quantity.variant, f"one of {allowed}")
+                require(valid, f"{what} variant", quantity.variant, f"one of {allowed}")
                 valid = quantity.metric in experiment.metrics
                 allowed = experiment.metrics
-                _require(valid, f"{what} metric", quantity.metric, f"one of {allowed}")
+                require(valid, f"{what} metric", quantity.metric, f"one of {allowed}")
         known = {claim.id for claim in self.claims}
         unknown = [one for one in self.headline_claims if one not in known]
-        _require(not unknown, f"{where} headline_claims", unknown, "ids of its claims")
-        _require_unique(f"{where} headline_claims", self.headline_claims)
+        require(not unknown, f"{where} headline_claims", unknown, "ids of its claims")
+        require_unique(f"{where} headline_claims", self.headline_claims)
         for claim in self.claims:
             what = f"{where} claim {claim.id!r}: controls"
             unknown = [one for one in claim.controls if one not in known]
-            _require(not unknown, what, unknown, "ids of claims of the paper")
+            require(not unknown, what, unknown, "ids of claims of the paper")
             self.all_controls(claim)
 
     def claim(self, id: str) -> Claim:
@@ -476,7 +439,7 @@ class Paper:
         while waiting:
             one = waiting.pop()
             what = f"Paper {self.name!r}: controls of claim {claim.id!r}"
-            _require(one != claim.id, what, claim.controls, "none that comes back to it")
+            require(one != claim.id, what, claim.controls, "none that comes back to it")
             if one not in found:
                 found.append(one)
                 waiting += self.claim(one).controls

@@ -18,7 +18,8 @@ from common.reproduce.intervals import (
 from common.reproduce.notes import Note
 from common.reproduce.reported import Reported
 from common.reproduce.results import Result
-from common.reproduce.spec import Acceptance, Claim, Experiment, Paper
+from common.reproduce.spec import Claim, Experiment, Paper
+from common.reproduce.tolerances import Acceptance
 
 REPRODUCED = "reproduced"
 REDUCED = "reproduced at reduced scale"

@@ -1,15 +1,8 @@
-"""Echo state networks: what it declares."""
+"""Echo state networks: what it declares. A tuple in settings is for smoke, cpu and paper."""
 
-from common.reproduce.spec import (
-    Claim,
-    Experiment,
-    LayerCase,
-    Paper,
-    Preset,
-    Quantity,
-    at_most,
-    within_relative,
-)
+from common.declarations import presets
+from common.reproduce.spec import Experiment, LayerCase, Paper, Quantity
+from common.reproduce.tolerances import at_most, within_relative
 
 MEMORY_CAPACITY = Experiment(
     name="memory_capacity",
@@ -20,45 +13,18 @@ MEMORY_CAPACITY = Experiment(
         "linear-gaussian": {"activation": "linear", "matrix": "gaussian"},
         "tanh-orthogonal": {"activation": "tanh", "matrix": "orthogonal"},
     },
-    presets={
-        "smoke": Preset(
-            settings={
-                "units": 10,
-                "delays": 40,
-                "steps": 1000,
-                "washout": 100,
-                "spectral_radius": 0.9,
-                "ridge": 1e-12,
-            },
-            minutes=0.2,
-            scale="paper",
-            variants=("linear-orthogonal",),
-        ),
-        "cpu": Preset(
-            settings={
-                "units": 50,
-                "delays": 250,
-                "steps": 20_000,
-                "washout": 500,
-                "spectral_radius": 0.95,
-                "ridge": 1e-12,
-            },
-            minutes=0.5,
-            scale="paper",
-        ),
-        "paper": Preset(
-            settings={
-                "units": 100,
-                "delays": 500,
-                "steps": 50_000,
-                "washout": 1000,
-                "spectral_radius": 0.97,
-                "ridge": 1e-12,
-            },
-            minutes=2,
-            scale="paper",
-        ),
-    },
+    presets=presets(
+        {
+            "units": (10, 50, 100),
+            "delays": (40, 250, 500),
+            "steps": (1000, 20_000, 50_000),
+            "washout": (100, 500, 1000),
+            "spectral_radius": (0.9, 0.95, 0.97),
+            "ridge": 1e-12,
+        },
+        minutes=(0.2, 0.5, 2),
+        smoke_variants=("linear-orthogonal",),
+    ),
     kind="static",
     seeds=(0, 1, 2, 3, 4),
     metrics=("capacity_per_unit", "capacity"),
@@ -83,28 +49,21 @@ PAPER = Paper(
     ),
     experiments=(MEMORY_CAPACITY,),
     claims=(
-        *(
-            Claim(
-                id=f"capacity-linear-{matrix}",
-                experiment="memory_capacity",
-                quantity=Quantity(f"linear-{matrix}", "capacity_per_unit"),
-                kind="number",
-                accept=within_relative(0.02),
-                reason="A theorem; its estimate from a sequence has an error of a percent.",
-            )
-            for matrix in ("orthogonal", "gaussian")
+        *MEMORY_CAPACITY.numbers(
+            {
+                f"capacity-linear-{matrix}": Quantity(f"linear-{matrix}", "capacity_per_unit")
+                for matrix in ("orthogonal", "gaussian")
+            },
+            mean=within_relative(0.02),
+            reason="A theorem; its estimate from a sequence has an error of a percent.",
         ),
-        Claim(
-            id="capacity-bound",
-            experiment="memory_capacity",
-            quantity=Quantity("linear-orthogonal", "capacity_per_unit"),
-            kind="ordering",
-            accept=at_most(),
+        *MEMORY_CAPACITY.orderings(
+            {"capacity-bound": Quantity("linear-orthogonal", "capacity_per_unit")},
+            mean=at_most(),
             controls=("capacity-linear-orthogonal",),
             reason="A bound. It means something where the capacity comes near to it.",
         ),
     ),
-    default_experiment="memory_capacity",
     headline="A random recurrence of N units remembers N inputs at most, a linear one N",
     headline_claims=("capacity-linear-orthogonal", "capacity-bound"),
     not_attempted=(

@@ -1,175 +1,71 @@
-"""Linear transformers are secretly fast weight programmers: what it declares."""
+"""Fast weight programmers: what it declares. A tuple in settings is for smoke, cpu and paper."""
 
-from common.reproduce.spec import (
-    Claim,
-    Experiment,
-    LayerCase,
-    Paper,
-    Preset,
-    Quantity,
-    at_most,
-    within_absolute,
+from functools import partial
+
+from common.declarations import training
+from common.reproduce.spec import Claim, LayerCase, Paper, Quantity
+from common.reproduce.tolerances import at_most, within_absolute
+
+_retrieval = partial(
+    training,
+    trial="papers.fast_weights.experiments:retrieval",
+    # The authors' setting.
+    settings={"steps": (20, 100_000, 100_000), "eval_every": (10, 100, 100)},
+    metrics=("best_loss", "full_length_loss", "updates"),
+    # Nothing read: half of the squared length of the wanted one-hot vector.
+    untrained={"best_loss": 0.5},
 )
 
-# Name of a memory in the authors' logs -> (settings, size of phi).
-_SOFTMAX = {"rule": "softmax", "feature_map": "elu", "nu": 1}
-_SUMS = {
+# By the names in the authors' logs; of the sums, phi has 64, 128, 256 and 384 features.
+_MEMORY = {
+    "softmax": {"rule": "softmax", "feature_map": "elu", "nu": 1},
     "linear": {"rule": "sum", "feature_map": "elu", "nu": 1},
     "dpfp1": {"rule": "sum", "feature_map": "dpfp", "nu": 1},
     "dpfp2": {"rule": "sum", "feature_map": "dpfp", "nu": 2},
     "dpfp3": {"rule": "sum", "feature_map": "dpfp", "nu": 3},
 }
-_PHI = {"linear": 64, "dpfp1": 128, "dpfp2": 256, "dpfp3": 384}
-_SIZES = (20, 40, 60, 100, 140, 200, 260, 300)
-# Nothing read: half of the squared length of the wanted one-hot vector.
-_UNTRAINED = {"best_loss": 0.5}
-_OFFICIAL = {"steps": 100_000, "eval_every": 100}
+SETTING1 = _retrieval(
+    name="setting1",
+    description="Capacity: S pairs, each key and value once, read by the sum rule and softmax",
+    variants={
+        f"{name}-s{size}": {"num_keys": size, "replacement": False, **memory}
+        for name, memory in _MEMORY.items()
+        for size in (20, 40, 60, 100, 140, 200, 260, 300)
+    },
+    minutes=(0.1, 0.3, 0.3),
+    smoke_variants=("softmax-s20", "linear-s20", "dpfp1-s20"),
+)
 
-
-def _setting1() -> Experiment:
-    variants = {
-        f"{name}-s{size}": {"num_keys": size, "replacement": False, **settings}
-        for name, settings in {"softmax": _SOFTMAX, **_SUMS}.items()
-        for size in _SIZES
-    }
-    return Experiment(
-        name="setting1",
-        description="Capacity: S pairs, each key and value once, read by the sum rule and softmax",
-        trial="papers.fast_weights.experiments:retrieval",
-        variants=variants,
-        presets={
-            "smoke": Preset(
-                settings={"steps": 20, "eval_every": 10},
-                minutes=0.1,
-                scale="reduced",
-                reduces="Shows that the code runs.",
-                variants=("softmax-s20", "linear-s20", "dpfp1-s20"),
-            ),
-            "cpu": Preset(settings=_OFFICIAL, minutes=0.3, scale="paper"),
-            "paper": Preset(settings=_OFFICIAL, minutes=0.3, scale="paper"),
-        },
-        kind="training",
-        metrics=("best_loss", "full_length_loss", "updates"),
-        untrained=_UNTRAINED,
-    )
-
-
-def _setting2() -> Experiment:
-    variants = {
-        f"dpfp1-{rule}-s{size}": {
-            "num_keys": size,
-            "replacement": True,
-            "rule": rule,
-            "feature_map": "dpfp",
-            "nu": 1,
-        }
+SETTING2 = _retrieval(
+    name="setting2",
+    description="Update rule: keys come again with other values; sum against delta",
+    variants={
+        f"dpfp1-{rule}-s{size}": dict(_MEMORY["dpfp1"], rule=rule, num_keys=size, replacement=True)
         for rule in ("sum", "delta")
         for size in (20, 60, 100, 200)
-    }
-    return Experiment(
-        name="setting2",
-        description="Update rule: keys come again with other values; sum against delta",
-        trial="papers.fast_weights.experiments:retrieval",
-        variants=variants,
-        presets={
-            "smoke": Preset(
-                settings={"steps": 20, "eval_every": 10},
-                minutes=0.1,
-                scale="reduced",
-                reduces="Shows that the code runs.",
-                variants=("dpfp1-sum-s20", "dpfp1-delta-s20"),
-            ),
-            "cpu": Preset(settings=_OFFICIAL, minutes=1, scale="paper"),
-            "paper": Preset(settings=_OFFICIAL, minutes=1, scale="paper"),
-        },
-        kind="training",
-        metrics=("best_loss", "full_length_loss", "updates"),
-        untrained=_UNTRAINED,
+    },
+    minutes=(0.1, 1, 1),
+    smoke_variants=("dpfp1-sum-s20", "dpfp1-delta-s20"),
+)
+
+
+def _solved(*names: str) -> tuple[Claim, ...]:
+    """Up to 0.85 of the size of phi the authors' logs hold the law."""
+    return SETTING1.orderings(
+        {f"setting1-{name}": Quantity(name, "best_loss") for name in names},
+        each=at_most(0.002),
+        reason="Solved: training stops at 0.001, or after 11 evaluations without a new best, which "
+        "can leave a seed a little above.",
     )
 
 
-def _capacity_claims() -> tuple[Claim, ...]:
-    claims = []
-    for name, size in _PHI.items():
-        # The authors' logs hold the law to 0.85 of phi's size; beyond 1.2 of it they lie on
-        # (1 - P / S) / 2 within 0.02.
-        below = max(s for s in _SIZES if s <= 0.85 * size)
-        claims.append(
-            Claim(
-                id=f"setting1-{name}-s{below}",
-                experiment="setting1",
-                quantity=Quantity(f"{name}-s{below}", "best_loss"),
-                aggregate="each",
-                kind="ordering",
-                accept=at_most(0.002),
-                reason="Solved: training stops at 0.001, or after 11 evaluations without a new "
-                "best, which can leave a seed a little above.",
-            )
-        )
-        beyond = [s for s in _SIZES if s >= 1.2 * size]
-        claims += [
-            Claim(
-                id=f"setting1-{name}-s{s}",
-                experiment="setting1",
-                quantity=Quantity(f"{name}-s{s}", "best_loss"),
-                kind="number",
-                accept=within_absolute(0.02),
-                reason="Beyond capacity: the logs, one seed each, lie within 0.02 of "
-                "(1 - P / S) / 2.",
-            )
-            for s in beyond[:: max(1, len(beyond) - 1)]
-        ]
-    claims.append(
-        Claim(
-            id="setting1-softmax-s300",
-            experiment="setting1",
-            quantity=Quantity("softmax-s300", "best_loss"),
-            aggregate="each",
-            kind="ordering",
-            accept=at_most(0.002),
-            reason="Solved; softmax attention solves all sizes to 340 in the logs.",
-        )
+def _beyond(*names: str) -> tuple[Claim, ...]:
+    """From 1.2 of the size of phi they lie on (1 - P / S) / 2 within 0.02."""
+    return SETTING1.numbers(
+        {f"setting1-{name}": Quantity(name, "best_loss") for name in names},
+        mean=within_absolute(0.02),
+        reason="Beyond capacity: the logs, one seed each, lie within 0.02 of (1 - P / S) / 2.",
     )
-    return tuple(claims)
-
-
-def _update_claims() -> tuple[Claim, ...]:
-    claims = [
-        Claim(
-            id=f"setting2-dpfp1-sum-s{size}",
-            experiment="setting2",
-            quantity=Quantity(f"dpfp1-sum-s{size}", "best_loss"),
-            kind="number",
-            accept=within_absolute(0.03),
-            reason="The sum rule can't forget; one seed in the logs, whose neighbouring sizes "
-            "differ by up to 0.03.",
-        )
-        for size in (20, 60, 100, 200)
-    ]
-    claims += [
-        Claim(
-            id=f"setting2-dpfp1-delta-s{size}",
-            experiment="setting2",
-            quantity=Quantity(f"dpfp1-delta-s{size}", "best_loss"),
-            aggregate="each",
-            kind="ordering",
-            accept=at_most(0.01),
-            reason="Solved. The logs, one seed each, scatter from 0.0001 to 0.0063 for S to 100, "
-            "by early stopping.",
-        )
-        for size in (20, 60, 100)
-    ]
-    claims.append(
-        Claim(
-            id="setting2-dpfp1-delta-s200",
-            experiment="setting2",
-            quantity=Quantity("dpfp1-delta-s200", "best_loss"),
-            kind="number",
-            accept=within_absolute(0.03),
-            reason="Beyond the capacity of 128 features; one seed in the logs.",
-        )
-    )
-    return tuple(claims)
 
 
 def _case(name: str, forms: tuple[str, ...], **config) -> LayerCase:
@@ -180,14 +76,7 @@ def _case(name: str, forms: tuple[str, ...], **config) -> LayerCase:
         input_dim=3,
         forms=forms,
         # The small language model: 8 heads of 16 in a width of 128, DPFP of nu 3.
-        benchmark={
-            "units": 128,
-            "num_heads": 8,
-            "key_dim": 16,
-            "nu": 3,
-            "chunk_size": 64,
-            "input_dim": 128,
-        },
+        benchmark=dict(units=128, num_heads=8, key_dim=16, nu=3, chunk_size=64, input_dim=128),
     )
 
 
@@ -202,9 +91,42 @@ PAPER = Paper(
         _case("delta-dpfp", ("chunkwise", "recurrent"), rule="delta", feature_map="dpfp", nu=2),
         _case("sum-elu", ("chunkwise", "parallel", "recurrent"), rule="sum", feature_map="elu"),
     ),
-    experiments=(_setting1(), _setting2()),
-    claims=_capacity_claims() + _update_claims(),
-    default_experiment="setting1",
+    experiments=(SETTING1, SETTING2),
+    claims=(
+        *_solved("linear-s40"),
+        *_beyond("linear-s100", "linear-s300"),
+        *_solved("dpfp1-s100"),
+        *_beyond("dpfp1-s200", "dpfp1-s300"),
+        *_solved("dpfp2-s200", "dpfp3-s300"),
+        *SETTING1.orderings(
+            {"setting1-softmax-s300": Quantity("softmax-s300", "best_loss")},
+            each=at_most(0.002),
+            reason="Solved; softmax attention solves all sizes to 340 in the logs.",
+        ),
+        *SETTING2.numbers(
+            {
+                f"setting2-dpfp1-sum-s{size}": Quantity(f"dpfp1-sum-s{size}", "best_loss")
+                for size in (20, 60, 100, 200)
+            },
+            mean=within_absolute(0.03),
+            reason="The sum rule can't forget; one seed in the logs, whose neighbouring sizes "
+            "differ by up to 0.03.",
+        ),
+        *SETTING2.orderings(
+            {
+                f"setting2-dpfp1-delta-s{size}": Quantity(f"dpfp1-delta-s{size}", "best_loss")
+                for size in (20, 60, 100)
+            },
+            each=at_most(0.01),
+            reason="Solved. The logs, one seed each, scatter from 0.0001 to 0.0063 for S to 100, "
+            "by early stopping.",
+        ),
+        *SETTING2.numbers(
+            {"setting2-dpfp1-delta-s200": Quantity("dpfp1-delta-s200", "best_loss")},
+            mean=within_absolute(0.03),
+            reason="Beyond the capacity of 128 features; one seed in the logs.",
+        ),
+    ),
     headline="Capacity is the size of phi; the delta rule updates what the sum rule keeps",
     headline_claims=(
         "setting1-linear-s40",

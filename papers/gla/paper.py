@@ -1,15 +1,8 @@
 """Gated linear attention: what it declares."""
 
-from common.reproduce.spec import (
-    Claim,
-    Experiment,
-    LayerCase,
-    Paper,
-    Preset,
-    Quantity,
-    within_relative,
-)
-from common.trials.recall import mqar
+from common.declarations import mqar, parameter_claims, parameters
+from common.reproduce.spec import LayerCase, Paper
+from common.reproduce.tolerances import within_relative
 
 # Section 5.1: two layers, two heads for RetNet and GLA.
 _MODEL = {"units": 64, "num_layers": 2, "num_heads": 2, "mlp_units": 0}
@@ -20,17 +13,10 @@ _MODELS = {
 MQAR_64 = mqar(64, 4, _MODELS, minutes=3)
 MQAR_128 = mqar(128, 8, _MODELS, minutes=6)
 
-PARAMETERS = Experiment(
-    name="parameters",
-    description="Parameters of the language models of table 2, in millions",
-    trial="papers.gla.experiments:parameters",
-    variants={"340M": {"size": "340M"}, "1.3B": {"size": "1.3B"}},
-    presets={
-        name: Preset(settings={}, minutes=0.2, scale="paper") for name in ("smoke", "cpu", "paper")
-    },
-    kind="static",
-    seeds=(0,),
-    metrics=("millions",),
+PARAMETERS = parameters(
+    "papers.gla.experiments:parameters",
+    "Parameters of the language models of table 2, in millions",
+    sizes=("340M", "1.3B"),
 )
 
 PAPER = Paper(
@@ -48,32 +34,14 @@ PAPER = Paper(
             input_dim=5,
             forms=("chunkwise", "recurrent"),
             # Heads of 64 keys and 128 values.
-            benchmark={
-                "units": 512,
-                "num_heads": 4,
-                "gate_rank": 16,
-                "chunk_size": 64,
-                "input_dim": 512,
-            },
+            benchmark=dict(units=512, num_heads=4, gate_rank=16, chunk_size=64, input_dim=512),
         ),
     ),
     experiments=(MQAR_64, MQAR_128, PARAMETERS),
-    claims=(
-        *(
-            Claim(
-                id=f"parameters-{size}",
-                experiment="parameters",
-                quantity=Quantity(size, "millions"),
-                kind="static",
-                accept=within_relative(0.02),
-                reason="The paper names its models by the rounded number.",
-            )
-            for size in ("340M", "1.3B")
-        ),
+    claims=parameter_claims(
+        PARAMETERS, within_relative(0.02), "The paper names its models by the rounded number."
     ),
-    default_experiment="mqar_64_4",
     headline="Models language as well as a LLaMA-like Transformer and trains faster than Mamba",
-    headline_claims=(),
     not_attempted=(
         "language models of 340M and 1.3B against Transformer++, RetNet and Mamba (Table 2)",
         "recall of pairs better than RetNet's, Hyena's and RWKV-4's (Figure 4)",

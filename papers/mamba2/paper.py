@@ -1,18 +1,8 @@
-"""Mamba-2: what it declares."""
+"""Mamba-2: what it declares. A tuple in settings is for smoke, cpu and paper."""
 
-from common.reproduce.spec import (
-    Claim,
-    Experiment,
-    LayerCase,
-    Paper,
-    Preset,
-    Quantity,
-    at_least,
-    within_relative,
-)
-from common.trials.recall import mqar
-
-_SMOKE = "Shows that the code runs."
+from common.declarations import mqar, parameter_claims, parameters, timing
+from common.reproduce.spec import LayerCase, Paper, Quantity
+from common.reproduce.tolerances import at_least, within_relative
 
 # Figure 8 compares the two at equal width and number of layers.
 _MODELS = {
@@ -28,54 +18,22 @@ _MODELS = {
 MQAR_64 = mqar(64, 4, _MODELS, minutes=4)
 MQAR_128 = mqar(128, 8, _MODELS, minutes=8)
 
-SCAN_SPEED = Experiment(
+SCAN_SPEED = timing(
     name="scan_speed",
     description="Time of Mamba's scan over that of state space duality, both directions",
     trial="papers.mamba2.experiments:scan_speed",
-    variants={"N=16": {"state_dim": 16}, "N=64": {"state_dim": 64}, "N=128": {"state_dim": 128}},
-    presets={
-        "smoke": Preset(
-            settings={
-                "lengths": [16, 32],
-                "batch_size": 1,
-                "num_heads": 2,
-                "head_dim": 4,
-                "chunk_size": 16,
-                "samples": 3,
-            },
-            minutes=0.3,
-            scale="reduced",
-            reduces=_SMOKE,
-            variants=("N=16",),
-        ),
-        "cpu": Preset(
-            settings={
-                "lengths": [512, 1024, 2048],
-                "batch_size": 1,
-                "num_heads": 8,
-                "head_dim": 64,
-                "chunk_size": 64,
-                "samples": 7,
-            },
-            minutes=3,
-            scale="reduced",
-            reduces="A CPU for an A100, 512 channels, 2,048 steps at most, float32.",
-        ),
-        "paper": Preset(
-            settings={
-                "lengths": [2048, 8192, 32768],
-                "batch_size": 1,
-                "num_heads": 32,
-                "head_dim": 64,
-                "chunk_size": 64,
-                "samples": 15,
-            },
-            minutes=10,
-            scale="paper",
-        ),
+    variants={f"N={state_dim}": {"state_dim": state_dim} for state_dim in (16, 64, 128)},
+    settings={
+        "lengths": ([16, 32], [512, 1024, 2048], [2048, 8192, 32768]),
+        "batch_size": 1,
+        "num_heads": (2, 8, 32),
+        "head_dim": (4, 64, 64),
+        "chunk_size": (16, 64, 64),
+        "samples": (3, 7, 15),
     },
-    kind="timing",
-    seeds=(0, 1, 2, 3, 4),
+    minutes=(0.3, 3, 10),
+    reduces="A CPU for an A100, 512 channels, 2,048 steps at most, float32.",
+    smoke_variants=("N=16",),
     metrics=(
         "ratio",
         "first_ratio",
@@ -85,20 +43,11 @@ SCAN_SPEED = Experiment(
     ),
 )
 
-_PUBLISHED = ("130M", "370M", "780M", "1.3B", "2.7B")
-PARAMETERS = Experiment(
-    name="parameters",
-    description="Parameters of the language models, in millions",
-    trial="papers.mamba2.experiments:parameters",
-    variants={size: {"size": size} for size in _PUBLISHED},
-    presets={
-        "smoke": Preset(settings={}, minutes=0.2, scale="paper", variants=("130M",)),
-        "cpu": Preset(settings={}, minutes=0.2, scale="paper"),
-        "paper": Preset(settings={}, minutes=0.2, scale="paper"),
-    },
-    kind="static",
-    seeds=(0,),
-    metrics=("millions",),
+PARAMETERS = parameters(
+    "papers.mamba2.experiments:parameters",
+    "Parameters of the language models, in millions",
+    sizes=("130M", "370M", "780M", "1.3B", "2.7B"),
+    smoke_variants=("130M",),
 )
 
 PAPER = Paper(
@@ -117,48 +66,26 @@ PAPER = Paper(
             input_dim=3,
             forms=("chunkwise", "parallel", "recurrent"),
             # 8 heads of 64 channels.
-            benchmark={
-                "units": 256,
-                "state_dim": 64,
-                "head_dim": 64,
-                "chunk_size": 64,
-                "input_dim": 256,
-            },
+            benchmark=dict(units=256, state_dim=64, head_dim=64, chunk_size=64, input_dim=256),
         ),
     ),
     experiments=(MQAR_64, MQAR_128, SCAN_SPEED, PARAMETERS),
     claims=(
-        Claim(
-            id="mqar-mamba-128-8",
-            experiment="mqar_128_8",
-            quantity=Quantity("mamba", "accuracy"),
-            kind="ordering",
-            accept=at_least(0.99),
-            aggregate="each",
+        *MQAR_128.orderings(
+            {"mqar-mamba-128-8": Quantity("mamba", "accuracy")},
+            each=at_least(0.99),
             reason="Solved is 0.99 in Zoology's protocol, where training stops.",
         ),
-        Claim(
-            id="speed-scan",
-            experiment="scan_speed",
-            quantity=Quantity("N=64", "ratio"),
-            kind="ordering",
-            accept=at_least(),
+        *SCAN_SPEED.orderings(
+            {"speed-scan": Quantity("N=64", "ratio")},
+            mean=at_least(),
             reason="The lower end of the paper's range, against the faster of Mamba's fused scan "
             "and a plain loop. How far above depends on scan and hardware.",
         ),
-        *(
-            Claim(
-                id=f"parameters-{size}",
-                experiment="parameters",
-                quantity=Quantity(size, "millions"),
-                kind="static",
-                accept=within_relative(0.04),
-                reason="The models are called by a rounded number.",
-            )
-            for size in _PUBLISHED
+        *parameter_claims(
+            PARAMETERS, within_relative(0.04), "The models are called by a rounded number."
         ),
     ),
-    default_experiment="mqar_64_4",
     headline="As dual of attention a state space runs 2 to 8 times faster than Mamba's scan",
     headline_claims=("speed-scan",),
     not_attempted=(

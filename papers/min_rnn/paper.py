@@ -1,21 +1,39 @@
-"""Were RNNs all we needed?: what it declares."""
+"""Were RNNs all we needed?: what it declares. A tuple in settings is for smoke, cpu and paper."""
 
-from common.reproduce.spec import (
-    Claim,
-    Experiment,
-    LayerCase,
-    Paper,
-    Preset,
-    Quantity,
-    at_least,
-    within_absolute,
-    within_relative,
-)
+from common.declarations import presets, timing, training
+from common.reproduce.spec import Experiment, LayerCase, Paper, Quantity
+from common.reproduce.tolerances import at_least, within_absolute, within_relative
 
-_SMOKE = "Shows that the code runs."
 _CELLS = ("mingru", "minlstm")
-# As in `TRAINING_TIME`.
-_SPEED_SIZE = {"units": 64, "input_dim": 64}
+
+SELECTIVE_COPYING = training(
+    name="selective_copying",
+    description="Selective copying with 1, 2 and 3 layers",
+    trial="papers.min_rnn.experiments:selective_copying",
+    variants={
+        f"{cell}-layers{layers}": {"cell": cell, "num_layers": layers}
+        for cell in _CELLS
+        for layers in (1, 2, 3)
+    },
+    settings={
+        "length": (12, 32, 4096),
+        "num_tokens": (2, 4, 16),
+        "units": (8, 64, 64),
+        "expansion": (2, 2, 6),
+        "batch_size": (8, 32, 64),
+        "learning_rate": (3e-3, 3e-3, 3e-4),
+        "steps": (10, 4000, 400_000),
+        "validation_size": (16, 512, 12_800),
+        "test_size": (16, 2048, 12_800),
+    },
+    minutes=(0.3, 1.5, 60_000),
+    reduces="4 tokens in 32 for 16 in 4096, expansion 2 for 6, batch 32 for 64, 4,000 updates at "
+    "3e-3 for 400,000 at 3e-4.",
+    smoke_variants=("mingru-layers1", "minlstm-layers2"),
+    metrics=("accuracy", "sequence_accuracy"),
+    # One of 14 data tokens.
+    untrained={"accuracy": 100 / 14, "sequence_accuracy": 0.0},
+)
 
 PARAMETERS = Experiment(
     name="parameters",
@@ -26,181 +44,31 @@ PARAMETERS = Experiment(
         for cell in _CELLS
         for expansion in (1, 2, 3, 4)
     },
-    presets={
-        "smoke": Preset(settings={"units": 8}, minutes=0.1, scale="reduced", reduces=_SMOKE),
-        "cpu": Preset(settings={"units": 64}, minutes=0.1, scale="paper"),
-        "paper": Preset(settings={"units": 64}, minutes=0.1, scale="paper"),
-    },
+    presets=presets({"units": (8, 64, 64)}, minutes=(0.1, 0.1, 0.1)),
     kind="static",
     seeds=(0,),
     metrics=("fraction",),
 )
 
-TRAINING_TIME = Experiment(
+TRAINING_TIME = timing(
     name="training_time",
     description="Training time of keras.layers.GRU and LSTM over minGRU's and minLSTM's",
     trial="papers.min_rnn.experiments:training_time",
     variants={cell: {"cell": cell} for cell in _CELLS},
-    presets={
-        "smoke": Preset(
-            settings={"lengths": [16, 32, 64], "units": 8, "batch_size": 4, "samples": 3},
-            minutes=0.2,
-            scale="reduced",
-            reduces=_SMOKE,
-        ),
-        "cpu": Preset(
-            settings={
-                "lengths": [64, 512, 4096],
-                "units": 64,
-                "batch_size": 8,
-                "samples": 10,
-            },
-            minutes=1.5,
-            scale="reduced",
-            reduces="A 2-core CPU for a T4 GPU, 8 sequences for 64; the baseline is a compiled "
-            "loop.",
-        ),
-        "paper": Preset(
-            settings={
-                "lengths": [64, 512, 4096],
-                "units": 64,
-                "batch_size": 64,
-                "samples": 30,
-            },
-            minutes=5,
-            scale="paper",
-        ),
+    settings={
+        "lengths": ([16, 32, 64], [64, 512, 4096], [64, 512, 4096]),
+        "units": (8, 64, 64),
+        "batch_size": (4, 8, 64),
+        "samples": (3, 10, 30),
     },
-    kind="timing",
-    seeds=(0, 1, 2, 3, 4),
+    minutes=(0.2, 1.5, 5),
+    reduces="A 2-core CPU for a T4 GPU, 8 sequences for 64; the baseline is a compiled loop.",
     metrics=("first_ratio", "middle_ratio", "last_ratio"),
 )
+# A layer as it is timed there.
+_SPEED_SIZE = {"units": 64, "input_dim": 64}
 
-SELECTIVE_COPYING = Experiment(
-    name="selective_copying",
-    description="Selective copying with 1, 2 and 3 layers",
-    trial="papers.min_rnn.experiments:selective_copying",
-    variants={
-        f"{cell}-layers{layers}": {"cell": cell, "num_layers": layers}
-        for cell in _CELLS
-        for layers in (1, 2, 3)
-    },
-    presets={
-        "smoke": Preset(
-            settings={
-                "length": 12,
-                "num_tokens": 2,
-                "units": 8,
-                "expansion": 2,
-                "batch_size": 8,
-                "learning_rate": 3e-3,
-                "steps": 10,
-                "validation_size": 16,
-                "test_size": 16,
-            },
-            minutes=0.3,
-            scale="reduced",
-            reduces=_SMOKE,
-            variants=("mingru-layers1", "minlstm-layers2"),
-        ),
-        "cpu": Preset(
-            settings={
-                "length": 32,
-                "num_tokens": 4,
-                "units": 64,
-                "expansion": 2,
-                "batch_size": 32,
-                "learning_rate": 3e-3,
-                "steps": 4000,
-                "validation_size": 512,
-                "test_size": 2048,
-            },
-            minutes=1.5,
-            scale="reduced",
-            reduces="4 tokens in 32 for 16 in 4096, expansion 2 for 6, batch 32 for 64, 4,000 "
-            "updates at 3e-3 for 400,000 at 3e-4.",
-        ),
-        "paper": Preset(
-            settings={
-                "length": 4096,
-                "num_tokens": 16,
-                "units": 64,
-                "expansion": 6,
-                "batch_size": 64,
-                "learning_rate": 3e-4,
-                "steps": 400_000,
-                "validation_size": 12800,
-                "test_size": 12800,
-            },
-            minutes=60_000,
-            scale="paper",
-        ),
-    },
-    kind="training",
-    metrics=("accuracy", "sequence_accuracy"),
-    # One of 14 data tokens.
-    untrained={"accuracy": 100 / 14, "sequence_accuracy": 0.0},
-)
-
-
-def _copying_claims() -> tuple[Claim, ...]:
-    return tuple(
-        Claim(
-            id=f"selective-copying-{cell}",
-            experiment="selective_copying",
-            quantity=Quantity(f"{cell}-layers3", "accuracy"),
-            kind="number",
-            accept=at_least(bound),
-            reason="A point below the paper's at most; above it is no failure, at this size.",
-        )
-        for cell, bound in (("mingru", 98.5), ("minlstm", 95.0))
-    )
-
-
-def _parameter_claims() -> tuple[Claim, ...]:
-    return tuple(
-        Claim(
-            id=f"parameters-{cell}-expansion{expansion}",
-            experiment="parameters",
-            quantity=Quantity(f"{cell}-expansion{expansion}", "fraction"),
-            kind="static",
-            accept=within_absolute(0.005),
-            reason="The paper prints whole percents.",
-        )
-        for cell in _CELLS
-        for expansion in (1, 4)
-    )
-
-
-def _time_claims() -> tuple[Claim, ...]:
-    return tuple(
-        Claim(
-            id=f"speed-{cell}-t{length}",
-            experiment="training_time",
-            quantity=Quantity(cell, metric),
-            kind="number",
-            accept=within_relative(0.5),
-            reason="A ratio of two implementations on other hardware: within a half.",
-        )
-        for cell in _CELLS
-        for length, metric in ((512, "middle_ratio"), (4096, "last_ratio"))
-    )
-
-
-def _growth_claims() -> tuple[Claim, ...]:
-    return tuple(
-        Claim(
-            id=f"speed-{cell}-growth",
-            experiment="training_time",
-            quantity=Quantity(cell, "last_ratio"),
-            relative_to=Quantity(cell, "middle_ratio"),
-            kind="ordering",
-            accept=at_least(1.0),
-            reason="Growth is a quotient above 1; how much depends on the hardware.",
-        )
-        for cell in _CELLS
-    )
-
+_A_POINT = "A point below the paper's at most; above it is no failure, at this size."
 
 PAPER = Paper(
     name="min_rnn",
@@ -213,7 +81,7 @@ PAPER = Paper(
         LayerCase(
             name="mingru",
             factory="papers.min_rnn:MinGRU",
-            config={"units": 5, "learned_initial_state": True},
+            config=dict(units=5, learned_initial_state=True),
             input_dim=3,
             forms=("chunkwise", "parallel", "recurrent"),
             benchmark=_SPEED_SIZE,
@@ -221,15 +89,51 @@ PAPER = Paper(
         LayerCase(
             name="minlstm",
             factory="papers.min_rnn:MinLSTM",
-            config={"units": 5, "positive": False, "forget_bias": 3.0},
+            config=dict(units=5, positive=False, forget_bias=3.0),
             input_dim=3,
             forms=("chunkwise", "recurrent"),
             benchmark=_SPEED_SIZE,
         ),
     ),
     experiments=(SELECTIVE_COPYING, PARAMETERS, TRAINING_TIME),
-    claims=(*_copying_claims(), *_parameter_claims(), *_time_claims(), *_growth_claims()),
-    default_experiment="selective_copying",
+    claims=(
+        *SELECTIVE_COPYING.numbers(
+            {"selective-copying-mingru": Quantity("mingru-layers3", "accuracy")},
+            mean=at_least(98.5),
+            reason=_A_POINT,
+        ),
+        *SELECTIVE_COPYING.numbers(
+            {"selective-copying-minlstm": Quantity("minlstm-layers3", "accuracy")},
+            mean=at_least(95.0),
+            reason=_A_POINT,
+        ),
+        *PARAMETERS.counts(
+            {
+                f"parameters-{cell}-expansion{n}": Quantity(f"{cell}-expansion{n}", "fraction")
+                for cell in _CELLS
+                for n in (1, 4)
+            },
+            mean=within_absolute(0.005),
+            reason="The paper prints whole percents.",
+        ),
+        *TRAINING_TIME.numbers(
+            {
+                f"speed-{cell}-t{length}": Quantity(cell, metric)
+                for cell in _CELLS
+                for length, metric in ((512, "middle_ratio"), (4096, "last_ratio"))
+            },
+            mean=within_relative(0.5),
+            reason="A ratio of two implementations on other hardware: within a half.",
+        ),
+        *TRAINING_TIME.orderings(
+            {
+                f"speed-{cell}-growth": Quantity(cell, "last_ratio").over(metric="middle_ratio")
+                for cell in _CELLS
+            },
+            mean=at_least(1.0),
+            reason="Growth is a quotient above 1; how much depends on the hardware.",
+        ),
+    ),
     headline="Without the state in their gates GRU and LSTM train 175 to 1,361 times faster",
     headline_claims=(
         "selective-copying-mingru",

@@ -1,64 +1,24 @@
-"""The retentive network: what it declares."""
+"""The retentive network: what it declares. A tuple in settings is for smoke, cpu and paper."""
 
-from common.reproduce.spec import (
-    Claim,
-    Experiment,
-    LayerCase,
-    Paper,
-    Preset,
-    Quantity,
-    at_least,
-    at_most,
-    within_relative,
-)
+from common.declarations import parameter_claims, parameters, timing
+from common.reproduce.spec import LayerCase, Paper, Quantity
+from common.reproduce.tolerances import at_least, at_most, within_relative
 
-_SMOKE = "Shows that the code runs."
-
-DECODING = Experiment(
+DECODING = timing(
     name="decoding",
     description="A decode step and its state after so many tokens, beside attention with a cache",
     trial="papers.retnet.experiments:decoding",
     variants={"layer": {}},
-    presets={
-        "smoke": Preset(
-            settings={
-                "lengths": [8, 16],
-                "units": 8,
-                "num_heads": 2,
-                "batch_size": 2,
-                "samples": 3,
-            },
-            minutes=0.3,
-            scale="reduced",
-            reduces=_SMOKE,
-        ),
-        "cpu": Preset(
-            settings={
-                "lengths": [2048, 4096, 8192],
-                "units": 1024,
-                "num_heads": 4,
-                "batch_size": 8,
-                "samples": 10,
-            },
-            minutes=3,
-            scale="reduced",
-            reduces="A CPU for an A100, one layer of width 1,024 for 32 of 4,096.",
-        ),
-        "paper": Preset(
-            settings={
-                "lengths": [2048, 4096, 8192],
-                "units": 4096,
-                "num_heads": 16,
-                "batch_size": 8,
-                "samples": 10,
-            },
-            minutes=3,
-            scale="reduced",
-            reduces="One layer for 32.",
-        ),
+    settings={
+        "lengths": ([8, 16], [2048, 4096, 8192], [2048, 4096, 8192]),
+        "units": (8, 1024, 4096),
+        "num_heads": (2, 4, 16),
+        "batch_size": (2, 8, 8),
+        "samples": (3, 10, 10),
     },
-    kind="timing",
-    seeds=(0, 1, 2, 3, 4),
+    minutes=(0.3, 3, 3),
+    reduces="A CPU for an A100, one layer of width 1,024 for 32 of 4,096.",
+    paper_reduces="One layer for 32.",
     metrics=(
         "speedup",
         "memory_ratio",
@@ -69,20 +29,11 @@ DECODING = Experiment(
     ),
 )
 
-_SIZES = ("1.3B", "2.7B", "6.7B")
-PARAMETERS = Experiment(
-    name="parameters",
-    description="Parameters of the language models of table 2, in millions",
-    trial="papers.retnet.experiments:parameters",
-    variants={size: {"size": size} for size in _SIZES},
-    presets={
-        "smoke": Preset(settings={}, minutes=0.2, scale="paper", variants=("1.3B",)),
-        "cpu": Preset(settings={}, minutes=0.2, scale="paper"),
-        "paper": Preset(settings={}, minutes=0.2, scale="paper"),
-    },
-    kind="static",
-    seeds=(0,),
-    metrics=("millions",),
+PARAMETERS = parameters(
+    "papers.retnet.experiments:parameters",
+    "Parameters of the language models of table 2, in millions",
+    sizes=("1.3B", "2.7B", "6.7B"),
+    smoke_variants=("1.3B",),
 )
 
 PAPER = Paper(
@@ -106,45 +57,29 @@ PAPER = Paper(
     ),
     experiments=(DECODING, PARAMETERS),
     claims=(
-        Claim(
-            id="decoding-speed",
-            experiment="decoding",
-            quantity=Quantity("layer", "speedup"),
-            kind="ordering",
-            accept=at_least(),
+        *DECODING.orderings(
+            {"decoding-speed": Quantity("layer", "speedup")},
+            mean=at_least(),
             reason="At least the paper's factor, at its 8,192 tokens; how much more, of a layer "
             "alone, is no matter of the paper's.",
         ),
-        Claim(
-            id="decoding-flat",
-            experiment="decoding",
-            quantity=Quantity("layer", "retention_slowdown"),
-            kind="ordering",
-            accept=at_most(1.15),
+        *DECODING.orderings(
+            {"decoding-flat": Quantity("layer", "retention_slowdown")},
+            mean=at_most(1.15),
             reason="The step is the same computation; 15 % is what this machine's times vary by.",
         ),
-        Claim(
-            id="decoding-memory",
-            experiment="decoding",
-            quantity=Quantity("layer", "retention_growth"),
-            kind="static",
-            accept=at_most(1.0),
+        *DECODING.counts(
+            {"decoding-memory": Quantity("layer", "retention_growth")},
+            mean=at_most(1.0),
             reason="Bytes of the state, from its shapes: they do not grow.",
         ),
-        *(
-            Claim(
-                id=f"parameters-{size}",
-                experiment="parameters",
-                quantity=Quantity(size, "millions"),
-                kind="static",
-                accept=within_relative(0.03),
-                reason="Named by two digits, and the paper does not give its vocabulary, which is "
-                "a twentieth of the parameters.",
-            )
-            for size in _SIZES
+        *parameter_claims(
+            PARAMETERS,
+            within_relative(0.03),
+            "Named by two digits, and the paper does not give its vocabulary, which is a twentieth "
+            "of the parameters.",
         ),
     ),
-    default_experiment="decoding",
     headline="Decodes in constant time, 8.4 times faster than attention with a cache",
     headline_claims=("decoding-speed", "decoding-flat"),
     not_attempted=(

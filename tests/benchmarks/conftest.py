@@ -1,8 +1,11 @@
+import gzip
+import json
+
 import pytest
 
 import benchmarks.options
 from benchmarks.__main__ import main
-from benchmarks.rows import Roofline, read_rows
+from benchmarks.rows import FILE, Roofline, read_rows
 from common.reproduce.spec import LayerCase
 
 
@@ -14,6 +17,12 @@ def run(capsys, *arguments):
         code = error.code
     output = capsys.readouterr()
     return code, output.out, output.err
+
+
+def lines(directory) -> list[dict]:
+    """What a run wrote, a row a line."""
+    with gzip.open(directory / FILE, "rt") as file:
+        return [json.loads(line) for line in file]
 
 
 def tiny_case(name: str) -> LayerCase:
@@ -39,6 +48,7 @@ def tiny_papers(monkeypatch):
 
 
 QUICK = ("--device", "cpu", "--quick", "--samples", "5", "--seconds", "10", "--batch", "2")
+ALONE = ("--peers", "none", *QUICK)
 
 
 @pytest.fixture
@@ -51,9 +61,9 @@ def quick(tmp_path, capsys, tiny_papers, monkeypatch):
         tiny_papers(*names)
         directory = tmp_path / "results"
         code, output, errors = run(
-            capsys, "--papers", "min_rnn", "--no-peers", "--output", directory, *QUICK, *arguments
+            capsys, "--papers", "min_rnn", "--output", directory, *ALONE, *arguments
         )
         assert code in (0, 1, 130), errors
-        return code, read_rows(directory / "results.jsonl"), directory, output
+        return code, read_rows(directory, "--report"), directory, output
 
     return go

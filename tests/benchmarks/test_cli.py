@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
-from benchmarks.rows import read_rows
+from benchmarks.rows import append_row, read_rows
 from common.reproduce.interrupts import Interrupted
 from papers import get_paper, list_papers
-from tests.benchmarks.conftest import run
+from tests.benchmarks.conftest import ALONE, lines, run
 
 
 @pytest.mark.parametrize(
@@ -21,13 +22,18 @@ from tests.benchmarks.conftest import run
     [
         (("--papers", "lmuu"), "--papers is lmuu, expected some of delta_net"),
         (("--layers", "lmu"), "--layers is lmu, expected some of"),
+        (("--kernels", "fft"), "--kernels is fft, expected some of all scan"),
+        (("--peers", "tourch"), "--peers is tourch, expected some of all none keras"),
+        (("--peers", "keras LSTN"), "--peers is keras LSTN, expected all, none, a library or"),
         (("--length", "256", "0"), "--length is 0, expected integers >= 1"),
         (("--batch", "0"), "--batch is 0, expected an integer >= 1"),
         (("--samples", "2"), "--samples is 2, expected >= 5"),
         (("--seconds", "0"), "--seconds is 0"),
         (("--threshold", "0"), "--threshold is 0"),
         (("--compare", "nowhere.json"), "--compare is nowhere.json, expected a file"),
+        (("--report", "nowhere"), "--report is nowhere, expected a file"),
         (("--layers", "lmu/lmu", "--forms", "parallel"), "--forms is"),
+        (("--kernels", "lti", "--forms", "parallel"), "--forms is"),
         (("--modes", "sideways"), "sideways"),
         (("--device", "tpu"), "tpu"),
     ],
@@ -45,7 +51,10 @@ def test_a_device_that_is_not_there(capsys, monkeypatch):
     assert "--device is gpu, expected cpu" in errors
 
 
-@pytest.mark.parametrize("argument, said", [("--list", "min_rnn/mingru"), ("--help", "--compare")])
+@pytest.mark.parametrize(
+    "argument, said",
+    [("--list", "min_rnn/mingru"), ("--list", "--kernels delta-rule"), ("--help", "--compare")],
+)
 def test_answers_at_once_without_keras(argument, said):
     script = f"""
 import sys
@@ -86,16 +95,10 @@ def test_every_layer_has_a_benchmark_size():
             assert large.input_dim == case.benchmark["input_dim"]
 
 
-def test_a_run_writes_tables_files_and_plots(quick):
+def test_a_run_writes_its_rows_once(quick):
     code, rows, directory, output = quick(["RunningSum"], "--length", "8", "16")
     assert code == 0
-    assert {path.name for path in directory.iterdir()} == {
-        "environment.json",
-        "min_rnn-runningsum.png",
-        "results.csv",
-        "results.jsonl",
-        "results.md",
-    }
+    assert {path.name for path in directory.iterdir()} == {"environment.json", "rows.jsonl.gz"}
     cells = {(row.name, row.length, row.mode) for row in rows}
     forms = ("parallel", "recurrent")
     both = {(f, n, m) for f in forms for n in (8, 16) for m in ("forward", "forward+backward")}
@@ -114,16 +117,37 @@ def test_a_run_writes_tables_files_and_plots(quick):
         assert row.bandwidth_fraction == pytest.approx(row.floor_bytes / seconds / 1e10)
     forward = next(r for r in rows if (r.mode, r.length, r.name) == ("forward", 8, "parallel"))
     assert forward.floor_bytes == 4 * (2 * 8 * (4 + 4) + 4)
-    with (directory / "results.csv").open(newline="") as file:
-        assert len(list(csv.DictReader(file))) == len(rows)
+    assert len(lines(directory)) == len(rows)
     facts = json.loads((directory / "environment.json").read_text())
     assert facts["samples"] == 5 and facts["roofline"]["gemm"] == {"float32": 1e11}
-    markdown = (directory / "results.md").read_text()
-    assert "## min_rnn/runningsum" in markdown
     assert "runningsum" in output and "% GEMM" in output
+    assert "Reported speed and memory" in output
+
+
+def test_tables_and_plots_are_drawn_from_the_rows(quick, capsys, tmp_path):
+    _, rows, directory, printed = quick(["RunningSum"], "--length", "8", "16", "24")
+    drawn = tmp_path / "drawn"
+    code, output, _ = run(capsys, "--report", directory, "--output", drawn)
+    assert code == 0
+    assert {path.name for path in drawn.iterdir()} == {
+        "min_rnn-runningsum.png",
+        "results.csv",
+        "results.md",
+    }
+    with (drawn / "results.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == len(rows)
+    markdown = (drawn / "results.md").read_text()
+    assert "## min_rnn/runningsum" in markdown and "matrix product: float32 100" in markdown
+    assert "parallel xla, forward+backward: time grows as T^" in markdown
     # Verdicts change with every recorded run: they are printed, and kept in the ledger only.
     title = "Reported speed and memory"
     assert title in output and title not in markdown
+    assert output[: output.index("Milliseconds")] in printed
+    run(capsys, "--report", directory / "rows.jsonl.gz")
+    assert {path.name for path in directory.iterdir()} == {"environment.json", "rows.jsonl.gz"}
+    (directory / "environment.json").unlink()
+    code, _, errors = run(capsys, "--report", directory, "--output", drawn)
+    assert code == 2 and "environment.json is not there" in errors
 
 
 def test_a_form_that_disagrees_is_not_timed(quick):
@@ -145,11 +169,11 @@ def test_a_cell_out_of_memory_does_not_end_the_run(quick):
 
 def test_compare_exits_with_one_if_slower(quick, tmp_path, monkeypatch):
     # On a busy machine times spread, and those in doubt are not compared.
-    monkeypatch.setattr("benchmarks.runner.LARGEST_SPREAD", math.inf)
+    monkeypatch.setattr("benchmarks.sampling.LARGEST_SPREAD", math.inf)
     arguments = ("--length", "8", "--modes", "forward")
     _, rows, directory, _ = quick(["RunningSum"], *arguments)
     before = tmp_path / "before.json"
-    items = [json.loads(line) for line in (directory / "results.jsonl").read_text().splitlines()]
+    items = lines(directory)
     before.write_text(json.dumps([{**item, "median_ms": 1e-6} for item in items]))
     code, _, _, output = quick(["RunningSum"], *arguments, "--compare", before)
     assert code == 1
@@ -157,23 +181,37 @@ def test_compare_exits_with_one_if_slower(quick, tmp_path, monkeypatch):
     before.write_text(json.dumps([{**item, "median_ms": 1e6} for item in items]))
     code, _, _, _ = quick(["RunningSum"], *arguments, "--compare", before)
     assert code == 0
+    rest = [replace(row, median_ms=1e6) for row in rows]
+    earlier = tmp_path / "earlier"
+    earlier.mkdir()
+    for row in rest:
+        append_row(earlier, row)
+    code, _, _, output = quick(["RunningSum"], *arguments, "--compare", earlier)
+    assert code == 0 and f"Slower than before: 0 of {len(rows)} cells" in output
 
 
-def test_interruption_keeps_what_was_measured(quick, monkeypatch):
+def test_interruption_keeps_what_was_measured(capsys, quick, monkeypatch):
     from benchmarks.runner import Runner
 
     measured = Runner._cells
 
-    def interrupted(self, entries, contest, mode, length):
+    def interrupted(self, case, variants, mode, length):
         if length == 16:
             raise Interrupted(signal.SIGINT)
-        yield from measured(self, entries, contest, mode, length)
+        yield from measured(self, case, variants, mode, length)
 
     monkeypatch.setattr(Runner, "_cells", interrupted)
-    code, rows, directory, _ = quick(["RunningSum"], "--length", "8", "16", "--modes", "forward")
+    code, rows, directory, output = quick(
+        ["RunningSum"], "--length", "8", "16", "--modes", "forward"
+    )
     assert code == 130
     assert {row.length for row in rows} == {8}
-    assert (directory / "results.md").exists() and (directory / "results.csv").exists()
+    assert "min_rnn/runningsum" in output
+    code, _, errors = run(
+        capsys, "--papers", "min_rnn", "--output", directory, *ALONE, "--length", "16", "8"
+    )
+    assert (code, len(errors.splitlines())) == (130, 1)
+    assert f"Interrupted: {directory} holds what was measured." in errors
 
 
 KILLED = """
@@ -182,19 +220,19 @@ import benchmarks.options, benchmarks.roofline
 from benchmarks.__main__ import main
 from benchmarks.rows import Roofline
 from benchmarks.runner import Runner
-from tests.benchmarks.conftest import QUICK, tiny_case
+from tests.benchmarks.conftest import ALONE, tiny_case
 
 benchmarks.options._names = lambda papers: {"min_rnn/runningsum": tiny_case("RunningSum")}
 benchmarks.roofline.measure_roofline = lambda device, dtype: Roofline({dtype: 1e11}, 1e10)
 asked = []
 
-def peak(self, program, entry):
-    asked.append(entry)
+def peak(self, program, variant):
+    asked.append(variant)
     if len(asked) == 2:
         os.kill(os.getpid(), signal.SIGKILL)
 
 Runner._peak = peak
-main(["--no-peers", "--output", sys.argv[1], *QUICK, "--length", "8", "--modes", "forward"])
+main(["--output", sys.argv[1], *ALONE, "--length", "8", "--modes", "forward"])
 """
 
 
@@ -202,6 +240,6 @@ def test_a_killed_process_leaves_the_rows_that_it_had(tmp_path):
     """Killed between two forms of one length, which are sampled together."""
     done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], capture_output=True)
     assert done.returncode == -9, done.stderr.decode()
-    (row,) = read_rows(tmp_path / "results.jsonl")
+    (row,) = read_rows(tmp_path, "--report")
     assert (row.name, row.length, row.mode) == ("parallel", 8, "forward")
     assert (tmp_path / "environment.json").exists()

@@ -1,10 +1,11 @@
+import gzip
 import json
 from dataclasses import asdict, replace
 
 import pytest
 
 from benchmarks.compare import shared_cells, slowdowns
-from benchmarks.rows import Row, read_rows, write_row
+from benchmarks.rows import FILE, Row, append_row, pack_rows, read_rows
 from common.reproduce.files import FileError
 
 ROW = Row(
@@ -49,22 +50,49 @@ def test_the_worst_comes_first():
 
 
 def test_rows_survive_the_file(tmp_path):
-    path = tmp_path / "results.jsonl"
-    with path.open("a") as file:
-        write_row(file, ROW)
-        write_row(file, replace(ROW, length=512))
-    assert read_rows(path) == [ROW, replace(ROW, length=512)]
-    listed = tmp_path / "rows.json"
-    listed.write_text("[" + ",".join(path.read_text().splitlines()) + "]")
-    assert read_rows(listed) == read_rows(path)
+    rows = [ROW, replace(ROW, length=512)]
+    for row in rows:
+        append_row(tmp_path, row)
+    size = (tmp_path / FILE).stat().st_size
+    assert read_rows(tmp_path, "--compare") == read_rows(tmp_path / FILE, "--compare") == rows
+    pack_rows(tmp_path)
+    assert read_rows(tmp_path, "--compare") == rows
+    assert (tmp_path / FILE).stat().st_size < size
+    append_row(tmp_path, replace(ROW, length=1024))
+    assert read_rows(tmp_path, "--compare") == [*rows, replace(ROW, length=1024)]
+
+
+def test_rows_come_as_plain_text_too(tmp_path):
+    rows = [ROW, replace(ROW, length=512)]
+    for name, text in (
+        ("rows.jsonl", "\n".join(json.dumps(asdict(row)) for row in rows)),
+        ("rows.json", json.dumps([asdict(row) for row in rows])),
+    ):
+        (tmp_path / name).write_text(text)
+        assert read_rows(tmp_path / name, "--compare") == rows
+
+
+def test_nothing_to_pack_is_no_error(tmp_path):
+    pack_rows(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("text", ["{", '{"name": 1}', "[1]"])
-def test_a_file_of_something_else_is_refused(tmp_path, text):
-    path = tmp_path / "other.json"
-    path.write_text(text)
-    with pytest.raises(ValueError, match="--compare is .*other.json, expected rows"):
-        read_rows(path)
+@pytest.mark.parametrize("name", ["other.json", "other.jsonl.gz"])
+def test_a_file_of_something_else_is_refused(tmp_path, name, text):
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+    with pytest.raises(ValueError, match=f"--compare is .*{name}, expected rows"):
+        read_rows(path, "--compare")
+
+
+@pytest.mark.parametrize("cut", [0, 1, -1])
+def test_a_file_that_is_cut_short_is_refused(tmp_path, cut):
+    append_row(tmp_path, ROW)
+    content = (tmp_path / FILE).read_bytes()
+    (tmp_path / FILE).write_bytes(b"x" + content if cut == 0 else content[:cut])
+    with pytest.raises(FileError, match=f"--report is .*{FILE}, expected rows"):
+        read_rows(tmp_path, "--report")
 
 
 @pytest.mark.parametrize(
@@ -84,14 +112,14 @@ def test_damaged_numbers_are_refused_with_their_row(tmp_path, change, said):
     rows = [asdict(ROW), {**asdict(ROW), **change}]
     path.write_text("\n".join(json.dumps(row) for row in rows))
     with pytest.raises(FileError, match=said):
-        read_rows(path)
+        read_rows(path, "--compare")
     path.write_text(json.dumps(rows))
     with pytest.raises(FileError, match=said):
-        read_rows(path)
+        read_rows(path, "--compare")
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path):
     path = tmp_path / "before.jsonl"
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(FileError, match="before.jsonl: byte 0 is no UTF-8"):
-        read_rows(path)
+        read_rows(path, "--compare")

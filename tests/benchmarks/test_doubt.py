@@ -1,6 +1,5 @@
 """Numbers that cannot be: measured again, and marked where they stay."""
 
-import json
 import re
 from dataclasses import replace
 
@@ -9,8 +8,9 @@ import pytest
 from benchmarks.claims import speed_claims
 from benchmarks.compare import slowdowns
 from benchmarks.report import layer_table, to_markdown
-from benchmarks.rows import read_rows
+from benchmarks.rows import append_row, read_rows
 from common.reproduce.timing import Timing
+from tests.benchmarks.conftest import lines, run
 from tests.benchmarks.test_compare import ROW
 
 MARKED = re.compile(r"[0-9)] \?")
@@ -23,7 +23,7 @@ def timing(milliseconds: float, spread: float = 0.1) -> Timing:
 
 
 @pytest.fixture
-def sampled(quick, monkeypatch):
+def sampled(quick, monkeypatch, capsys):
     """A run whose samplings give the timings of a list in turn; of both forms, or of one."""
 
     def go(*samplings):
@@ -34,12 +34,13 @@ def sampled(quick, monkeypatch):
             assert len(results) == len(functions)
             return dict(zip(functions, results, strict=True))
 
-        monkeypatch.setattr("benchmarks.runner.sample", sample)
+        monkeypatch.setattr("benchmarks.sampling.sample", sample)
         _, rows, directory, _ = quick(["RunningSum"], *ARGUMENTS)
         assert not left
-        report = " ".join((directory / "results.md").read_text().split())
-        written = (directory / "results.jsonl").read_text().splitlines()
-        return {(row.name, row.mode): row for row in rows}, list(map(json.loads, written)), report
+        drawn = directory / "drawn"
+        assert run(capsys, "--report", directory, "--output", drawn)[0] == 0
+        report = " ".join((drawn / "results.md").read_text().split())
+        return {(row.name, row.mode): row for row in rows}, lines(directory), report
 
     return go
 
@@ -128,10 +129,6 @@ def test_the_table_has_a_line_a_form_and_length():
 
 
 def test_a_file_gives_the_last_row_of_a_cell(tmp_path):
-    from benchmarks.rows import write_row
-
-    path = tmp_path / "results.jsonl"
-    with path.open("a") as file:
-        for row in (ROW, replace(ROW, length=512), replace(ROW, median_ms=8.0)):
-            write_row(file, row)
-    assert [row.median_ms for row in read_rows(path)] == [8.0, 10.0]
+    for row in (ROW, replace(ROW, length=512), replace(ROW, median_ms=8.0)):
+        append_row(tmp_path, row)
+    assert [row.median_ms for row in read_rows(tmp_path, "--report")] == [8.0, 10.0]

@@ -46,13 +46,14 @@ sys.exit(command.main(sys.argv[1:]))
 """
 
 
-def test_triton_comes_before_tensorflow(python):
-    code, output = python(COMMAND, "--quick", "--papers", "mamba2")
+@pytest.mark.parametrize("arguments", [("--papers", "mamba2"), ("--kernels", "lstm")])
+def test_triton_comes_before_tensorflow(python, arguments):
+    code, output = python(COMMAND, "--quick", *arguments)
     assert (code, "came through" in output) == (0, True), output
 
 
 def test_the_stand_in_ends_a_process_in_the_other_order(python):
-    code, output = python(COMMAND, "--quick", "--papers", "mamba2", "--no-peers")
+    code, output = python(COMMAND, "--quick", "--papers", "mamba2", "--peers", "none")
     assert code < 0 and "came through" not in output
 
 
@@ -62,24 +63,11 @@ def test_peers_of_torch_are_absent_where_tensorflow_came_first(python):
 import tensorflow
 from benchmarks.models import Shape
 from benchmarks.peers import find_peers
-found, absent = find_peers(Shape(8, 8, 2, "float32", "cpu"))
+found, absent = find_peers(Shape("float32", "cpu", 8, 8, 2))
 print(sorted(absent), absent["torch"], "keras LSTM" in found, "torch" in sys.modules)
 """
     )
     assert code == 0, output
-    libraries = ["flash-linear-attention", "mambapy", "torch", "transformers"]
+    libraries = ["fla", "mambapy", "torch", "transformers"]
     assert f"{libraries} TensorFlow was imported before Triton" in output
     assert "end the process True False" in output
-
-
-def test_the_lstm_benchmark_imports_in_that_order(python):
-    code, output = python(
-        """
-import benchmarks.frameworks, benchmarks.lstm
-assert "tensorflow" not in sys.modules
-benchmarks.frameworks.import_torch_first()
-import tensorflow, triton.language
-print("came through")
-"""
-    )
-    assert (code, "came through" in output) == (0, True), output

@@ -1,26 +1,40 @@
 import math
 import sys
+from dataclasses import replace
 
 import keras
 import pytest
 
-from benchmarks.claims import speed_claims
+from benchmarks.claims import load_baselines, speed_claims
 from benchmarks.device import peak_memory
+from benchmarks.kernels import draw
 from benchmarks.models import Shape
+from benchmarks.options import Options
 from benchmarks.peers import find_peers
-from benchmarks.programs import Work, make_program
+from benchmarks.programs import Workload, make_program
 from benchmarks.roofline import measure_roofline
 from benchmarks.rows import Row
 from benchmarks.runner import classify
-from papers import get_paper
+from common.reproduce.cli import package_directory
+from common.reproduce.reported import load_reported
+from papers import get_paper, list_papers
 
-SHAPE = Shape(8, 8, 2, "float32", "cpu")
+SHAPE = Shape("float32", "cpu", 8, 8, 2)
 
 
 def test_the_peers_of_any_shape():
     found, absent = find_peers(SHAPE)
     assert {"keras LSTM", "keras GRU", "keras MHA", "keras GQA"} <= set(found)
     assert not set(absent) & {"keras", "keras-lmu", "mambapy", "transformers"}
+
+
+def test_peers_are_those_of_the_libraries_that_are_asked_for():
+    found, absent = find_peers(SHAPE, ("keras GRU",))
+    assert {name.partition(" ")[0] for name in found} == {"keras"} and absent == {}
+    assert find_peers(SHAPE, ("none",)) == ({}, {})
+    options = Options(peers=("torch", "keras GRU"))
+    names = ("torch LSTM", "keras GRU", "keras LSTM", "keras-lmu LMU")
+    assert [name for name in names if options.takes_peer(name)] == ["torch LSTM", "keras GRU"]
 
 
 def test_a_library_that_does_not_import_is_absent_with_the_reason(monkeypatch):
@@ -31,9 +45,9 @@ def test_a_library_that_does_not_import_is_absent_with_the_reason(monkeypatch):
 
 
 def test_kernels_for_a_gpu_are_absent_without_one():
-    cases = {"fast_weights/sum-elu": get_paper("fast_weights").layers[1]}
-    _, absent = find_peers(Shape(8, 8, 2, "float32", "cpu", cases))
-    assert absent["flash-linear-attention"] == "RuntimeError: its kernels need a GPU"
+    layers = {"fast_weights/sum-elu": get_paper("fast_weights").layers[1]}
+    _, absent = find_peers(replace(SHAPE, layers=layers))
+    assert absent["fla"] == "RuntimeError: its kernels need a GPU"
 
 
 @pytest.mark.parametrize(
@@ -44,9 +58,8 @@ def test_peers_have_the_shape_of_the_layers(name):
     if name not in found:
         pytest.skip(absent["torch"])
     model = found[name]()
-    outputs, in_inputs, *in_weights = make_program(
-        model, 8, Work("forward+backward", "eager", 2, 6, "float32")
-    ).call()
+    workload = Workload("forward+backward", [draw(2, 6, 8)], draw(2, 6, 8, seed=1), "float32")
+    outputs, in_inputs, *in_weights = make_program(model, workload, "eager").call()
     assert tuple(outputs.shape) == tuple(in_inputs.shape) == (2, 6, 8)
     assert sum(math.prod(x.shape) for x in in_weights) == model.parameters
 
@@ -77,6 +90,17 @@ def test_every_claimed_speed_is_listed_with_its_baseline():
     assert "SLOW" in uncached["generation-linear-to-uncached"].baseline
     assert "SLOW" not in uncached["generation-linear-to-cached"].baseline
     assert not any("bits" in name for name in uncached)
+
+
+@pytest.mark.parametrize("name", list_papers())
+def test_baselines_stand_beside_what_is_reported(name):
+    paper = get_paper(name)
+    directory = package_directory(paper)
+    reported = load_reported(directory / "reported.csv")
+    layers = {"", *(f"{name}/{case.name}" for case in paper.layers)}
+    for baseline in load_baselines(directory):
+        assert any(claim.startswith(baseline.claim) for claim in reported), baseline
+        assert baseline.layer in layers and bool(baseline.layer) == bool(baseline.peer), baseline
 
 
 def test_the_ratio_of_this_run_is_of_the_best_times_at_the_greatest_length():
@@ -116,7 +140,7 @@ def test_the_limits_of_this_machine():
 
 
 def test_the_peak_of_memory_sees_what_a_call_allocates():
-    need = peak_memory(lambda: keras.ops.ones((64, 1024, 256)) + 1, "cpu")
+    need = peak_memory(lambda: keras.ops.ones((64, 1024, 256)) + 1, "cpu", torch=False)
     if need is None:
         pytest.skip("no /proc/self/clear_refs")
     # One array of 64 MiB at least, and not more than three.

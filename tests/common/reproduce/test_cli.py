@@ -53,6 +53,10 @@ def test_answers_at_once(tree, arguments, said):
         (("--preset",), "'--preset'"),
         (("--seeds", "x"), "--seeds: Could not find valid parse for arguments: ['x']"),
         (("--preset", "smoke", "--record"), "expected cpu or paper"),
+        (("--record", "--set", "steps=1"), "--record is given with --set"),
+        (("--set", "steps"), "--set is 'steps', expected KEY=VALUE"),
+        (("--set", "stps=1"), "['stps'] are unknown to papers.tiny.experiments:fit"),
+        (("--show", "--set", "stps=1"), "['stps'] are unknown to papers.tiny.experiments:fit"),
     ],
 )
 def test_bad_arguments_say_what_is_allowed(tree, run_tiny, arguments, said):
@@ -168,6 +172,49 @@ def test_a_run_writes_what_it_says(tree, run_tiny):
     assert origin["resumptions"] == 0 and origin["versions"]["keras"]
     told = {"start", "end", "commit", "dirty", "command", "hardware", "load_average"}
     assert told <= set(origin)
+
+
+def test_show_prints_the_resolved_settings_and_runs_nothing(tree, run_tiny):
+    code, output, _ = run_tiny("--show", "--preset", "smoke", "--set", "pause=0.5")
+    assert code == 0 and not (tree.root / "runs").exists()
+    assert "fit: papers.tiny.experiments:fit\npreset smoke, scale: reduced. Three steps." in output
+    assert "seeds 0\n" in output
+    narrow, wide = output.split("\n\n")[1:]
+    assert narrow.startswith("narrow, fingerprint ") and wide.startswith("wide, fingerprint ")
+    assert narrow.splitlines()[1:] == [
+        "  width=4",
+        "  steps=3",
+        "  pause=0.5  (--set)",
+        "  rate=0.001  (default)",
+    ]
+
+
+def test_set_changes_a_run_that_is_neither_mixed_with_others_nor_judged(tree, run_tiny):
+    command = ("--experiment", "count", "--variant", "two")
+    run_tiny(*command)
+    summary = tree.root / "runs/tiny/count/cpu/two/seed-0/summary.json"
+    before = summary.read_text()
+    code, output, _ = run_tiny(*command, "--set", "value=5.0")
+    assert code == 0
+    assert "two seed 0: value 5" in output and "with --set value" in output
+    assert "reproduced" not in output
+    assert summary.read_text() == before
+    (other,) = (tree.root / "runs/tiny/count").glob("cpu-set-*/two/seed-0/summary.json")
+    changed, declared = json.loads(other.read_text()), json.loads(before)
+    assert changed["settings"] == {"value": 5.0}
+    assert changed["fingerprint"] != declared["fingerprint"]
+
+
+def test_set_reaches_the_processes_of_a_timing(tree, run_tiny, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", tree.environment()["PYTHONPATH"])
+    clock = tree.tiny / "clock.py"
+    clock.write_text(clock.read_text().replace("def clock(run)", "def clock(run, *, extra=0)"))
+    command = ("--experiment", "clock", "--variant", "one", "--seeds", "0", "1")
+    code, _, errors = run_tiny(*command, "--set", "extra=7")
+    assert code == 0, errors
+    summaries = list((tree.root / "runs/tiny/clock").glob("cpu-set-*/one/seed-*/summary.json"))
+    assert len(summaries) == 2
+    assert all(json.loads(path.read_text())["settings"] == {"extra": 7} for path in summaries)
 
 
 def test_finished_runs_are_kept(tree, run_tiny):

@@ -12,7 +12,8 @@ from common.reproduce.ledger import Book, judge_runs
 from common.reproduce.notes import COLUMNS as NOTES
 from common.reproduce.probes import Probe, add_probe, load_probes
 from common.reproduce.results import read_row, record
-from common.reproduce.spec import Quantity, at_least, at_most, between
+from common.reproduce.spec import Quantity
+from common.reproduce.tolerances import at_least, at_most, between
 from tests.common.reproduce.test_reported import write
 from tests.common.reproduce.test_results import row as given
 from tests.common.reproduce.test_spec import claim, experiment, paper, preset

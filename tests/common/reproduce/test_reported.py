@@ -13,14 +13,8 @@ from common.reproduce.reported import (
     source_problems,
     untrained_value,
 )
-from common.reproduce.spec import (
-    Quantity,
-    at_least,
-    at_most,
-    between,
-    within_absolute,
-    within_relative,
-)
+from common.reproduce.spec import Quantity
+from common.reproduce.tolerances import at_least, at_most, between, within_absolute, within_relative
 from tests.common.reproduce.test_spec import claim, experiment, paper
 
 ROW = {

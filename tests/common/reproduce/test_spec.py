@@ -3,19 +3,8 @@ import math
 
 import pytest
 
-from common.reproduce.spec import (
-    Claim,
-    Experiment,
-    LayerCase,
-    Paper,
-    Preset,
-    Quantity,
-    at_least,
-    at_most,
-    between,
-    within_absolute,
-    within_relative,
-)
+from common.reproduce.spec import Claim, Experiment, LayerCase, Paper, Preset, Quantity
+from common.reproduce.tolerances import at_most, within_absolute
 
 
 def preset(**changes):
@@ -105,38 +94,6 @@ def test_preset_selects_variants_and_seeds():
 
 
 @pytest.mark.parametrize(
-    "accept, reported, inside, outside",
-    [
-        (within_relative(0.1), 2.0, (1.81, 2.19), (1.79, 2.21)),
-        (within_relative(0.1), -2.0, (-2.19, -1.81), (-2.21, -1.79)),
-        (within_absolute(0.5), 2.0, (1.5, 2.5), (1.4, 2.6)),
-        (at_most(), 2.0, (2.0, -5.0), (2.1, math.inf)),
-        (at_most(3.0), 2.0, (3.0,), (3.1,)),
-        (at_least(), 2.0, (2.0, 9.0), (1.9,)),
-        (at_least(1.0), 2.0, (1.0,), (0.9,)),
-        (between(1.0, 3.0), 9.0, (1.0, 3.0), (0.9, 3.1)),
-    ],
-)
-def test_acceptance(accept, reported, inside, outside):
-    assert all(accept.holds(value, reported) for value in inside)
-    assert not any(accept.holds(value, reported) for value in (*outside, math.nan))
-
-
-def test_acceptance_is_described():
-    described = [
-        accept.describe(2.0)
-        for accept in (
-            within_relative(0.1),
-            within_absolute(0.5),
-            at_most(),
-            at_least(1.0),
-            between(1.0, 3.0),
-        )
-    ]
-    assert described == ["± 10 %", "± 0.5", "≤ 2", "≥ 1", "1 to 3"]
-
-
-@pytest.mark.parametrize(
     "make, changes, message",
     [
         (layer_case, {"name": "a/b"}, "LayerCase.name is 'a/b'"),
@@ -195,13 +152,53 @@ def test_good_values_are_frozen(make):
         setattr(made, dataclasses.fields(made)[0].name, None)
 
 
-@pytest.mark.parametrize("tolerance", [within_relative, within_absolute])
-@pytest.mark.parametrize("value", [0.0, -1.0, math.inf])
-def test_tolerances_are_positive(tolerance, value):
-    with pytest.raises(ValueError, match="expected a"):
-        tolerance(value)
+def test_a_smoke_preset_shows_that_the_code_runs():
+    made = Preset.smoke({"steps": 1}, minutes=0.1, variants=("a",))
+    assert made == Preset(
+        settings={"steps": 1},
+        minutes=0.1,
+        scale="reduced",
+        reduces="Shows that the code runs.",
+        variants=("a",),
+    )
 
 
-def test_between_is_ordered():
-    with pytest.raises(ValueError, match="low is 3"):
-        between(3.0, 1.0)
+def test_the_first_experiment_is_the_default_one():
+    assert paper(default_experiment="").default_experiment == "fit"
+
+
+def test_a_ratio_is_to_another_variant_or_another_metric():
+    one = Quantity("a", "mse")
+    assert one.over("b") == (one, Quantity("b", "mse"))
+    assert one.over(metric="mae") == (one, Quantity("a", "mae"))
+
+
+def test_claims_of_an_experiment_differ_in_the_quantity_only():
+    one = Quantity("a", "mse")
+    made = experiment().numbers(
+        {"one": one, "two": one.over("b")},
+        median=within_absolute(0.1),
+        controls=("three",),
+        reason="A test.",
+    )
+    shared = {"accept": within_absolute(0.1), "aggregate": "median", "controls": ("three",)}
+    assert made == (
+        claim(id="one", quantity=one, **shared),
+        claim(id="two", quantity=one, relative_to=Quantity("b", "mse"), **shared),
+    )
+
+
+@pytest.mark.parametrize(
+    "make, kind", [("numbers", "number"), ("orderings", "ordering"), ("counts", "static")]
+)
+def test_claims_have_the_kind_that_makes_them(make, kind):
+    (made,) = getattr(experiment(), make)(
+        {"one": Quantity("a", "mse")}, mean=at_most(), reason="A test."
+    )
+    assert made == claim(kind=kind)
+
+
+@pytest.mark.parametrize("accept", [{}, {"mean": at_most(), "each": at_most()}, {"sum": at_most()}])
+def test_claims_have_one_tolerance(accept):
+    with pytest.raises(ValueError, match="expected exactly one of"):
+        experiment().numbers({"one": Quantity("a", "mse")}, reason="A test.", **accept)

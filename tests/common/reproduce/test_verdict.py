@@ -6,7 +6,8 @@ import pytest
 
 from common.reproduce.reported import Reported
 from common.reproduce.results import read_row
-from common.reproduce.spec import Quantity, at_least, at_most, between, within_absolute
+from common.reproduce.spec import Quantity
+from common.reproduce.tolerances import at_least, at_most, between, within_absolute
 from common.reproduce.verdict import (
     CHANGED,
     SAME,

@@ -1,0 +1,135 @@
+"""Programs on TensorFlow and JAX: `tf.function`, that compiled by XLA, eager; `jax.jit`."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import keras
+
+from benchmarks.models import Model
+from benchmarks.programs import SMALL, Program, Workload
+from common.reproduce.timing import compiled, compiled_gradient
+
+
+def make(model: Model, workload: Workload, compiler: str) -> Program:
+    """See `benchmarks.programs.make_program`."""
+    jax = keras.backend.backend() == "jax"
+    *inputs, upstream = (
+        keras.ops.cast(keras.ops.convert_to_tensor(x), workload.dtype)
+        for x in (*workload.inputs, workload.upstream)
+    )
+    weights = [variable.value for variable in model.variables]
+    if workload.mode == "train":
+        return _program(*_train_step(model, compiler, inputs, weights), compiler)
+    if workload.mode == "forward+backward":
+        return _gradients(model, compiler, upstream, inputs, weights)
+    function, arguments = model.call, tuple(inputs)
+    if workload.mode == "step":
+        assert model.initial_state is not None
+        function, arguments = model.step, (*inputs, model.initial_state(len(inputs[0])))
+    assert function is not None
+    if jax:  # which would take the weights for constants
+        function, arguments = _of_weights(model, function), (weights, *arguments)
+    return _program(function, arguments, compiler)
+
+
+def _gradients(
+    model: Model, compiler: str, upstream: Any, inputs: list[Any], weights: list[Any]
+) -> Program:
+    assert model.call is not None
+    call, count = _of_weights(model, model.call), len(inputs)
+
+    def loss(upstream, *tensors):
+        return _paired(call(tensors[count:], *tensors[:count]), upstream)
+
+    gradient = compiled_gradient(loss, compiler != "graph")
+    program = _launched(gradient, (upstream, *inputs, *weights), compiler)
+    return replace(program, call=lambda: [x for x in program.call() if x is not None])
+
+
+@keras.ops.custom_gradient
+def _paired(outputs, upstream):
+    """A number whose gradient in `outputs` is `upstream`, and in that the outputs, at no cost."""
+
+    def backward(_):
+        return upstream, outputs
+
+    return keras.ops.zeros(()), backward
+
+
+def _train_step(
+    model: Model, compiler: str, inputs: list[Any], weights: list[Any]
+) -> tuple[Callable, tuple]:
+    optimizer = keras.optimizers.Adam(SMALL)
+    optimizer.build(model.variables)
+    assert model.call is not None
+    call = _of_weights(model, model.call)
+
+    def gradients(weights, inputs):
+        def loss(*weights):
+            return keras.ops.mean(keras.ops.cast(call(weights, *inputs), "float32") ** 2)
+
+        gradient = compiled_gradient(loss, compiler != "graph")
+        return list(_eager_if_asked(gradient, compiler)(*weights))
+
+    def functional(weights, slots, *inputs):
+        return optimizer.stateless_apply(slots, gradients(weights, inputs), weights)
+
+    def assigning(*inputs):
+        optimizer.apply(gradients(weights, inputs), model.variables)
+        return [keras.ops.convert_to_tensor(weight) for weight in weights]
+
+    if keras.backend.backend() == "jax":
+        return functional, (weights, [slot.value for slot in optimizer.variables], *inputs)
+    return assigning, tuple(inputs)
+
+
+def _of_weights(model: Model, function: Callable) -> Callable:
+    """The function with the values of the weights as its first argument."""
+
+    def call(weights, *arguments):
+        with keras.StatelessScope(list(zip(model.variables, weights, strict=True))):
+            return function(*arguments)
+
+    return call
+
+
+def _program(function: Callable, arguments: tuple, compiler: str) -> Program:
+    return _launched(compiled(function, compiler != "graph"), arguments, compiler)
+
+
+def _launched(function: Any, arguments: tuple, compiler: str) -> Program:
+    """A program that calls what `compiled` or `compiled_gradient` made."""
+    if keras.backend.backend() == "jax":
+        return _ahead_of_time(function, arguments)
+    function = _eager_if_asked(function, compiler)
+    return Program(lambda: function(*arguments))
+
+
+def _eager_if_asked(function: Any, compiler: str) -> Callable:
+    return function.python_function if compiler == "eager" else function
+
+
+def _ahead_of_time(function: Any, arguments: tuple) -> Program:
+    import jax
+
+    on_cpu = all(d.platform == "cpu" for d in jax.tree.leaves(arguments)[0].devices())
+
+    @cache
+    def executable():
+        # At the first call, which is timed as the compilation.
+        return function.lower(*arguments).compile()
+
+    def call():
+        result = executable()(*arguments)
+        if on_cpu:
+            # Calls would run beside each other.
+            jax.block_until_ready(result)
+        return result
+
+    def memory() -> int | None:
+        plan = executable().memory_analysis()
+        return None if plan is None else plan.temp_size_in_bytes + plan.output_size_in_bytes
+
+    return Program(call, memory)
