@@ -193,7 +193,7 @@ KERNELS: dict[str, Kernel] = {
     ),
     "dense-ssm": Kernel(
         _driven,
-        (ORDER,),
+        (1, ORDER),
         _forms("dense_ssm", "recurrent", "fft"),
         "common.ops.reference:dense_ssm",
         batch=1,

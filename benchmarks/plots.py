@@ -36,6 +36,7 @@ def draw(rows: Sequence[Row], directory: Path) -> list[Path]:
 def _draw_layer(title: str, table: "pandas.DataFrame", path: Path) -> None:
     from matplotlib.figure import Figure
 
+    table = table.astype(dict.fromkeys(_PANELS.values(), float))
     figure = Figure(figsize=(15, 4.5), layout="constrained")
     batch, dtype, device = table.iloc[0][["batch", "dtype", "device"]]
     figure.suptitle(f"{title}, B={batch}, {dtype}, {device}")
@@ -44,10 +45,11 @@ def _draw_layer(title: str, table: "pandas.DataFrame", path: Path) -> None:
     for axes, (label, column) in zip(panels, _PANELS.items(), strict=True):
         lines = table.groupby(["name", "compiler"], sort=False)
         for index, ((name, compiler), line) in enumerate(lines):
-            line = line.dropna(subset=column).sort_values("length")
+            line = line[line[column] > 0].sort_values("length")
             style = "--" if str(name).partition(" ")[0] in LIBRARIES else "-"
             look = {"marker": "o", "color": f"C{index % 10}", "label": f"{name} {compiler}"}
-            axes.plot(line["length"], line[column].astype(float), style, **look)
+            if not line.empty:  # no axis is logarithmic of nothing
+                axes.plot(line["length"], line[column], style, **look)
         axes.set(xscale="log", yscale="log", xlabel="T", ylabel=label)
         axes.set_xticks(lengths, labels=[str(length) for length in lengths], minor=False)
         axes.minorticks_off()

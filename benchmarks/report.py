@@ -74,13 +74,14 @@ def layer_table(rows: Sequence[Row], layer: str, spread: bool = True) -> "pandas
     # Those without a length, refused, at the end.
     ordered = sorted(lines, key=lambda key: key[2] or 10**12)
     cells = [_line(key, lines[key], spread) for key in ordered]
-    return pandas.DataFrame(cells, columns=list(HEADER)).fillna("")
+    return pandas.DataFrame(cells, columns=list(HEADER))
 
 
 def _line(key: tuple[str, str, int], modes: Mapping[str, Row], spread: bool) -> dict[str, str]:
     """The cells of a variant at a length, from its rows by mode."""
     name, compiler, length = key
-    line = dict(zip(KEYS, (name, compiler, str(length or "–")), strict=True))
+    line = dict.fromkeys(HEADER, "")
+    line |= zip(KEYS, (name, compiler, str(length or "–")), strict=True)
     measured = [modes[mode] for mode in TIMES if mode in modes and modes[mode].status == OK]
     if not measured:
         row = next(iter(modes.values()))

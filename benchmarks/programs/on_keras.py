@@ -45,7 +45,8 @@ def _gradients(
 
     gradient = compiled_gradient(loss, compiler != "graph")
     program = _launched(gradient, (upstream, *inputs, *weights), compiler)
-    return replace(program, call=lambda: [x for x in program.call() if x is not None])
+    call_all: Callable[[], Any] = program.call
+    return replace(program, call=lambda: [x for x in call_all() if x is not None])
 
 
 @keras.ops.custom_gradient

@@ -11,7 +11,7 @@ def labelling(
     *,
     name: str,
     description: str,
-    task: str,
+    task: str | tuple[str, str, str],
     variants: Mapping[str, Settings],
     settings: Table,
     minutes: Minutes,
@@ -24,7 +24,7 @@ def labelling(
     Args:
         name: Unique within the paper.
         description: One line for `--list`.
-        task: Name of a task in `common.tasks`.
+        task: Name of a task in `common.tasks`, or one at smoke, cpu and paper.
         variants: Name to the settings that make it.
         settings: The table of the trial's other settings.
         minutes: Of one variant and seed at smoke, cpu and paper.

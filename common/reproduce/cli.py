@@ -38,12 +38,12 @@ class Options:
     """Seeds to run; by default the experiment's (smoke: its first)."""
     list: bool = False
     """Print experiments, variants, presets and expected minutes, and exit."""
-    record: bool = False
-    """Add finished runs to the paper's results.csv, which the ledger reads."""
     show: bool = False
     """Print the settings that would run, the trial's defaults marked, and exit."""
     set: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """KEY=VALUE, a setting for this run, with VALUE in JSON or else a string; never recorded."""
+    record: bool = False
+    """Add finished runs to the paper's results.csv, which the ledger reads."""
     rerun: bool = False
     """Start again what is there, finished or not; the old files are moved aside."""
     runs_dir: Path = Path("runs")

@@ -1,12 +1,13 @@
 """The delta rule in parallel: what it declares. A tuple in settings is for smoke, cpu and paper."""
 
 from functools import partial
+from typing import Any
 
 from common.declarations import DEFAULT, formal_language, mqar, parameter_claims, parameters, timing
 from common.reproduce.spec import LayerCase, Paper, Quantity
 from common.reproduce.tolerances import at_least, at_most, within_absolute, within_relative
 
-_FORMAL = {
+_FORMAL: dict[str, Any] = {
     "task_settings": {},
     "batch_size": (8, 64, 256),
     "learning_rates": ([3e-3], [3e-3], [1e-3]),

@@ -93,7 +93,8 @@ class EchoStateNetwork(SequenceModel):
             )
         if not self.built:
             self.build(inputs.shape)
-        states = keras.ops.convert_to_numpy(self.reservoir(inputs)).astype("float64")
+        # Through Keras's compiled `predict`: step by step, long sequences take minutes.
+        states = keras.Sequential([self.reservoir]).predict(inputs, verbose=0).astype("float64")
         x = states[:, washout:].reshape(-1, states.shape[-1])
         y = targets[:, washout:].reshape(-1, targets.shape[-1])
         x_mean, y_mean = x.mean(0), y.mean(0)

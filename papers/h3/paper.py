@@ -6,11 +6,6 @@ from common.declarations import training
 from common.reproduce.spec import Claim, Experiment, LayerCase, Paper, Quantity
 from common.reproduce.tolerances import at_least, at_most, within_absolute
 
-_MIXERS = {
-    "h3": {"mixer": "h3", "discretisation": "bilinear"},
-    "s4d": {"mixer": "s4d"},
-    "attention": {"mixer": "attention", "attention_dropout": 0.1},
-}
 # The authors' setting: github.com/HazyResearch/safari, configs/experiment/synthetics.
 _SETTING = {
     "task_settings": ({"examples": 64, "test_examples": 16}, {}, {}),
@@ -25,7 +20,11 @@ _SETTING = {
 _synthetic = partial(
     training,
     trial="papers.h3.experiments:synthetic",
-    variants=_MIXERS,
+    variants={
+        "h3": {"mixer": "h3", "discretisation": "bilinear"},
+        "s4d": {"mixer": "s4d"},
+        "attention": {"mixer": "attention", "attention_dropout": 0.1},
+    },
     metrics=("accuracy", "validation_accuracy", "updates"),
 )
 
