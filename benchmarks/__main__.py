@@ -84,9 +84,11 @@ def _run(options: Options, device: str, directory: Path, console: Console) -> li
         limit_memory()
     rows: list[Row] = []
     interrupted = None
+    # To torch "cpu:0" is not where weights on "cpu" are: it would copy them at every use.
+    place = device if keras.backend.backend() == "torch" else f"{device}:0"
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with (
-        keras.device(f"{device}:0"),
+        keras.device(place),
         Progress(*columns, console=console, transient=True) as progress,
     ):
         task = progress.add_task("the machine's limits")

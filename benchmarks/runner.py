@@ -148,6 +148,8 @@ class Runner:
         """All variants in one mode at one length, sampled in turns."""
         if mode == "train":
             variants = [one for one in variants if one.model.variables]
+        if not variants:
+            return
         workload = case.workload(mode, case.batch, length)
         programs: dict[str, Program] = {}
         first: dict[str, float] = {}

@@ -125,7 +125,7 @@ def test_a_run_writes_its_rows_once(quick):
 
 
 def test_tables_and_plots_are_drawn_from_the_rows(quick, capsys, tmp_path):
-    _, rows, directory, printed = quick(["RunningSum"], "--length", "8", "16", "24")
+    _, rows, directory, printed = quick(["RunningSum"], "--length", "8", "16")
     drawn = tmp_path / "drawn"
     code, output, errors = run(capsys, "--report", directory, "--output", drawn)
     assert code == 0, errors
@@ -138,7 +138,6 @@ def test_tables_and_plots_are_drawn_from_the_rows(quick, capsys, tmp_path):
         assert len(list(csv.DictReader(file))) == len(rows)
     markdown = (drawn / "results.md").read_text()
     assert "## min_rnn/runningsum" in markdown and "matrix product: float32 100" in markdown
-    assert "parallel xla, forward+backward: time grows as T^" in markdown
     # Verdicts change with every recorded run: they are printed, and kept in the ledger only.
     title = "Reported speed and memory"
     assert title in output and title not in markdown

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.claims import speed_claims
 from benchmarks.compare import slowdowns
-from benchmarks.report import layer_table, to_markdown
+from benchmarks.report import growth, layer_table, to_markdown
 from benchmarks.rows import append_row, read_rows
 from common.reproduce.timing import Timing
 from tests.benchmarks.conftest import lines, run
@@ -126,6 +126,15 @@ def test_the_table_has_a_line_a_form_and_length():
     assert cells[0][:4] == ["form or peer", "by", "T", "forward ms"]
     assert cells[2][:5] == ["chunkwise", "xla", "256", "10 (9–11)", "30 (29–31)"]
     assert "par\\|allel" in markdown
+
+
+def test_the_growth_with_the_length_is_told_from_three_lengths_on():
+    rows = [replace(ROW, length=n, median_ms=(n / 100) ** 1.5) for n in (256, 512, 1024)]
+    line = "chunkwise xla, forward: time grows as T^1.50"
+    assert growth(rows, "paper/layer") == [line]
+    assert f"- {line}" in to_markdown("Title", ["fact"], rows)
+    assert growth(rows[1:], "paper/layer") == growth(rows, "other/one") == []
+    assert growth([replace(rows[0], doubt="noise"), *rows[1:]], "paper/layer") == []
 
 
 def test_a_file_gives_the_last_row_of_a_cell(tmp_path):

@@ -128,15 +128,18 @@ def test_sequential_functional_and_subclassed_models_agree(subject, tmp_path):
 
 
 # Torch has no compiler here, and nobody trains on JAX op by op, which takes long.
-JIT_COMPILE = {"tensorflow": (False, True), "jax": (True,), "torch": (False,)}
-# Each takes seconds to compile: all forms are trained by hand, with `-m slow`.
+JIT_COMPILE = {"tensorflow": (True, False), "jax": (True,), "torch": (False,)}
+# Each takes seconds to compile: all forms, and TensorFlow without XLA, are trained by hand, with
+# `-m slow`.
 TRAINED = [
     pytest.param(
         subject,
         form,
         jit_compile,
         id=f"{subject.name}-{form}-{'xla' if jit_compile else 'eager'}",
-        marks=[] if form == subject.forms[0] else [pytest.mark.slow],
+        marks=[]
+        if form == subject.forms[0] and jit_compile == JIT_COMPILE[keras.backend.backend()][0]
+        else [pytest.mark.slow],
     )
     for subject in all_subjects()
     for form in subject.forms
