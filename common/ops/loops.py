@@ -58,10 +58,12 @@ def time_loop(
     if keras.backend.backend() == "jax":
         return jax_loop(block_step, carry, xs, axis=1, reverse=reverse, unroll=unroll)
     length = ops.shape(xs[0])[1]
+    one_block = False
     if isinstance(length, int) and length > 0:
         # Blocks no longer than they must be: the chunkwise forms loop over few steps, but large.
         unroll = math.ceil(length / math.ceil(length / unroll))
-    if not in_tf_graph() or length == unroll:
+        one_block = length == unroll
+    if one_block or not in_tf_graph():
         return python_loop(block_step, carry, xs, axis=1, reverse=reverse, stack=_stack_steps)
     blocks = tuple(
         to_chunks(pad_time(x, unroll, p), unroll) for x, p in zip(xs, padding, strict=True)
