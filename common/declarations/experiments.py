@@ -5,8 +5,9 @@ all three. Tuples may stand inside of settings that are mappings.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
+from common.reproduce.require import require
 from common.reproduce.spec import PRESETS, TIMING_SEEDS, Experiment, Preset, Settings
 
 # In a tuple of a table: this preset leaves the setting to the trial.
@@ -41,8 +42,7 @@ def presets(
     Raises:
         ValueError: If a tuple has not one value for each preset.
     """
-    if len(minutes) != len(PRESETS):
-        raise ValueError(f"minutes is {minutes!r}, expected one for each of {PRESETS}.")
+    require(len(minutes) == len(PRESETS), "minutes", minutes, f"one for each of {PRESETS}")
     smoke, cpu, paper = (_column("settings", settings, i) for i in range(len(PRESETS)))
     return {
         "smoke": Preset.smoke(smoke, minutes[0], smoke_variants),
@@ -51,8 +51,9 @@ def presets(
     }
 
 
-def training(
+def experiment(
     *,
+    kind: Literal["training", "timing", "static"],
     name: str,
     description: str,
     trial: str,
@@ -60,12 +61,14 @@ def training(
     settings: Table,
     minutes: Minutes,
     metrics: tuple[str, ...],
-    untrained: Mapping[str, float],
+    untrained: Mapping[str, float] | None = None,
+    seeds: tuple[int, ...] = (0, 1, 2),
     **sizes: Any,
 ) -> Experiment:
-    """An experiment that trains, with three seeds.
+    """An experiment from its table of settings.
 
     Args:
+        kind: As of `Experiment`.
         name: Unique within the paper.
         description: One line for `--list`.
         trial: "package.module:function".
@@ -74,6 +77,7 @@ def training(
         minutes: Of one variant and seed at smoke, cpu and paper.
         metrics: What the trial returns, the main one first.
         untrained: Metric to what a model gets that learned nothing.
+        seeds: Those of a full result.
         **sizes: What else `presets` takes.
 
     Returns:
@@ -85,48 +89,36 @@ def training(
         trial=trial,
         variants=variants,
         presets=presets(settings, minutes, **sizes),
-        kind="training",
+        kind=kind,
+        seeds=seeds,
         metrics=metrics,
-        untrained=untrained,
+        untrained=untrained or {},
     )
 
 
-def timing(
-    *,
-    name: str,
-    description: str,
-    trial: str,
-    variants: Mapping[str, Settings],
-    settings: Table,
-    minutes: Minutes,
-    metrics: tuple[str, ...],
-    **sizes: Any,
-) -> Experiment:
+def training(*, untrained: Mapping[str, float], **declared: Any) -> Experiment:
+    """An experiment that trains, with three seeds.
+
+    Args:
+        untrained: Metric to what a model gets that learned nothing.
+        **declared: What else `experiment` takes.
+
+    Returns:
+        The experiment.
+    """
+    return experiment(kind="training", untrained=untrained, **declared)
+
+
+def timing(**declared: Any) -> Experiment:
     """An experiment that takes times, in a process a seed.
 
     Args:
-        name: Unique within the paper.
-        description: One line for `--list`.
-        trial: "package.module:function".
-        variants: Name to the settings that make it.
-        settings: The table of settings.
-        minutes: Of one variant and seed at smoke, cpu and paper.
-        metrics: What the trial returns, the main one first.
-        **sizes: What else `presets` takes.
+        **declared: What `experiment` takes.
 
     Returns:
         The experiment.
     """
-    return Experiment(
-        name=name,
-        description=description,
-        trial=trial,
-        variants=variants,
-        presets=presets(settings, minutes, **sizes),
-        kind="timing",
-        seeds=TIMING_SEEDS,
-        metrics=metrics,
-    )
+    return experiment(kind="timing", seeds=TIMING_SEEDS, **declared)
 
 
 def _full(
@@ -144,8 +136,7 @@ def _full(
 def _column(name: str, value: Any, index: int) -> Any:
     """What `value` is at the preset of this index."""
     if isinstance(value, tuple):
-        if len(value) != len(PRESETS):
-            raise ValueError(f"{name} is {value!r}, expected a value for each of {PRESETS}.")
+        require(len(value) == len(PRESETS), name, value, f"a value for each of {PRESETS}")
         value = value[index]
     if isinstance(value, Mapping):
         found = {key: _column(key, one, index) for key, one in value.items()}

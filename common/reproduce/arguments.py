@@ -19,7 +19,6 @@ def parse(
     prog: str,
     description: str,
     args: Sequence[str] | None = None,
-    negations: bool = False,
 ) -> T:
     """Reads the command line.
 
@@ -28,7 +27,6 @@ def parse(
         prog: the command.
         description: what it does, for --help.
         args: by default those of the process.
-        negations: whether every flag has a --no-flag.
 
     Raises:
         ValueError: if they are none of its options, in one line.
@@ -43,7 +41,7 @@ def parse(
                 prog=prog,
                 description=description,
                 args=args,
-                config=() if negations else (tyro.conf.FlagCreatePairsOff,),
+                config=(tyro.conf.FlagCreatePairsOff,),
             )
     except SystemExit as stop:
         if stop.code:

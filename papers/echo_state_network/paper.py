@@ -1,10 +1,10 @@
 """Echo state networks: what it declares. A tuple in settings is for smoke, cpu and paper."""
 
-from common.declarations import presets
-from common.reproduce.spec import Experiment, LayerCase, Paper, Quantity
+from common.declarations import experiment
+from common.reproduce.spec import LayerCase, Paper, Quantity
 from common.reproduce.tolerances import at_most, within_relative
 
-MEMORY_CAPACITY = Experiment(
+MEMORY_CAPACITY = experiment(
     name="memory_capacity",
     description="The past inputs that linear readouts find in the state, summed over delays",
     trial="papers.echo_state_network.experiments:memory_capacity",
@@ -13,18 +13,16 @@ MEMORY_CAPACITY = Experiment(
         "linear-gaussian": {"activation": "linear", "matrix": "gaussian"},
         "tanh-orthogonal": {"activation": "tanh", "matrix": "orthogonal"},
     },
-    presets=presets(
-        {
-            "units": (10, 50, 100),
-            "delays": (40, 250, 500),
-            "steps": (1000, 20_000, 50_000),
-            "washout": (100, 500, 1000),
-            "spectral_radius": (0.9, 0.95, 0.97),
-            "ridge": 1e-12,
-        },
-        minutes=(0.2, 0.5, 2),
-        smoke_variants=("linear-orthogonal",),
-    ),
+    settings={
+        "units": (10, 50, 100),
+        "delays": (40, 250, 500),
+        "steps": (1000, 20_000, 50_000),
+        "washout": (100, 500, 1000),
+        "spectral_radius": (0.9, 0.95, 0.97),
+        "ridge": 1e-12,
+    },
+    minutes=(0.2, 0.5, 2),
+    smoke_variants=("linear-orthogonal",),
     kind="static",
     seeds=(0, 1, 2, 3, 4),
     metrics=("capacity_per_unit", "capacity"),

@@ -1,7 +1,7 @@
 """Were RNNs all we needed?: what it declares. A tuple in settings is for smoke, cpu and paper."""
 
-from common.declarations import presets, timing, training
-from common.reproduce.spec import Experiment, LayerCase, Paper, Quantity
+from common.declarations import experiment, timing, training
+from common.reproduce.spec import LayerCase, Paper, Quantity
 from common.reproduce.tolerances import at_least, within_absolute, within_relative
 
 _CELLS = ("mingru", "minlstm")
@@ -35,7 +35,7 @@ SELECTIVE_COPYING = training(
     untrained={"accuracy": 100 / 14, "sequence_accuracy": 0.0},
 )
 
-PARAMETERS = Experiment(
+PARAMETERS = experiment(
     name="parameters",
     description="Parameters relative to GRU and LSTM at state expansions 1 to 4",
     trial="papers.min_rnn.experiments:parameters",
@@ -44,7 +44,8 @@ PARAMETERS = Experiment(
         for cell in _CELLS
         for expansion in (1, 2, 3, 4)
     },
-    presets=presets({"units": (8, 64, 64)}, minutes=(0.1, 0.1, 0.1)),
+    settings={"units": (8, 64, 64)},
+    minutes=(0.1, 0.1, 0.1),
     kind="static",
     seeds=(0,),
     metrics=("fraction",),
