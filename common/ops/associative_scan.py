@@ -5,9 +5,9 @@ from collections.abc import Callable
 from keras import ops
 
 from common.ops.device import default_device
+from common.typing import Tensor
 
-Elements = tuple
-
+Elements = tuple[Tensor, ...]
 
 # How a recurrence whose steps compose goes over time.
 SCANS = ("auto", "loop", "associative")
@@ -27,7 +27,7 @@ def resolved_scan(scan: str) -> str:
     return "loop" if default_device() == "cpu" else "associative"
 
 
-def takes_associative_scan(scan: str, x) -> bool:
+def takes_associative_scan(scan: str, x: Tensor) -> bool:
     """Whether to go over the steps of `x (B, T, ...)` by an associative scan.
 
     Raises:
@@ -70,11 +70,11 @@ def _map(function: Callable, xs: Elements) -> Elements:
     return tuple(function(x) for x in xs)
 
 
-def _join(x, y):
+def _join(x: Tensor, y: Tensor) -> Tensor:
     return ops.concatenate([x, y], axis=1)
 
 
-def _interleave(even, odd):
+def _interleave(even: Tensor, odd: Tensor) -> Tensor:
     """`even[0], odd[0], even[1], ...`; there may be one more in `even`."""
     batch, count, *rest = ops.shape(odd)
     pairs = ops.stack([even[:, :count], odd], axis=2)

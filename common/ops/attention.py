@@ -7,6 +7,7 @@ same however many came before. The entries of a head lie side by side, as the pr
 """
 
 import math
+from collections.abc import Callable, Sequence
 from functools import partial, reduce
 from itertools import accumulate
 from operator import add
@@ -19,16 +20,20 @@ from common.ops.masking import marked_first, segment_ids, zero_unless, zero_wher
 from common.ops.operands import accumulation_dtype, check_rank
 from common.ops.rotary import count_steps
 from common.ops.time_axis import pad_time, take_steps, to_chunks
+from common.typing import DType, Size, Tensor
 
 # Far below any score, yet finite: a row of nothing but excluded keys stays free of NaN.
 _EXCLUDED = -1e30
 # Entries of a cache below which leaving out the empty ones saves nothing worth a branch.
 _SHORT = 256
 
-Cache = dict
+Cache = dict[str, Tensor]
+Dropout = Callable[[Tensor], Tensor]
 
 
-def empty_cache(batch, window: int, heads: int, keys: int, values: int, dtype="float32") -> Cache:
+def empty_cache(
+    batch: Size, window: int, heads: int, keys: int, values: int, dtype: DType = "float32"
+) -> Cache:
     """A cache in which no entry is filled."""
     return {
         "keys": ops.zeros((batch, heads, window, keys), dtype),
@@ -38,8 +43,16 @@ def empty_cache(batch, window: int, heads: int, keys: int, values: int, dtype="f
 
 
 def causal_attention(
-    q, k, v, state: Cache | None = None, *, window: int, mask=None, reset=None, dropout=None
-):
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    state: Cache | None = None,
+    *,
+    window: int,
+    mask: Tensor | None = None,
+    reset: Tensor | None = None,
+    dropout: Dropout | None = None,
+) -> tuple[Tensor, Cache]:
     """Attends from every step to itself and to the `window - 1` valid steps before it.
 
     Scores are scaled by `1 / sqrt(K)`; 16 bit inputs are accumulated in float32.
@@ -95,21 +108,21 @@ class _Steps:
         final: `(B,)`, the steps since the last reset.
     """
 
-    def __init__(self, start, length, mask, reset):
+    def __init__(self, start: Tensor, length: Size, mask: Tensor | None, reset: Tensor | None):
         self.start, self.length, self.valid = start, length, mask
         self.positions, self.final = count_steps(start, length, mask, reset)
         self.documents = None if reset is None else segment_ids(reset)
 
-    def held(self, window: int):
+    def held(self, window: int) -> Tensor:
         """The position of what each entry of the cache holds, `(B, W)`; below 0 where empty."""
         return _newest(self.start, window)
 
-    def kept(self, window: int):
+    def kept(self, window: int) -> Tensor:
         """Whether an entry of the cache is filled and of the last document, `(B, W)`."""
         filled = self.held(window) >= 0
         return filled if self.documents is None else filled & (self.documents[:, -1:] == 0)
 
-    def sources(self, window: int):
+    def sources(self, window: int) -> tuple[Tensor, Tensor]:
         """Which entries of the new cache are new steps', and of which step: `(B, W)` each."""
         position = _newest(self.final, window)
         first = self.start[:, None]
@@ -125,13 +138,13 @@ class _Steps:
         return chosen, source
 
 
-def _newest(count, window: int):
+def _newest(count: Tensor, window: int) -> Tensor:
     """The position of the step that each entry holds after `count (B,)` steps, `(B, W)`."""
     last = count[:, None] - 1
     return last - (last - ops.arange(window)[None]) % window
 
 
-def _write(cache, x, entries):
+def _write(cache: Tensor, x: Tensor, entries: Tensor) -> Tensor:
     """The cache `(B, G, W, N)` with `x (B, S, G, N)` in its `entries (B, S)`, all different."""
     batch, count, groups, width = ops.shape(x)
     rows = ops.arange(batch)[:, None, None]
@@ -141,7 +154,16 @@ def _write(cache, x, entries):
     return ops.scatter_update(cache, indices, ops.reshape(ops.cast(x, cache.dtype), (-1, width)))
 
 
-def _attention_to_all(q, k, v, cache, steps: _Steps, window: int, dropout, fresh: bool):
+def _attention_to_all(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    cache: Cache,
+    steps: _Steps,
+    window: int,
+    dropout: Dropout | None,
+    fresh: bool,
+) -> Tensor:
     """Attention of all steps to the cache and to all steps up to them.
 
     Args:
@@ -169,7 +191,9 @@ def _attention_to_all(q, k, v, cache, steps: _Steps, window: int, dropout, fresh
     if steps.documents is not None:
         seen = seen & (steps.documents == 0)[:, :, None]
 
-    def attend(entries, q, k, v, keys, values):
+    def attend(
+        entries: int, q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor
+    ) -> Tensor:
         # Entries are filled from the first on.
         cached = keys[:, :, :entries], values[:, :, :entries], seen[:, :, :entries]
         return _softmax_attention(q, [cached, (k, v, own)], dropout)
@@ -192,7 +216,15 @@ def _sizes(window: int) -> list[int]:
     return sizes
 
 
-def _banded_attention(q, k, v, cache, steps: _Steps, window: int, dropout):
+def _banded_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    cache: Cache,
+    steps: _Steps,
+    window: int,
+    dropout: Dropout | None,
+) -> Tensor:
     """Attention in time and memory linear in T, where all steps are valid.
 
     Queries are cut into blocks of `window`; a block sees no keys but the `2 window` up to its end.
@@ -208,11 +240,13 @@ def _banded_attention(q, k, v, cache, steps: _Steps, window: int, dropout):
     held = ops.arange(window)[None] >= window - steps.start[:, None]
     held = ops.pad(held, ((0, 0), (0, length)), constant_values=True)
 
-    def cut(x):  # (B, N W, ...) to (B N, W, ...)
+    def cut(x: Tensor) -> Tensor:
+        # (B, N W, ...) to (B N, W, ...)
         x = to_chunks(pad_time(x, window), window)
         return ops.reshape(x, (-1, window, *ops.shape(x)[3:]))
 
-    def cut_pairs(x):  # (B, W + N W, ...) to (B N, 2 W, ...): each block and the one before it
+    def cut_pairs(x: Tensor) -> Tensor:
+        # (B, W + N W, ...) to (B N, 2 W, ...): each block and the one before it
         x = to_chunks(pad_time(x, window), window)
         x = ops.concatenate([x[:, :-1], x[:, 1:]], axis=2)
         return ops.reshape(x, (-1, 2 * window, *ops.shape(x)[3:]))
@@ -229,7 +263,7 @@ def _banded_attention(q, k, v, cache, steps: _Steps, window: int, dropout):
     return o[:, :length]
 
 
-def causal_attention_step(q, k, v, state: Cache):
+def causal_attention_step(q: Tensor, k: Tensor, v: Tensor, state: Cache) -> tuple[Tensor, Cache]:
     """One step of `causal_attention`: `(B, H, K)`, `(B, G, K)`, `(B, G, V)` and a cache.
 
     Returns:
@@ -256,7 +290,7 @@ def check_cache(state: Cache, window: int) -> None:
         )
 
 
-def _check_groups(q, k, v) -> None:
+def _check_groups(q: Tensor, k: Tensor, v: Tensor) -> None:
     check_rank("q", q, "B T H K")
     check_rank("k", k, "B T G K")
     check_rank("v", v, "B T G V")
@@ -268,7 +302,7 @@ def _check_groups(q, k, v) -> None:
         raise ValueError(f"`v` must have the {k.shape[2]} heads of `k`, got {tuple(v.shape)}")
 
 
-def _softmax_attention(q, parts: list[tuple], dropout=None):
+def _softmax_attention(q: Tensor, parts: list[tuple], dropout: Dropout | None = None) -> Tensor:
     """Attention of the queries `(B, S, H, K)` to all keys of the parts.
 
     A part is the keys `(B, G, L, K)`, the values `(B, G, L, V)` and `seen (B, S, L)`.
@@ -292,5 +326,5 @@ def _softmax_attention(q, parts: list[tuple], dropout=None):
     return rearrange(o, "b g (r s) v -> b s (g r) v", r=heads // groups)
 
 
-def _joined(parts):
+def _joined(parts: Sequence[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1)

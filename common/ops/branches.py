@@ -6,8 +6,10 @@ from functools import partial
 import keras
 from keras import ops, tree
 
+from common.typing import Nest, Tensor
 
-def switch(index, branches: Sequence[Callable], *args):
+
+def switch(index: Tensor, branches: Sequence[Callable], *args: Tensor) -> Nest:
     """`branches[index](*args)`, of which only that one is computed.
 
     TensorFlow hands what its gradient needs out of the branch that was taken, with shapes that XLA
@@ -24,17 +26,19 @@ def switch(index, branches: Sequence[Callable], *args):
         return ops.switch(index, list(branches), *args)
     import tensorflow as tf
 
-    def gradient(branch, args, upstream):
+    def gradient(
+        branch: Callable, args: tuple[Tensor, ...], upstream: tuple[Tensor, ...]
+    ) -> list[Tensor]:
         with tf.GradientTape() as tape:
             tape.watch(args)
             outputs = tree.flatten(branch(*args))
         return tape.gradient(outputs, args, upstream, unconnected_gradients="zero")
 
     @tf.custom_gradient
-    def run(*args):
+    def run(*args: Tensor) -> tuple[Nest, Callable]:
         outputs = tf.switch_case(index, [partial(branch, *args) for branch in branches])
 
-        def grad(*upstream):
+        def grad(*upstream: Tensor) -> list[Tensor]:
             back = [partial(gradient, branch, args, upstream) for branch in branches]
             return tf.switch_case(index, back)
 

@@ -1,13 +1,16 @@
 """The states between the chunks of the chunkwise forms."""
 
-from typing import Any
+from collections.abc import Callable
 
 from keras import ops
 
 from common.ops.loops import chunk_loop
+from common.typing import Tensor
 
 
-def states_before(added, state, kept=None) -> tuple[Any, Any]:
+def states_before(
+    added: Tensor, state: Tensor, kept: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """The states before each chunk and after the last, of `S_n = kept_n S_{n-1} + added_n`.
 
     Args:
@@ -19,14 +22,14 @@ def states_before(added, state, kept=None) -> tuple[Any, Any]:
         `(before, final)`: `(N, B, ...)` and `(B, ...)`.
     """
 
-    def step(state, added, *kept):
+    def step(state: Tensor, added: Tensor, *kept: Tensor) -> tuple[Tensor, tuple[Tensor]]:
         return (kept[0] * state if kept else state) + added, (state,)
 
     @ops.custom_gradient
-    def before_each(added, state, *kept):
+    def before_each(added: Tensor, state: Tensor, *kept: Tensor) -> tuple[Tensor, Callable]:
         _, (before,) = chunk_loop(step, state, (added, *kept))
 
-        def grad(*args, upstream=None):
+        def grad(*args: Tensor, upstream: Tensor | None = None) -> tuple[Tensor, ...]:
             g = args[0] if upstream is None else upstream
             # The adjoint goes back by the same recurrence.
             d_state, (d_added,) = chunk_loop(step, ops.zeros_like(state), (g, *kept), reverse=True)

@@ -2,15 +2,17 @@
 
 from keras import ops
 
-Complex = tuple  # real and imaginary parts
+from common.typing import Tensor
+
+Complex = tuple[Tensor, ...]  # real and imaginary parts
 
 
-def parts(z) -> Complex:
+def parts(z: Tensor) -> Complex:
     """The pair of a tensor whose last axis holds the real parts and after them the imaginary."""
     return tuple(ops.split(z, 2, axis=-1))
 
 
-def join(z: Complex):
+def join(z: Complex) -> Tensor:
     """The inverse of `parts`."""
     return ops.concatenate(z, axis=-1)
 

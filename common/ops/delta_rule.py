@@ -19,6 +19,8 @@ Products of gates are exponentials of sums of logarithms that are never the diff
 longer sums: gates of 0 and of 1 are exact.
 """
 
+from collections.abc import Callable
+
 from einops import rearrange
 from keras import ops
 
@@ -28,11 +30,21 @@ from common.ops.masking import scan_marked, zero_unless, zero_where_masked
 from common.ops.operands import accumulation_dtype, check_heads, check_rank
 from common.ops.time_axis import from_chunks, pad_time, to_chunks
 from common.ops.triangular import unit_lower_inverse, unit_lower_inverse_flops
+from common.typing import Tensor
 
 
 def recurrent_delta_rule(
-    q, k, v, beta, state=None, *, log_decay=None, initial=None, mask=None, reset=None
-):
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    beta: Tensor,
+    state: Tensor | None = None,
+    *,
+    log_decay: Tensor | None = None,
+    initial: Tensor | None = None,
+    mask: Tensor | None = None,
+    reset: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """The delta rule, one step after the other.
 
     16 bit inputs are accumulated in float32.
@@ -63,14 +75,16 @@ def recurrent_delta_rule(
     if log_decay is not None:
         steps["log_decay"] = log_decay
 
-    def step(memory, x):
+    def step(memory: Tensor, x: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         return delta_rule_step(state=memory, **x)[::-1]
 
     final, o = scan_marked(step, state, steps, initial, reset=reset)
     return ops.cast(o, output_dtype), final
 
 
-def delta_rule_step(q, k, v, beta, state, *, log_decay=None):
+def delta_rule_step(
+    q: Tensor, k: Tensor, v: Tensor, beta: Tensor, state: Tensor, *, log_decay: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """One step: `(..., H, K)`, `(..., H, K)`, `(..., H, V)`, `(..., H)` twice, and the state.
 
     Returns:
@@ -84,18 +98,18 @@ def delta_rule_step(q, k, v, beta, state, *, log_decay=None):
 
 
 def chunkwise_delta_rule(
-    q,
-    k,
-    v,
-    beta,
-    state=None,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    beta: Tensor,
+    state: Tensor | None = None,
     *,
-    log_decay=None,
-    initial=None,
-    mask=None,
-    reset=None,
+    log_decay: Tensor | None = None,
+    initial: Tensor | None = None,
+    mask: Tensor | None = None,
+    reset: Tensor | None = None,
     chunk_size: int = 64,
-):
+) -> tuple[Tensor, Tensor]:
     """The delta rule, parallel inside chunks and recurrent between them.
 
     Arguments and results are those of `recurrent_delta_rule`, and `chunk_size`, the number of
@@ -138,7 +152,16 @@ def delta_rule_flops(length: int, key_dim: int, value_dim: int, chunk_size: int)
     return -(-length // size) * (2 * size * step + unit_lower_inverse_flops(size))
 
 
-def _prepare(q, k, v, beta, log_decay, state, initial, mask):
+def _prepare(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    beta: Tensor,
+    log_decay: Tensor | None,
+    state: Tensor | None,
+    initial: Tensor | None,
+    mask: Tensor | None,
+) -> tuple[Tensor, ...]:
     """Checks the arguments, casts them, and makes masked steps leave the state as it is."""
     check_heads(q, k, v)
     for name, x in (("beta", beta), ("log_decay", log_decay)):
@@ -163,13 +186,22 @@ def _prepare(q, k, v, beta, log_decay, state, initial, mask):
     return q, k, v, beta, log_decay, ops.cast(state, dtype), initial
 
 
-def _in_chunks(q, k, v, beta, log_decay, state, size):
+def _in_chunks(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    beta: Tensor,
+    log_decay: Tensor | None,
+    state: Tensor,
+    size: int,
+) -> tuple[Tensor, Tensor]:
     """The delta rule without marks: what the chunks are made of, from `(B, T, H, ...)`."""
     length = ops.shape(v)[1]
     if v.shape[1] is not None:
         size = min(size, v.shape[1])
 
-    def chunks(x):  # the chunks first: they are looped over
+    def chunks(x: Tensor) -> Tensor:
+        # The chunks first: they are looped over.
         return rearrange(to_chunks(pad_time(x, size), size), "b n c h d -> n b h c d")
 
     q, k, v, beta = chunks(q), chunks(k), chunks(v), chunks(beta[..., None])
@@ -193,7 +225,16 @@ def _in_chunks(q, k, v, beta, log_decay, state, size):
     return from_chunks(rearrange(o, "n b h c d -> b n c h d"), length), final
 
 
-def _solve(system, scores, reading_k, reading_q, writing, keep, values, state):
+def _solve(
+    system: Tensor,
+    scores: Tensor,
+    reading_k: Tensor,
+    reading_q: Tensor,
+    writing: Tensor,
+    keep: Tensor | None,
+    values: Tensor,
+    state: Tensor,
+) -> tuple[Tensor, Tensor]:
     """Solves the chunks one after the other, with a custom gradient.
 
     Chunk n computes `e = (I + tril(system, -1))^-1 (values - reading_k s)` from the state s, reads
@@ -214,12 +255,28 @@ def _solve(system, scores, reading_k, reading_q, writing, keep, values, state):
     """
 
     @ops.custom_gradient
-    def solve(system, scores, reading_k, reading_q, writing, values, state, *keep):
+    def solve(
+        system: Tensor,
+        scores: Tensor,
+        reading_k: Tensor,
+        reading_q: Tensor,
+        writing: Tensor,
+        values: Tensor,
+        state: Tensor,
+        *keep: Tensor,
+    ) -> tuple[Tensor, Callable]:
         size = system.shape[-1]
         inverse = unit_lower_inverse(ops.reshape(system, (-1, size, size)))
         inverse = ops.reshape(inverse, ops.shape(system))
 
-        def step(state, inverse, reading_k, writing, values, *keep):
+        def step(
+            state: Tensor,
+            inverse: Tensor,
+            reading_k: Tensor,
+            writing: Tensor,
+            values: Tensor,
+            *keep: Tensor,
+        ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
             errors = inverse @ (values - reading_k @ state)
             kept = keep[0] * state if keep else state
             return kept + _transposed(writing) @ errors, (state, errors)
@@ -229,12 +286,20 @@ def _solve(system, scores, reading_k, reading_q, writing, keep, values, state):
         )
         o = reading_q @ before + scores @ errors
 
-        def grad(*args, upstream=None):
+        def grad(*args: Tensor, upstream: Tensor | None = None) -> tuple[Tensor, ...]:
             d_o, d_final = _unpack(args[0] if upstream is None else upstream, o, final)
             d_errors = _transposed(scores) @ d_o
             d_before = _transposed(reading_q) @ d_o
 
-            def step_back(d_after, inverse, reading_k, writing, d_errors, d_before, *keep):
+            def step_back(
+                d_after: Tensor,
+                inverse: Tensor,
+                reading_k: Tensor,
+                writing: Tensor,
+                d_errors: Tensor,
+                d_before: Tensor,
+                *keep: Tensor,
+            ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
                 d_right = _transposed(inverse) @ (d_errors + writing @ d_after)
                 kept = keep[0] * d_after if keep else d_after
                 return kept + d_before - _transposed(reading_k) @ d_right, (d_after, d_right)
@@ -266,11 +331,11 @@ def _solve(system, scores, reading_k, reading_q, writing, keep, values, state):
     return _unpack(solved, values, state)
 
 
-def _unpack(flat, first, second):
+def _unpack(flat: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     """Cuts a vector into one tensor shaped as `first` and one as `second`."""
     count = ops.size(first)
     return ops.reshape(flat[:count], ops.shape(first)), ops.reshape(flat[count:], ops.shape(second))
 
 
-def _transposed(x):
+def _transposed(x: Tensor) -> Tensor:
     return ops.swapaxes(x, -1, -2)

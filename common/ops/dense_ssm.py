@@ -14,12 +14,22 @@ from common.ops.masking import compact, scan_marked, steps_taken
 from common.ops.operands import accumulation_dtype
 from common.ops.scan import scan
 from common.ops.time_axis import take_steps
+from common.typing import DType, Size, Tensor
 
 # Powers of A applied by doubling before the rest is reached by a loop over blocks of this size.
 _BLOCK = 64
 
 
-def recurrent_dense_ssm(u, a, b, state=None, *, initial=None, mask=None, reset=None):
+def recurrent_dense_ssm(
+    u: Tensor,
+    a: Tensor,
+    b: Tensor,
+    state: Tensor | None = None,
+    *,
+    initial: Tensor | None = None,
+    mask: Tensor | None = None,
+    reset: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """The memory, one step after the other.
 
     16 bit inputs are accumulated in float32.
@@ -40,7 +50,7 @@ def recurrent_dense_ssm(u, a, b, state=None, *, initial=None, mask=None, reset=N
     output_dtype, (u, a, b, state, initial) = _prepare(u, a, b, state, initial)
     a_transposed = ops.transpose(a)
 
-    def step(m, u):
+    def step(m: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
         m = m @ a_transposed + u[..., None] * b
         return m, m
 
@@ -48,7 +58,16 @@ def recurrent_dense_ssm(u, a, b, state=None, *, initial=None, mask=None, reset=N
     return ops.cast(m, output_dtype), final
 
 
-def fft_dense_ssm(u, a, b, state=None, *, initial=None, mask=None, reset=None):
+def fft_dense_ssm(
+    u: Tensor,
+    a: Tensor,
+    b: Tensor,
+    state: Tensor | None = None,
+    *,
+    initial: Tensor | None = None,
+    mask: Tensor | None = None,
+    reset: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """The memory as a convolution, by fast Fourier transform: O(T log T), without a loop over T.
 
     Arguments and results are those of `recurrent_dense_ssm`; `reset` must be None, since a
@@ -70,7 +89,9 @@ def fft_dense_ssm(u, a, b, state=None, *, initial=None, mask=None, reset=None):
     return ops.cast(m, output_dtype), final
 
 
-def _prepare(u, a, b, state, initial):
+def _prepare(
+    u: Tensor, a: Tensor, b: Tensor, state: Tensor | None, initial: Tensor | None
+) -> tuple[DType, tuple[Tensor, ...]]:
     if len(a.shape) != 2 or a.shape[0] != a.shape[1]:
         raise ValueError(f"`a` must be a square matrix (N, N), got shape {tuple(a.shape)}")
     if tuple(b.shape) != (a.shape[0],):
@@ -83,7 +104,7 @@ def _prepare(u, a, b, state, initial):
     return u.dtype, (ops.cast(u, dtype), ops.cast(a, dtype), ops.cast(b, dtype), state, initial)
 
 
-def _convolve(u, a, b, state):
+def _convolve(u: Tensor, a: Tensor, b: Tensor, state: Tensor) -> Tensor:
     """All states `(B, T, ..., N)` from inputs `(B, T, ...)` and the starting state."""
     batch, length, *rest = ops.shape(u)
     size, channels = a.shape[0], math.prod(rest)
@@ -102,7 +123,7 @@ def _convolve(u, a, b, state):
     return ops.reshape(ops.swapaxes(m, 1, 2), (batch, length, *rest, size))
 
 
-def _powers(a, x, length):
+def _powers(a: Tensor, x: Tensor, length: Size) -> Tensor:
     """`A^t x` for t from 0 to `length - 1`: from `(R, N)` to `(R, length, N)`."""
     x, power = x[:, None], ops.transpose(a)
     while x.shape[1] < _BLOCK:

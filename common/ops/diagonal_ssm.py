@@ -12,6 +12,7 @@ are at most 0.
 """
 
 import math
+from collections.abc import Callable
 
 from keras import ops
 
@@ -20,6 +21,7 @@ from common.ops.loops import time_loop
 from common.ops.masking import compact, spread, steps_taken, zero_unless, zero_where_masked
 from common.ops.operands import accumulation_dtype, check_rank
 from common.ops.time_axis import expand_like, pad_time, take_steps, to_chunks
+from common.typing import DType, Size, Tensor
 
 # Steps in a block of powers where T is not known; otherwise the root of T.
 _BLOCK = 64
@@ -29,7 +31,15 @@ _TRANSFORM = 32
 SHORT = 128
 
 
-def recurrent_diagonal_ssm(u, log_pole, weight, state=None, *, mask=None, reset=None):
+def recurrent_diagonal_ssm(
+    u: Tensor,
+    log_pole: Tensor,
+    weight: Tensor,
+    state: Tensor | None = None,
+    *,
+    mask: Tensor | None = None,
+    reset: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """The systems, one step after the other.
 
     16 bit inputs are accumulated in float32.
@@ -61,7 +71,9 @@ def recurrent_diagonal_ssm(u, log_pole, weight, state=None, *, mask=None, reset=
     return ops.cast(y, output_dtype), final
 
 
-def diagonal_ssm_step(u, log_pole, weight, state):
+def diagonal_ssm_step(
+    u: Tensor, log_pole: Tensor, weight: Tensor, state: Tensor
+) -> tuple[Tensor, Tensor]:
     """One step of `recurrent_diagonal_ssm`: an input `(B, D)` and a state `(B, D, N)`.
 
     Returns:
@@ -71,12 +83,20 @@ def diagonal_ssm_step(u, log_pole, weight, state):
     return _read(x, parts(weight)), join(x)
 
 
-def pole_of(log_pole):
+def pole_of(log_pole: Tensor) -> Tensor:
     """`a` from `log a`, both `(..., N)`."""
     return join(exp(parts(log_pole)))
 
 
-def parallel_diagonal_ssm(u, log_pole, weight, state=None, *, mask=None, reset=None):
+def parallel_diagonal_ssm(
+    u: Tensor,
+    log_pole: Tensor,
+    weight: Tensor,
+    state: Tensor | None = None,
+    *,
+    mask: Tensor | None = None,
+    reset: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """The systems as convolutions, all steps at once.
 
     Arguments and results are those of `recurrent_diagonal_ssm`. A convolution cannot forget: with
@@ -96,7 +116,9 @@ def parallel_diagonal_ssm(u, log_pole, weight, state=None, *, mask=None, reset=N
     return ops.cast(y, output_dtype), final
 
 
-def _prepare(u, log_pole, weight, state):
+def _prepare(
+    u: Tensor, log_pole: Tensor, weight: Tensor, state: Tensor | None
+) -> tuple[DType, tuple[Tensor, ...]]:
     check_rank("u", u, "B T D")
     check_rank("log_pole", log_pole, "D N")
     if log_pole.shape[0] != u.shape[-1] or log_pole.shape[1] % 2:
@@ -114,19 +136,19 @@ def _prepare(u, log_pole, weight, state):
     return u.dtype, (*cast, None if state is None else ops.cast(state, dtype))
 
 
-def _read(x: Complex, weight: Complex):
+def _read(x: Complex, weight: Complex) -> Tensor:
     return 2 * ops.sum(times(x, weight)[0], axis=-1)
 
 
 # Step by step.
 
 
-def _advance(u, pole: Complex, x: Complex) -> Complex:
+def _advance(u: Tensor, pole: Complex, x: Complex) -> Complex:
     re, im = times(pole, x)
     return re + u[..., None], im
 
 
-def _differentiable_loop(marks: tuple):
+def _differentiable_loop(marks: tuple) -> Callable:
     """The loop over time: `(u, pole, weight, state)` to outputs and last state, packed.
 
     Args:
@@ -134,26 +156,36 @@ def _differentiable_loop(marks: tuple):
             a reset.
     """
 
-    def choose(flags, chosen: Complex, otherwise: Complex) -> Complex:
+    def choose(flags: Tensor, chosen: Complex, otherwise: Complex) -> Complex:
         return tuple(ops.where(flags != 0, a, b) for a, b in zip(chosen, otherwise, strict=True))
 
     def unless_reset(x: Complex, reset: tuple) -> Complex:
         return tuple(zero_unless(reset[0] == 0, part) for part in x) if reset else x
 
     @ops.custom_gradient
-    def loop(u, pole, weight, state):
+    def loop(u: Tensor, pole: Tensor, weight: Tensor, state: Tensor) -> tuple[Tensor, Callable]:
         pole, weight = parts(pole), parts(weight)
 
-        def step(x, u, valid, *reset):
+        def step(x: Complex, u: Tensor, valid: Tensor, *reset: Tensor) -> tuple[Complex, Tensor]:
             x = unless_reset(x, reset)
             x = choose(valid, _advance(u, pole, x), x)
             return x, _read(x, weight)
 
-        def step_again(x, u, valid, *reset):
+        def step_again(
+            x: Complex, u: Tensor, valid: Tensor, *reset: Tensor
+        ) -> tuple[Complex, Complex]:
             before = unless_reset(x, reset)
             return choose(valid, _advance(u, pole, before), before), before
 
-        def step_back(carry, u, g, before_re, before_im, valid, *reset):
+        def step_back(
+            carry: tuple[Complex, Complex, Complex],
+            u: Tensor,
+            g: Tensor,
+            before_re: Tensor,
+            before_im: Tensor,
+            valid: Tensor,
+            *reset: Tensor,
+        ) -> tuple[tuple[Complex, Complex, Complex], Tensor]:
             """Propagates dL/dx back through the step; accumulates the parameters' gradients."""
             adjoint, d_pole, d_weight = carry
             before = before_re, before_im
@@ -175,7 +207,7 @@ def _differentiable_loop(marks: tuple):
         zeros = (0,) * len(marks)
         final, y = time_loop(step, parts(state), (u, *marks), (0, *zeros))
 
-        def grad(*args, upstream=None):
+        def grad(*args: Tensor, upstream: Tensor | None = None) -> tuple[Tensor, ...]:
             upstream = args[0] if upstream is None else upstream
             g, d_final = _unpack(upstream, state)
             # The states are rematerialised: N times the memory of `u`, needed only here.
@@ -198,11 +230,11 @@ def _differentiable_loop(marks: tuple):
 # Functions with a custom gradient return one tensor: the state comes as N more steps.
 
 
-def _pack(y, state):
+def _pack(y: Tensor, state: Tensor) -> Tensor:
     return ops.concatenate([y, ops.swapaxes(state, 1, 2)], axis=1)
 
 
-def _unpack(packed, like):
+def _unpack(packed: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
     size = like.shape[-1]
     return packed[:, :-size], ops.swapaxes(packed[:, -size:], 1, 2)
 
@@ -210,7 +242,9 @@ def _unpack(packed, like):
 # All steps at once.
 
 
-def _outputs(u, log_pole, weight, state, taken):
+def _outputs(
+    u: Tensor, log_pole: Tensor, weight: Tensor, state: Tensor | None, taken: Tensor | None
+) -> tuple[Tensor, Tensor]:
     """Outputs and last state without those in between.
 
     Args:
@@ -242,16 +276,16 @@ def _outputs(u, log_pole, weight, state, taken):
     return y, join(final)
 
 
-def _block(length) -> int:
+def _block(length: Size) -> int:
     return 2 ** math.ceil(math.log2(length) / 2) if isinstance(length, int) else _BLOCK
 
 
-def _powers(log_pole, exponents) -> Complex:
+def _powers(log_pole: Tensor, exponents: Tensor) -> Complex:
     """`a^k` for all `exponents (K,)`, `(K, D, N / 2)`."""
     return exp(parts(log_pole * ops.cast(exponents, log_pole.dtype)[:, None, None]))
 
 
-def _responses(weight: Complex, log_pole, length):
+def _responses(weight: Complex, log_pole: Tensor, length: Size) -> Tensor:
     """`2 Re(w . a^t)` for t from 0 to `length - 1`: from `(R, D, N / 2)` to `(R, D, length)`.
 
     A power `a^(size n + s)` is the product of one of n and one of s, so that about the root of
@@ -267,7 +301,7 @@ def _responses(weight: Complex, log_pole, length):
     return ops.reshape(products, (*ops.shape(products)[:2], blocks * size))[..., :length]
 
 
-def _sum_up(u, log_pole) -> Complex:
+def _sum_up(u: Tensor, log_pole: Tensor) -> Complex:
     """The state after the inputs `(B, T, D)`, from zero."""
     length = ops.shape(u)[1]
     size = _block(length)
@@ -279,7 +313,7 @@ def _sum_up(u, log_pole) -> Complex:
     return ops.sum(x[0], axis=1), ops.sum(x[1], axis=1)
 
 
-def convolution(u, kernel):
+def convolution(u: Tensor, kernel: Tensor) -> Tensor:
     """Causal convolutions along time, by fast Fourier transform: O(T log T).
 
     Up to `SHORT` steps they are products with a matrix, which are faster.
@@ -309,7 +343,7 @@ def convolution(u, kernel):
     return ops.transpose(y, (0, 3, 1, 2)) if several else ops.swapaxes(y, 1, 2)
 
 
-def _toeplitz(kernel):
+def _toeplitz(kernel: Tensor) -> Tensor:
     """What output t takes of input s, `kernel[t - s]`: `(D, s, t)` from `(D, T)`."""
     size = kernel.shape[-1]
     # Rows of the kernel and as many zeros, each row begun one place later than the one before.
@@ -319,7 +353,7 @@ def _toeplitz(kernel):
     return rows[:, :, :size]
 
 
-def _states(u, log_pole, state, taken):
+def _states(u: Tensor, log_pole: Tensor, state: Tensor | None, taken: Tensor | None) -> Tensor:
     """All states, `(B, T, D, N)`; the arguments are those of `_outputs`."""
     length = ops.shape(u)[1]
     powers = join(_powers(log_pole, ops.arange(length)))
@@ -337,7 +371,13 @@ def _states(u, log_pole, state, taken):
     return states + join(times(exp(parts(log_pole * count)), start))
 
 
-def _forget(states, log_pole, state, taken, reset):
+def _forget(
+    states: Tensor,
+    log_pole: Tensor,
+    state: Tensor | None,
+    taken: Tensor | None,
+    reset: Tensor | None,
+) -> Tensor:
     """Takes out of each of the states `(B, T, D, N)` what was there before the last reset.
 
     The systems are linear, so that is `a^k x_r`: x_r the state just before the reset and k the

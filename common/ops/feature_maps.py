@@ -2,13 +2,15 @@
 
 from keras import ops
 
+from common.typing import Tensor
 
-def elu_plus_one(x):
+
+def elu_plus_one(x: Tensor) -> Tensor:
     """`elu(x) + 1`, positive and smooth, of the same width (Katharopoulos 2020, eq. 7)."""
     return ops.where(x > 0, x + 1, ops.exp(ops.where(x > 0, ops.zeros_like(x), x)))
 
 
-def dpfp(x, nu: int = 1):
+def dpfp(x: Tensor, nu: int = 1) -> Tensor:
     """Deterministic parameter-free projection (Schlag 2021, eq. 37 and 38).
 
     With `r = relu([x, -x])`, the features are `r_i r_{i-j}` for shifts `j = 1..nu`, the indices
@@ -28,6 +30,6 @@ def dpfp(x, nu: int = 1):
     return ops.concatenate([r * ops.roll(r, j, axis=-1) for j in range(1, nu + 1)], axis=-1)
 
 
-def sum_normalise(x, epsilon: float = 1e-6):
+def sum_normalise(x: Tensor, epsilon: float = 1e-6) -> Tensor:
     """Divides not negative features `(..., K)` by their sum (Schlag 2021, section 4.2)."""
     return x / (ops.sum(x, axis=-1, keepdims=True) + epsilon)

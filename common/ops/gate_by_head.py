@@ -1,7 +1,5 @@
 """Chunks of gated attention with one gate a head, and sums along a chunk."""
 
-from typing import Any
-
 import numpy as np
 from einops import rearrange
 from keras import ops
@@ -9,9 +7,12 @@ from keras import ops
 from common.ops.chunk_states import states_before
 from common.ops.linear_scan import LOG_ZERO
 from common.ops.masking import zero_unless
+from common.typing import DType, Tensor
 
 
-def attend_by_head(q, k, v, log_decay, state):
+def attend_by_head(
+    q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor, state: Tensor
+) -> tuple[Tensor, Tensor]:
     """All chunks, for one gate a head.
 
     Args:
@@ -52,7 +53,7 @@ def attend_by_head(q, k, v, log_decay, state):
     return rearrange(o, "n b g c r v -> b n c (g r) v"), final
 
 
-def within_by_head(q, k, v, log_decay):
+def within_by_head(q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor) -> Tensor:
     """What all steps read of the steps up to them, for one gate a head, through all pairs."""
     size = ops.shape(v)[-2]
     steps = ops.arange(size)
@@ -64,13 +65,13 @@ def within_by_head(q, k, v, log_decay):
     return (zero_unless(visible, decay) * (q @ ops.swapaxes(k, -1, -2))) @ v
 
 
-def after(log_decay):
+def after(log_decay: Tensor) -> Tensor:
     """The sums of the steps after each one, along the last axis but one."""
     sums = ops.flip(ops.cumsum(ops.flip(log_decay, axis=-2), axis=-2), axis=-2)
     return ops.concatenate([sums[..., 1:, :], ops.zeros_like(sums[..., :1, :])], axis=-2)
 
 
-def _decays(log_decay):
+def _decays(log_decay: Tensor) -> Tensor:
     """The cumulative decays between every pair of steps: `(..., C, 1)` to `(..., C, C)`.
 
     Row i, column j: `exp` of the sum of log_decay from j + 1 to i, which is no difference of longer
@@ -85,11 +86,11 @@ def _decays(log_decay):
 # Sums along a chunk are products with triangles of ones: `cumsum` is slow on the CPU.
 
 
-def up_to(size: int, dtype, diagonal: int = 0) -> Any:
+def up_to(size: int, dtype: DType, diagonal: int = 0) -> Tensor:
     """`(size, size)`: row i sums the steps up to i + diagonal."""
     return ops.convert_to_tensor(np.tri(size, k=diagonal), dtype)
 
 
-def later_than(size: int, dtype) -> Any:
+def later_than(size: int, dtype: DType) -> Tensor:
     """`(size, size)`: row i sums the steps after i."""
     return ops.convert_to_tensor(np.tri(size, k=-1).T, dtype)

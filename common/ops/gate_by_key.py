@@ -1,5 +1,7 @@
 """Chunks of gated attention with a gate for every key dimension."""
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 from einops import rearrange
@@ -8,6 +10,7 @@ from keras import ops, tree
 from common.ops.branches import switch
 from common.ops.chunk_states import states_before
 from common.ops.gate_by_head import later_than, up_to
+from common.typing import Tensor
 
 # Steps below which a chunk is not halved any more.
 SMALLEST = 4
@@ -16,7 +19,9 @@ SMALLEST = 4
 _SAFE = 40.0
 
 
-def attend_by_key(q, k, v, log_decay, state):
+def attend_by_key(
+    q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor, state: Tensor
+) -> tuple[Tensor, Tensor]:
     """All chunks, for a gate a key dimension; as `attend_by_head`, with `log_decay` as `k`."""
     size, dtype = v.shape[2], v.dtype
     visible = up_to(size, dtype)
@@ -24,15 +29,19 @@ def attend_by_key(q, k, v, log_decay, state):
     sums = rearrange(visible @ gates, "b n c (h k) -> b n c h k", h=v.shape[3])
     kept = rearrange(ops.exp(sums[:, :, -1]), "b n h k -> n b h 1 k")
 
-    def heads(x):
+    def heads(x: Tensor) -> Tensor:
         return rearrange(x, "b n c h d -> n b h c d")
 
-    def by_products(q, k, log_decay, sums, kept):
+    def by_products(
+        q: Tensor, k: Tensor, log_decay: Tensor, sums: Tensor, kept: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         reading, keys = (heads(x) for x in _over_and_under(q, k, sums))
         scores = reading @ ops.swapaxes(keys, -1, -2)
         return scores * visible, reading, keys * kept
 
-    def by_halves(q, k, log_decay, sums, kept):
+    def by_halves(
+        q: Tensor, k: Tensor, log_decay: Tensor, sums: Tensor, kept: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         gates, keys = heads(log_decay), heads(k)
         blocks = [ops.reshape(x, (-1, *x.shape[-2:])) for x in (heads(q), keys, gates)]
         scores = ops.reshape(_scores_by_halves(*blocks), (*ops.shape(keys)[:-1], size))
@@ -49,14 +58,14 @@ def attend_by_key(q, k, v, log_decay, state):
     return rearrange(scores @ v + reading @ before, "n b h c v -> b n c h v"), final
 
 
-def _over_and_under(q, k, sums):
+def _over_and_under(q: Tensor, k: Tensor, sums: Tensor) -> tuple[Tensor, Tensor]:
     """`exp(sums) q` and `exp(-sums) k`, whose product has the gates between two steps."""
 
-    def scale(q, k, sums):
+    def scale(q: Tensor, k: Tensor, sums: Tensor) -> tuple[tuple[Tensor, Tensor], Callable]:
         gates = ops.exp(sums)
         over, under = gates * q, k / gates
 
-        def grad(*upstream):
+        def grad(*upstream: Tensor) -> tuple[Tensor, ...]:
             d_over, d_under = tree.flatten(upstream)
             return d_over * gates, d_under / gates, d_over * over - d_under * under
 
@@ -67,7 +76,7 @@ def _over_and_under(q, k, sums):
     return ops.custom_gradient(scale)(q, k, sums)
 
 
-def _scores_by_halves(q, k, log_decay):
+def _scores_by_halves(q: Tensor, k: Tensor, log_decay: Tensor) -> Tensor:
     """What every step reads of the steps up to it: `(M, C, K)` each to `(M, C, C)`.
 
     What the second half reads of the first has passed all gates from its step to the end of the
@@ -88,7 +97,7 @@ def _scores_by_halves(q, k, log_decay):
     return ops.concatenate([first, ops.concatenate([read, own[:, 1]], axis=-1)], axis=-2)
 
 
-def _scores_of_few(q, k, log_decay):
+def _scores_of_few(q: Tensor, k: Tensor, log_decay: Tensor) -> Tensor:
     """As `_scores_by_halves`, one distance in time after the other."""
     size = q.shape[-2]
     decay, gates, scores = ops.ones_like(q), ops.exp(log_decay), 0

@@ -13,6 +13,8 @@ Queries and keys may have fewer heads than the values: G of them serve H / G hea
 gates and values are their own (Mamba-2's groups, Dao 2024, section 7.2).
 """
 
+from collections.abc import Callable
+
 from einops import rearrange
 from keras import ops
 
@@ -22,11 +24,20 @@ from common.ops.linear_scan import LOG_ZERO, linear_scan
 from common.ops.masking import scan_marked, zero_unless, zero_where_masked
 from common.ops.operands import accumulation_dtype, check_pairs, check_rank
 from common.ops.time_axis import expand_like, from_chunks, pad_time, to_chunks
+from common.typing import Tensor
 
 
 def recurrent_gated_attention(
-    q, k, v, log_decay, state=None, *, initial=None, mask=None, reset=None
-):
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    log_decay: Tensor,
+    state: Tensor | None = None,
+    *,
+    initial: Tensor | None = None,
+    mask: Tensor | None = None,
+    reset: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """Gated linear attention, one step after the other.
 
     16 bit inputs are accumulated in float32.
@@ -47,11 +58,13 @@ def recurrent_gated_attention(
         `(B, H, K, V)` in the accumulation dtype.
     """
 
-    def core(q, k, v, log_decay, state):
+    def core(
+        q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor, state: Tensor
+    ) -> tuple[Tensor, Tensor]:
         groups = k.shape[2]
         xs = [rearrange(x, "b t (g r) d -> b t g r d", g=groups) for x in (q, k, v, log_decay)]
 
-        def step(memory, x):
+        def step(memory: Tensor, x: tuple[Tensor, Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
             return gated_attention_step(*x, memory)[::-1]
 
         state = rearrange(state, "b (g r) k v -> b g r k v", g=groups)
@@ -63,8 +76,16 @@ def recurrent_gated_attention(
 
 
 def parallel_gated_attention(
-    q, k, v, log_decay, state=None, *, initial=None, mask=None, reset=None
-):
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    log_decay: Tensor,
+    state: Tensor | None = None,
+    *,
+    initial: Tensor | None = None,
+    mask: Tensor | None = None,
+    reset: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """Gated linear attention as one masked product, quadratic in T, for one gate a head.
 
     Arguments and results are those of `recurrent_gated_attention`. A `ValueError` is raised for
@@ -76,7 +97,9 @@ def parallel_gated_attention(
             f"`log_decay` must have one gate a head, (B, T, H, 1), got {tuple(log_decay.shape)}"
         )
 
-    def core(q, k, v, log_decay, state):
+    def core(
+        q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor, state: Tensor
+    ) -> tuple[Tensor, Tensor]:
         groups = k.shape[2]
         q, k, v, log_decay = (
             rearrange(x, "b t (g r) d -> b g r t d", g=groups) for x in (q, k, v, log_decay)
@@ -92,8 +115,17 @@ def parallel_gated_attention(
 
 
 def chunkwise_gated_attention(
-    q, k, v, log_decay, state=None, *, initial=None, mask=None, reset=None, chunk_size: int = 64
-):
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    log_decay: Tensor,
+    state: Tensor | None = None,
+    *,
+    initial: Tensor | None = None,
+    mask: Tensor | None = None,
+    reset: Tensor | None = None,
+    chunk_size: int = 64,
+) -> tuple[Tensor, Tensor]:
     """Gated linear attention, parallel inside chunks and recurrent between them.
 
     Arguments and results are those of `recurrent_gated_attention`, and `chunk_size`, the number of
@@ -102,7 +134,9 @@ def chunkwise_gated_attention(
     if chunk_size < 1 or chunk_size & (chunk_size - 1):
         raise ValueError(f"`chunk_size` must be a power of two, got {chunk_size}")
 
-    def core(q, k, v, log_decay, state):
+    def core(
+        q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor, state: Tensor
+    ) -> tuple[Tensor, Tensor]:
         length = ops.shape(v)[1]
         q, k, v, log_decay = (
             to_chunks(pad_time(x, chunk_size), chunk_size) for x in (q, k, v, log_decay)
@@ -114,7 +148,9 @@ def chunkwise_gated_attention(
     return _apply(core, q, k, v, log_decay, state, initial, mask, reset)
 
 
-def gated_attention_step(q, k, v, log_decay, state):
+def gated_attention_step(
+    q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor, state: Tensor
+) -> tuple[Tensor, Tensor]:
     """One step: `(..., H, K)`, `(..., H, K)`, `(..., H, V)`, `(..., H, 1 or K)` and the state.
 
     Returns:
@@ -169,7 +205,17 @@ def gated_attention_flops(
     return flops + num_heads * steps * key_dim * (2 * chunk + halves)
 
 
-def _apply(core, q, k, v, log_decay, state, initial, mask, reset):
+def _apply(
+    core: Callable,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    log_decay: Tensor,
+    state: Tensor | None,
+    initial: Tensor | None,
+    mask: Tensor | None,
+    reset: Tensor | None,
+) -> tuple[Tensor, Tensor]:
     """Reduces the general case to `core(q, k, v, log_decay, state)`, without marks."""
     _check(q, k, v, log_decay)
     output_dtype, dtype = v.dtype, accumulation_dtype(v)
@@ -196,7 +242,7 @@ def _apply(core, q, k, v, log_decay, state, initial, mask, reset):
     return ops.cast(o, output_dtype), final
 
 
-def _check(q, k, v, log_decay) -> None:
+def _check(q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor) -> None:
     check_rank("q", q, "B T G K")
     check_rank("k", k, "B T G K")
     check_rank("v", v, "B T H V")

@@ -10,7 +10,7 @@ Queries and keys are expected after the feature map. With `normalise` the output
 `z_t . q_t + epsilon`, where `z_t = z_{t-1} + k_t` is carried as one more column of the values.
 """
 
-from typing import Any
+from collections.abc import Callable
 
 from einops import rearrange
 from keras import ops
@@ -19,22 +19,21 @@ from common.ops.chunk_states import states_before
 from common.ops.masking import scan_marked, segment_ids, zero_unless, zero_where_masked
 from common.ops.operands import accumulation_dtype, check_heads, check_pairs
 from common.ops.time_axis import from_chunks, pad_time, to_chunks
-
-State = Any
+from common.typing import Nest, Tensor
 
 
 def recurrent_linear_attention(
-    q,
-    k,
-    v,
-    state: State | None = None,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    state: Nest | None = None,
     *,
-    initial: State | None = None,
-    mask=None,
-    reset=None,
+    initial: Nest | None = None,
+    mask: Tensor | None = None,
+    reset: Tensor | None = None,
     normalise: bool = False,
     epsilon: float = 1e-6,
-):
+) -> tuple[Tensor, Nest]:
     """Linear attention, one step after the other.
 
     16 bit inputs are accumulated in float32.
@@ -56,8 +55,8 @@ def recurrent_linear_attention(
         as `state`, in the accumulation dtype.
     """
 
-    def core(q, k, v, state):
-        def step(memory, x):
+    def core(q: Tensor, k: Tensor, v: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        def step(memory: Tensor, x: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
             return linear_attention_step(*x, memory)[::-1]
 
         final, o = scan_marked(step, state, (q, k, v), mask=mask, reset=reset)
@@ -67,17 +66,17 @@ def recurrent_linear_attention(
 
 
 def parallel_linear_attention(
-    q,
-    k,
-    v,
-    state: State | None = None,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    state: Nest | None = None,
     *,
-    initial: State | None = None,
-    mask=None,
-    reset=None,
+    initial: Nest | None = None,
+    mask: Tensor | None = None,
+    reset: Tensor | None = None,
     normalise: bool = False,
     epsilon: float = 1e-6,
-):
+) -> tuple[Tensor, Nest]:
     """Linear attention as one masked product, quadratic in T.
 
     Arguments and results are those of `recurrent_linear_attention`. A `ValueError` is raised for
@@ -85,7 +84,7 @@ def parallel_linear_attention(
     """
     check_pairs(v)
 
-    def core(q, k, v, state):
+    def core(q: Tensor, k: Tensor, v: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         o, final = _by_chunks(
             rearrange(q, "b t h k -> 1 b h t k"),
             rearrange(k, "b t h k -> 1 b h k t"),
@@ -99,18 +98,18 @@ def parallel_linear_attention(
 
 
 def chunkwise_linear_attention(
-    q,
-    k,
-    v,
-    state: State | None = None,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    state: Nest | None = None,
     *,
-    initial: State | None = None,
-    mask=None,
-    reset=None,
+    initial: Nest | None = None,
+    mask: Tensor | None = None,
+    reset: Tensor | None = None,
     normalise: bool = False,
     epsilon: float = 1e-6,
     chunk_size: int = 64,
-):
+) -> tuple[Tensor, Nest]:
     """Linear attention, parallel inside chunks and recurrent between them.
 
     Arguments and results are those of `recurrent_linear_attention`, and `chunk_size`, the number
@@ -119,7 +118,7 @@ def chunkwise_linear_attention(
     if chunk_size < 1:
         raise ValueError(f"`chunk_size` must be positive, got {chunk_size}")
 
-    def core(q, k, v, state):
+    def core(q: Tensor, k: Tensor, v: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         length = ops.shape(v)[1]
         segments = None
         if reset is not None:
@@ -138,7 +137,9 @@ def chunkwise_linear_attention(
     return _attend(core, q, k, v, state, initial, mask, reset, normalise, epsilon)
 
 
-def linear_attention_step(q, k, v, state: State, *, normalise=False, epsilon: float = 1e-6):
+def linear_attention_step(
+    q: Tensor, k: Tensor, v: Tensor, state: Nest, *, normalise: bool = False, epsilon: float = 1e-6
+) -> tuple[Tensor, Nest]:
     """One step: `(..., H, K)`, `(..., H, K)`, `(..., H, V)` and the state.
 
     Returns:
@@ -169,7 +170,18 @@ def linear_attention_flops(
     return 2 * padded * (chunk * key_dim + chunk * value_dim + 2 * key_dim * value_dim)
 
 
-def _attend(core, q, k, v, state, initial, mask, reset, normalise, epsilon):
+def _attend(
+    core: Callable,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    state: Nest | None,
+    initial: Nest | None,
+    mask: Tensor | None,
+    reset: Tensor | None,
+    normalise: bool,
+    epsilon: float,
+) -> tuple[Tensor, Nest]:
     """Reduces the general case to `core(q, k, v, state)`, whose resets put back zeros."""
     check_heads(q, k, v)
     output_dtype, dtype = v.dtype, accumulation_dtype(v)
@@ -197,7 +209,7 @@ def _attend(core, q, k, v, state, initial, mask, reset, normalise, epsilon):
     return ops.cast(o, output_dtype), final
 
 
-def _join(state):
+def _join(state: tuple[Tensor, Tensor] | None) -> Tensor | None:
     """Appends the normaliser to the memory as its last column."""
     if state is None:
         return None
@@ -205,7 +217,9 @@ def _join(state):
     return ops.concatenate([memory, normaliser[..., None]], axis=-1)
 
 
-def _by_chunks(q, k, v, segments, state):
+def _by_chunks(
+    q: Tensor, k: Tensor, v: Tensor, segments: Tensor | None, state: Tensor
+) -> tuple[Tensor, Tensor]:
     """Attends inside chunks, of which the parallel form has one, and to the states before them.
 
     Args:

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from operator import add, mul
-from typing import Any
 
 from keras import ops
 
@@ -23,6 +22,7 @@ from common.ops.associative_scan import associative_scan, takes_associative_scan
 from common.ops.loops import time_loop
 from common.ops.operands import accumulation_dtype
 from common.ops.time_axis import expand_like, previous
+from common.typing import Tensor
 
 # A finite stand-in for log 0, which keeps differences of infinities out of the gradient. Sums of
 # it stay finite, and as good as log 0.
@@ -50,13 +50,15 @@ class _Semiring:
     derivatives: Callable
 
 
-def _by_shares(log_a, log_h, log_b, new):
+def _by_shares(
+    log_a: Tensor, log_h: Tensor, log_b: Tensor, new: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     # d log h_t / d log h_{t-1} is the share, in [0, 1], that the old state has in the new.
     old = ops.exp(log_a + log_h - new)
     return old, old, ops.exp(log_b - new)
 
 
-def _by_winner(a, m, b, new):
+def _by_winner(a: Tensor, m: Tensor, b: Tensor, new: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     # 1 where the old state won and 0 elsewhere.
     won = ops.cast(a + m > b, new.dtype)
     return won, won, 1 - won
@@ -65,12 +67,12 @@ def _by_winner(a, m, b, new):
 # `keras.ops.maximum` and `logaddexp` would round float64 to float32 outside TensorFlow.
 
 
-def maximum(x, y):
+def maximum(x: Tensor, y: Tensor) -> Tensor:
     """The larger of two tensors of one dtype, `y` where they are equal."""
     return ops.where(x > y, x, y)
 
 
-def _logaddexp(x, y):
+def _logaddexp(x: Tensor, y: Tensor) -> Tensor:
     return maximum(x, y) + ops.log1p(ops.exp(-ops.abs(x - y)))
 
 
@@ -79,7 +81,16 @@ _LOG = _Semiring(LOG_ZERO, 0.0, add, _logaddexp, _by_shares)
 _MAX_PLUS = _Semiring(LOG_ZERO, 0.0, add, maximum, _by_winner)
 
 
-def linear_scan(a, b, state=None, *, initial=None, mask=None, reset=None, scan: str = "auto"):
+def linear_scan(
+    a: Tensor,
+    b: Tensor,
+    state: Tensor | None = None,
+    *,
+    initial: Tensor | None = None,
+    mask: Tensor | None = None,
+    reset: Tensor | None = None,
+    scan: str = "auto",
+) -> tuple[Tensor, Tensor]:
     """Solves `h_t = a_t * h_{t-1} + b_t` elementwise, in time linear in T.
 
     16 bit inputs are accumulated in float32.
@@ -111,8 +122,15 @@ def linear_scan(a, b, state=None, *, initial=None, mask=None, reset=None, scan: 
 
 
 def log_linear_scan(
-    log_a, log_b, state=None, *, initial=None, mask=None, reset=None, scan: str = "auto"
-):
+    log_a: Tensor,
+    log_b: Tensor,
+    state: Tensor | None = None,
+    *,
+    initial: Tensor | None = None,
+    mask: Tensor | None = None,
+    reset: Tensor | None = None,
+    scan: str = "auto",
+) -> tuple[Tensor, Tensor]:
     """Solves `h_t = a_t h_{t-1} + b_t` for positive a and b given by their logarithms.
 
     Computes the same as the scan of Heinsen (2023), `log h = a* + logcumsumexp(log b - a*)` with
@@ -149,7 +167,16 @@ def log_linear_scan(
     return ops.cast(h, output_dtype), h[:, -1]
 
 
-def max_plus_scan(log_f, i, state=None, *, initial=None, mask=None, reset=None, scan: str = "auto"):
+def max_plus_scan(
+    log_f: Tensor,
+    i: Tensor,
+    state: Tensor | None = None,
+    *,
+    initial: Tensor | None = None,
+    mask: Tensor | None = None,
+    reset: Tensor | None = None,
+    scan: str = "auto",
+) -> tuple[Tensor, Tensor]:
     """Solves `m_t = max(log_f_t + m_{t-1}, i_t)` elementwise, in time linear in T.
 
     16 bit inputs are accumulated in float32. Where the two sides are equal, the gradient goes
@@ -184,7 +211,14 @@ def max_plus_scan(log_f, i, state=None, *, initial=None, mask=None, reset=None, 
     return ops.cast(m, output_dtype), m[:, -1]
 
 
-def _marked(ring: _Semiring, a, b, initial, mask, reset):
+def _marked(
+    ring: _Semiring,
+    a: Tensor,
+    b: Tensor,
+    initial: Tensor | None,
+    mask: Tensor | None,
+    reset: Tensor | None,
+) -> tuple[Tensor, Tensor]:
     """The gates and inputs with which the plain recurrence does what the marks say.
 
     `initial` is None for the ring's zero.
@@ -209,14 +243,14 @@ def _marked(ring: _Semiring, a, b, initial, mask, reset):
 
 
 @cache
-def _differentiable(ring: _Semiring, associative: bool):
+def _differentiable(ring: _Semiring, associative: bool) -> Callable:
     """`(a, b, state)` to all states of the recurrence, with its gradient."""
 
     @ops.custom_gradient
-    def run(a, b, state):
+    def run(a: Tensor, b: Tensor, state: Tensor) -> tuple[Tensor, Callable]:
         h = _every_state(ring, associative, a, b, state)
 
-        def grad(*args, upstream=None):
+        def grad(*args: Tensor, upstream: Tensor | None = None) -> tuple[Tensor, ...]:
             g = args[0] if upstream is None else upstream
             by_state, by_a, by_b = ring.derivatives(a, previous(h, state), b, h)
             d_state, total = _adjoint(associative, by_state, g)
@@ -227,28 +261,30 @@ def _differentiable(ring: _Semiring, associative: bool):
     return run
 
 
-def _every_state(ring: _Semiring, associative: bool, a, b, state):
+def _every_state(ring: _Semiring, associative: bool, a: Tensor, b: Tensor, state: Tensor) -> Tensor:
     """Every `h_t`, `(B, T, ...)`, without regard to differentiation."""
 
-    def advance(h, a, b):
+    def advance(h: Tensor, a: Tensor, b: Tensor) -> Tensor:
         return ring.plus(ring.times(a, h), b)
 
     if associative:
         b = ops.concatenate([advance(state[:, None], a[:, :1], b[:, :1]), b[:, 1:]], axis=1)
 
-        def compose(earlier, later):
+        def compose(
+            earlier: tuple[Tensor, Tensor], later: tuple[Tensor, Tensor]
+        ) -> tuple[Tensor, Tensor]:
             return ring.times(earlier[0], later[0]), advance(earlier[1], *later)
 
         return associative_scan(compose, (a, b))[1]
 
-    def step(h, a, b) -> tuple[Any, Any]:
+    def step(h: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         h = advance(h, a, b)
         return h, h
 
     return time_loop(step, state, (a, b), padding=(ring.one, ring.zero))[1]
 
 
-def _adjoint(associative: bool, a, upstream):
+def _adjoint(associative: bool, a: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients with respect to the state and to each `h_t`: the scan, backwards in time."""
     if associative:
         following = ops.concatenate([a[:, 1:], ops.ones_like(a[:, :1])], axis=1)
@@ -257,7 +293,7 @@ def _adjoint(associative: bool, a, upstream):
         d_h = ops.flip(d_h, axis=1)
         return a[:, 0] * d_h[:, 0], d_h
 
-    def step(carry, a, g):
+    def step(carry: Tensor, a: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
         g = g + carry
         return a * g, g
 

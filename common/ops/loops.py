@@ -8,15 +8,14 @@ TensorFlow's is a `tf.while_loop`, in a graph only: eagerly the loop is Python's
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 from keras import ops, tree
 
 from common.ops.time_axis import from_chunks, pad_time, to_chunks
-
-Nest = Any
+from common.typing import Nest, Size, Tensor
 
 # Steps unrolled in one iteration: enough to hide the loop's overhead, few enough for XLA to fuse
 # them into one kernel (16 take twice as long there as 8).
@@ -52,7 +51,7 @@ def time_loop(
         `(carry, ys)`: the last carry, and every `y`, stacked to `(B, T, ...)` in order of time.
     """
 
-    def block_step(carry, x):
+    def block_step(carry: Nest, x: tuple[Tensor, ...]) -> tuple[Nest, Nest]:
         return step(carry, *x)
 
     if keras.backend.backend() == "jax":
@@ -78,7 +77,7 @@ def time_loop(
         else Collected([((y.shape[0], unroll, *y.shape[1:]), y.dtype) for y in flat], count)
     )
 
-    def unrolled(carry, block):
+    def unrolled(carry: Nest, block: tuple[Tensor, ...]) -> tuple[Nest, Nest]:
         return python_loop(block_step, carry, block, axis=1, reverse=reverse, stack=_stack_steps)
 
     # Slicing in the loop, not unstacking into a `TensorArray` before, spares a transposed copy.
@@ -88,8 +87,8 @@ def time_loop(
 
 
 def chunk_loop(
-    step: Callable, carry, xs: tuple, reverse: bool = False
-) -> tuple[Any, tuple[Any, ...]]:
+    step: Callable, carry: Tensor, xs: tuple, reverse: bool = False
+) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Loops `step` over axis 0, without regard to differentiation.
 
     `time_loop` unrolls several steps in one iteration; a chunk is work enough for its own.
@@ -104,7 +103,7 @@ def chunk_loop(
         `(carry, ys)`: the last carry, and the tuple of every `y`, stacked in order of `xs`.
     """
 
-    def chunk_step(carry, x):
+    def chunk_step(carry: Tensor, x: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         return step(carry, *x)
 
     if keras.backend.backend() == "jax":
@@ -131,7 +130,14 @@ def in_tf_graph() -> bool:
 # The three loops: `step (carry, x) -> (carry, y)` over `axis` of the nest `xs`.
 
 
-def python_loop(step, carry, xs, axis: int, reverse: bool = False, stack: Callable = ops.stack):
+def python_loop(
+    step: Callable,
+    carry: Nest,
+    xs: Nest,
+    axis: int,
+    reverse: bool = False,
+    stack: Callable = ops.stack,
+) -> tuple[Nest, Nest]:
     """The loop written out."""
     # Unstacking once makes the gradient one stack; slicing in the loop would make it a sum of
     # T zero-padded tensors, quadratic in T.
@@ -144,11 +150,13 @@ def python_loop(step, carry, xs, axis: int, reverse: bool = False, stack: Callab
     return carry, tree.map_structure(lambda *y: stack(y, axis=axis), *ys)
 
 
-def jax_loop(step, carry, xs, axis: int, reverse: bool = False, unroll: int = 1):
+def jax_loop(
+    step: Callable, carry: Nest, xs: Nest, axis: int, reverse: bool = False, unroll: int = 1
+) -> tuple[Nest, Nest]:
     """The loop as JAX's scan, which goes over axis 0."""
     import jax
 
-    def swap(x):
+    def swap(x: Tensor) -> Tensor:
         return ops.swapaxes(x, 0, axis) if axis else x
 
     carry, ys = jax.lax.scan(
@@ -157,7 +165,15 @@ def jax_loop(step, carry, xs, axis: int, reverse: bool = False, unroll: int = 1)
     return carry, tree.map_structure(swap, ys)
 
 
-def tf_loop(step, carry, xs, count, results, axis: int, reverse: bool = False):
+def tf_loop(
+    step: Callable,
+    carry: Nest,
+    xs: Nest,
+    count: Size,
+    results: "Collected | _Placed",
+    axis: int,
+    reverse: bool = False,
+) -> tuple[Nest, list]:
     """The loop in a TensorFlow graph, whose results stand in `results`.
 
     Args:
@@ -174,7 +190,9 @@ def tf_loop(step, carry, xs, count, results, axis: int, reverse: bool = False):
     """
     import tensorflow as tf
 
-    def body(i, flat_carry, arrays):
+    def body(
+        i: Tensor, flat_carry: list[Tensor], arrays: list
+    ) -> tuple[Tensor, list[Tensor], list]:
         n = count - 1 - i if reverse else i
         column = tree.map_structure(lambda x: x[:, n] if axis else x[n], xs)
         new, y = step(tree.pack_sequence_as(carry, flat_carry), column)
@@ -203,18 +221,18 @@ class Collected:
         count: Iterations.
     """
 
-    def __init__(self, elements: list[tuple], count):
+    def __init__(self, elements: list[tuple], count: Size):
         import tensorflow as tf
 
         self.start = [
             tf.TensorArray(dtype, count, element_shape=shape) for shape, dtype in elements
         ]
 
-    def write(self, arrays, n, ys):
+    def write(self, arrays: list, n: Size, ys: list[Tensor]) -> list:
         """The arrays with `ys` as their elements `n`."""
         return [array.write(n, y) for array, y in zip(arrays, ys, strict=True)]
 
-    def in_time(self, array, length):
+    def in_time(self, array: Any, length: Size) -> Tensor:
         """Blocks `(B, S, ...)` joined in order of time, `(B, T, ...)`."""
         return from_chunks(ops.swapaxes(array.stack(), 0, 1), length)
 
@@ -225,7 +243,7 @@ class _Placed:
     Outside XLA every update would copy the array.
     """
 
-    def __init__(self, example, xs, count, unroll):
+    def __init__(self, example: list[Tensor], xs: tuple[Tensor, ...], count: Size, unroll: int):
         self.unroll = unroll
         # Zeros that XLA does not know as such: of equal arrays it makes one and then a copy for
         # each loop. All of it is overwritten, so a NaN does no harm.
@@ -237,17 +255,17 @@ class _Placed:
             for y in example
         ]
 
-    def write(self, arrays, n, ys):
+    def write(self, arrays: list, n: Size, ys: list[Tensor]) -> list:
         return [
             ops.slice_update(array, (0, n * self.unroll, *(0 for _ in array.shape[2:])), y)
             for array, y in zip(arrays, ys, strict=True)
         ]
 
-    def in_time(self, array, length):
+    def in_time(self, array: Tensor, length: Size) -> Tensor:
         return array[:, :length]
 
 
-def _stack_steps(ys, axis):
+def _stack_steps(ys: Sequence[Tensor], axis: int) -> Tensor:
     """`ops.stack(ys, axis=1)`, through a concatenation of the last axis.
 
     XLA copies such a concatenation piece by piece. One along axis 1 it fuses into the loop's

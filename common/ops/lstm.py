@@ -4,17 +4,20 @@ The gradient of `scan`, which knows nothing of the cell, would recompute every s
 backward pass and accumulate the kernel's gradient step by step.
 """
 
+from collections.abc import Callable
+
 from keras import ops
 
 from common.ops.loops import time_loop
 from common.ops.operands import accumulation_dtype
 from common.ops.time_axis import previous
+from common.typing import Tensor
 
 # A step is bound by its product: longer blocks take longer to compile, and no less to run.
 _UNROLL = 4
 
 
-def lstm_cell(gates, cell):
+def lstm_cell(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
     """One LSTM step from its pre-activations (Hochreiter 1997; forget gate: Gers 2000).
 
     Args:
@@ -30,14 +33,14 @@ def lstm_cell(gates, cell):
     return o * ops.tanh(cell), cell  # h = o tanh(c)
 
 
-def _activated(gates) -> list:
+def _activated(gates: Tensor) -> list[Tensor]:
     """Input gate, forget gate, cell input, output gate."""
     # Split, not sliced: the gradient of a split is one concatenation.
     i, f, g, o = ops.split(gates, 4, axis=-1)
     return [ops.sigmoid(i), ops.sigmoid(f), ops.tanh(g), ops.sigmoid(o)]
 
 
-def lstm_scan(gates, hidden, cell, kernel):
+def lstm_scan(gates: Tensor, hidden: Tensor, cell: Tensor, kernel: Tensor) -> tuple[Tensor, ...]:
     """`lstm_cell` over all time steps, on `gates + h K`.
 
     Args:
@@ -53,8 +56,12 @@ def lstm_scan(gates, hidden, cell, kernel):
     dtype = accumulation_dtype(gates)
 
     @ops.custom_gradient
-    def differentiable(gates, hidden, cell, kernel):
-        def step(state, gates):
+    def differentiable(
+        gates: Tensor, hidden: Tensor, cell: Tensor, kernel: Tensor
+    ) -> tuple[Tensor, Callable]:
+        def step(
+            state: tuple[Tensor, Tensor], gates: Tensor
+        ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]:
             hidden, cell = state
             gates = gates + ops.matmul(ops.cast(hidden, gates.dtype), kernel)
             hidden, cell = state = lstm_cell(gates, cell)
@@ -62,7 +69,7 @@ def lstm_scan(gates, hidden, cell, kernel):
 
         _, (sums, cells, hiddens) = time_loop(step, (hidden, cell), (gates,), (0,), unroll=_UNROLL)
 
-        def grad(*args, upstream=None):
+        def grad(*args: Tensor, upstream: Tensor | None = None) -> tuple[Tensor, ...]:
             upstream = args[0] if upstream is None else upstream
             d_hiddens, d_cells = ops.split(upstream, 2, axis=-1)
             i, f, g, o = _activated(ops.cast(sums, dtype))
@@ -76,7 +83,15 @@ def lstm_scan(gates, hidden, cell, kernel):
             transposed = ops.transpose(kernel)
             units = cell.shape[-1]
 
-            def step_back(carry, d_hidden, d_cell, by_cell, by_hidden, through, f):
+            def step_back(
+                carry: tuple[Tensor, Tensor],
+                d_hidden: Tensor,
+                d_cell: Tensor,
+                by_cell: Tensor,
+                by_hidden: Tensor,
+                through: Tensor,
+                f: Tensor,
+            ) -> tuple[tuple[Tensor, Tensor], Tensor]:
                 d_hidden = d_hidden + carry[0]
                 d_cell = d_cell + carry[1] + d_hidden * through
                 inner = ops.concatenate([d_cell] * 3, axis=-1) * by_cell

@@ -8,34 +8,32 @@ Both are boolean of shape `(B, T)`:
 """
 
 from collections.abc import Callable
-from typing import Any
 
 from keras import ops, tree
 
 from common.ops.scan import scan
 from common.ops.time_axis import expand_like, take_steps
+from common.typing import Nest, Tensor
 
-Nest = Any
 
-
-def select(flags, chosen: Nest, otherwise: Nest) -> Nest:
+def select(flags: Tensor, chosen: Nest, otherwise: Nest) -> Nest:
     """`ops.where` on nested structures, with `flags` spread over the trailing axes."""
     return tree.map_structure(
         lambda a, b: ops.where(expand_like(flags, a), a, b), chosen, otherwise
     )
 
 
-def zero_unless(flags, x):
+def zero_unless(flags: Tensor, x: Tensor) -> Tensor:
     """`x` with zeros where `flags`, broadcast to it, are false."""
     return ops.where(flags, x, ops.zeros((), x.dtype))
 
 
-def zero_where_masked(x, mask):
+def zero_where_masked(x: Tensor, mask: Tensor | None) -> Tensor:
     """`x` of shape `(B, T, ...)` with zeros at the masked steps; `x` itself if `mask` is None."""
     return x if mask is None else zero_unless(expand_like(mask, x), x)
 
 
-def marked_first(marks):
+def marked_first(marks: Tensor) -> Tensor:
     """The order of steps `(B, T)` that puts those marked first and keeps it else."""
     length = ops.shape(marks)[1]
     steps = ops.arange(length)
@@ -43,17 +41,17 @@ def marked_first(marks):
     return ops.argsort(ops.where(marks, steps, steps + length), axis=1)
 
 
-def compact(x, mask):
+def compact(x: Tensor, mask: Tensor) -> Tensor:
     """`x (B, T, ...)` with the valid steps first, in their order, and zeros after them."""
     return take_steps(zero_where_masked(x, mask), marked_first(mask))
 
 
-def steps_taken(mask):
+def steps_taken(mask: Tensor) -> Tensor:
     """How many steps were valid up to each, itself included, `(B, T)` int32."""
     return ops.cumsum(ops.cast(mask, "int32"), axis=1)
 
 
-def spread(y, taken):
+def spread(y: Tensor, taken: Tensor) -> Tensor:
     """What was computed of `compact` inputs, at every step: that of the last valid one.
 
     Args:
@@ -68,8 +66,8 @@ def scan_marked(
     state: Nest,
     xs: Nest,
     initial: Nest | None = None,
-    mask=None,
-    reset=None,
+    mask: Tensor | None = None,
+    reset: Tensor | None = None,
 ) -> tuple[Nest, Nest]:
     """`scan` that keeps the state at masked steps and puts it back to `initial` at resets.
 
@@ -89,7 +87,7 @@ def scan_marked(
     marks = {"mask": mask, "reset": reset}
     marks = {name: flags for name, flags in marks.items() if flags is not None}
 
-    def marked_step(state, inputs):
+    def marked_step(state: Nest, inputs: tuple[Nest, dict[str, Tensor]]) -> tuple[Nest, Nest]:
         x, marks = inputs
         if "reset" in marks:
             state = select(marks["reset"], initial, state)
@@ -101,6 +99,6 @@ def scan_marked(
     return scan(marked_step, state, (xs, marks))
 
 
-def segment_ids(reset):
+def segment_ids(reset: Tensor) -> Tensor:
     """Numbers the documents along the last axis; 0 is the one that began before it."""
     return ops.cumsum(ops.cast(reset, "int32"), axis=-1)

@@ -2,17 +2,19 @@
 
 import keras
 
+from common.typing import Tensor
+
 # Of the forms that are quadratic in time: 32 GiB of float32 scores, of all rows and heads.
 MOST_PAIRS = 2**33
 
 
-def accumulation_dtype(x) -> str:
+def accumulation_dtype(x: Tensor) -> str:
     """The dtype to accumulate `x` in: its own, but float32 for the 16 bit floats."""
     dtype = keras.backend.standardize_dtype(x.dtype)
     return "float32" if dtype in ("float16", "bfloat16") else dtype
 
 
-def check_rank(name: str, x, expected: str) -> None:
+def check_rank(name: str, x: Tensor, expected: str) -> None:
     """Raises a `ValueError` unless `x` has as many axes as `expected` names, as in "B T H K"."""
     if len(x.shape) != len(expected.split()):
         raise ValueError(
@@ -20,7 +22,7 @@ def check_rank(name: str, x, expected: str) -> None:
         )
 
 
-def check_heads(q, k, v) -> None:
+def check_heads(q: Tensor, k: Tensor, v: Tensor) -> None:
     """Raises a `ValueError` unless `q, k (B, T, H, K)` and `v (B, T, H, V)` fit together."""
     check_rank("q", q, "B T H K")
     check_rank("k", k, "B T H K")
@@ -33,7 +35,7 @@ def check_heads(q, k, v) -> None:
         raise ValueError(f"`v` must have the {k.shape[2]} heads of `k`, got {tuple(v.shape)}")
 
 
-def check_pairs(v) -> None:
+def check_pairs(v: Tensor) -> None:
     """Raises a `ValueError` where the pairs of steps of `v (B, T, H, V)` are known to be too many.
 
     Unknown sizes count as 1.

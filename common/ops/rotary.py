@@ -4,9 +4,12 @@ from keras import ops
 
 from common.ops.linear_scan import linear_scan
 from common.ops.operands import accumulation_dtype
+from common.typing import Size, Tensor
 
 
-def count_steps(start, length, mask=None, reset=None):
+def count_steps(
+    start: Tensor, length: Size, mask: Tensor | None = None, reset: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """The position of every step, counting the valid ones since the start or the last reset.
 
     Args:
@@ -35,7 +38,7 @@ def count_steps(start, length, mask=None, reset=None):
     return ops.where(count > 0, count - 1, 0), count[:, -1]
 
 
-def rotate(x, positions, base: float = 1e4):
+def rotate(x: Tensor, positions: Tensor, base: float = 1e4) -> Tensor:
     """Turns the pair `(x_i, x_{i + K/2})` of every head by `position * base^(-2 i / K)`.
 
     The product of a rotated query and a rotated key depends on the distance of their positions

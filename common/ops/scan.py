@@ -1,6 +1,6 @@
 """`scan`: a differentiable loop over time on nested structures, the same on every backend."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -9,8 +9,8 @@ import keras
 from keras import ops, tree
 
 from common.ops.loops import Collected, in_tf_graph, jax_loop, python_loop, tf_loop
+from common.typing import Nest, Tensor
 
-Nest = Any
 Body = Callable[[Nest, Nest], tuple[Nest, Nest]]
 
 
@@ -55,7 +55,7 @@ def _tf_scan(body: Body, initial: Nest, xs: Nest) -> tuple[Nest, Nest]:
     flat_xs = [ops.convert_to_tensor(x) for x in tree.flatten(xs)]
     scopes = _keras_scopes()
 
-    def step(carry, columns):
+    def step(carry: list[Tensor], columns: list[Tensor]) -> tuple[list[Tensor], Nest]:
         carry, xs_t = tree.pack_sequence_as(initial, carry), tree.pack_sequence_as(xs, columns)
         with scopes():
             carry, y = body(carry, xs_t)
@@ -69,7 +69,7 @@ def _tf_scan(body: Body, initial: Nest, xs: Nest) -> tuple[Nest, Nest]:
     emitted = traced.structured_outputs[1]
     captured = [x for x in traced.captured_inputs if _tf_differentiable(x)]
 
-    def flat_step(carry, columns):
+    def flat_step(carry: list[Tensor], columns: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         carry, y = step(carry, columns)
         return carry, tree.flatten(y)
 
@@ -79,7 +79,7 @@ def _tf_scan(body: Body, initial: Nest, xs: Nest) -> tuple[Nest, Nest]:
     return tree.pack_sequence_as(initial, carry), tree.pack_sequence_as(emitted, ys)
 
 
-def _tf_differentiable_loop(step, emitted):
+def _tf_differentiable_loop(step: Callable, emitted: list[Tensor]) -> Callable:
     """The loop of `step`, `(carry, columns) -> (carry, ys)`, all lists of tensors.
 
     Args:
@@ -93,15 +93,21 @@ def _tf_differentiable_loop(step, emitted):
     import tensorflow as tf
 
     @tf.custom_gradient
-    def run(initial, columns, captured):
-        def forward(carry, columns):
+    def run(
+        initial: list[Tensor], columns: list[Tensor], captured: list[Tensor]
+    ) -> tuple[tuple[list[Tensor], list[Tensor]], Callable]:
+        def forward(
+            carry: list[Tensor], columns: list[Tensor]
+        ) -> tuple[list[Tensor], list[Tensor]]:
             new, ys = step(carry, columns)
             return new, [*carry, *ys]
 
         carry, arrays = _collect(forward, initial, columns, [*initial, *emitted])
         before, ys = arrays[: len(initial)], arrays[len(initial) :]
 
-        def grad(*upstream, variables=None):
+        def grad(
+            *upstream: Tensor, variables: list[Any] | None = None
+        ) -> tuple[tuple[Tensor, ...], list[Tensor]]:
             weights = [*captured, *(variables or ())]
             d_carry = [
                 tf.zeros_like(x) if g is None else g
@@ -112,7 +118,9 @@ def _tf_differentiable_loop(step, emitted):
                 for y, g in zip(ys, upstream[len(initial) :], strict=True)
             ]
 
-            def backward(carry, arrays):
+            def backward(
+                carry: tuple[list[Tensor], list[Tensor]], arrays: tuple[list[Tensor], ...]
+            ) -> tuple[tuple[list[Tensor], list[Tensor]], list[Tensor]]:
                 d_carry, d_weights = carry
                 before, columns, d_ys = arrays
                 sources = [*before, *columns, *weights]
@@ -139,7 +147,9 @@ def _tf_differentiable_loop(step, emitted):
     return run
 
 
-def _collect(step, carry: Nest, columns: Nest, emitted: list, reverse: bool = False):
+def _collect(
+    step: Callable, carry: Nest, columns: Nest, emitted: list, reverse: bool = False
+) -> tuple[Nest, list[Tensor]]:
     """Loops `step` over axis 0 of `columns` and stacks what it emits, which is like `emitted`."""
     count = ops.shape(tree.flatten(columns)[0])[0]
     results = Collected([(y.shape, y.dtype) for y in emitted], count)
@@ -147,7 +157,9 @@ def _collect(step, carry: Nest, columns: Nest, emitted: list, reverse: bool = Fa
     return carry, [array.stack() for array in arrays]
 
 
-def _tf_gradients(tape, targets, upstream, sources) -> list:
+def _tf_gradients(
+    tape: Any, targets: list[Tensor], upstream: list[Tensor], sources: list[Tensor]
+) -> list[Tensor]:
     """Gradients in all of `sources`, zeros where they have no influence or are not continuous."""
     import tensorflow as tf
 
@@ -183,7 +195,7 @@ def _keras_scopes() -> Callable:
             global_state.set_global_attribute(name, value)
 
     @contextmanager
-    def scopes():
+    def scopes() -> Iterator[None]:
         outside = {name: global_state.get_global_attribute(name) for name in names}
         set_all(now)
         try:
@@ -194,7 +206,7 @@ def _keras_scopes() -> Callable:
     return scopes
 
 
-def _tf_differentiable(x) -> bool:
+def _tf_differentiable(x: Tensor) -> bool:
     return x.dtype.is_floating or x.dtype.is_complex
 
 

@@ -11,6 +11,8 @@ matrices covers several steps.
   all its steps at once.
 """
 
+from collections.abc import Callable, Sequence
+
 import keras
 from keras import ops
 
@@ -20,6 +22,7 @@ from common.ops.masking import scan_marked, zero_where_masked
 from common.ops.operands import accumulation_dtype, check_rank
 from common.ops.scan import scan as differentiable_scan
 from common.ops.time_axis import from_chunks, pad_time, to_chunks
+from common.typing import Tensor
 
 # Steps in a block: its states stay in the cache between its forward and its backward pass.
 BLOCK = 32
@@ -28,8 +31,18 @@ _LARGE_BLOCK = 256
 
 
 def recurrent_selective_scan(
-    x, delta, b, c, a, state=None, *, initial=None, mask=None, reset=None, negative=False
-):
+    x: Tensor,
+    delta: Tensor,
+    b: Tensor,
+    c: Tensor,
+    a: Tensor,
+    state: Tensor | None = None,
+    *,
+    initial: Tensor | None = None,
+    mask: Tensor | None = None,
+    reset: Tensor | None = None,
+    negative: bool = False,
+) -> tuple[Tensor, Tensor]:
     """The selective scan, one step after the other.
 
     16 bit inputs are accumulated in float32.
@@ -54,7 +67,9 @@ def recurrent_selective_scan(
         ValueError: if the shapes do not fit together.
     """
 
-    def core(xs, a, state, initial, reset):
+    def core(
+        xs: Sequence[Tensor], a: Tensor, state: Tensor, initial: Tensor, reset: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         final, y = scan_marked(_step(a, negative), state, xs, initial, None, reset)
         return y, final
 
@@ -62,26 +77,28 @@ def recurrent_selective_scan(
 
 
 def fused_selective_scan(
-    x,
-    delta,
-    b,
-    c,
-    a,
-    state=None,
+    x: Tensor,
+    delta: Tensor,
+    b: Tensor,
+    c: Tensor,
+    a: Tensor,
+    state: Tensor | None = None,
     *,
-    initial=None,
-    mask=None,
-    reset=None,
-    negative=False,
+    initial: Tensor | None = None,
+    mask: Tensor | None = None,
+    reset: Tensor | None = None,
+    negative: bool = False,
     scan: str = "auto",
-):
+) -> tuple[Tensor, Tensor]:
     """The selective scan in blocks of steps, of which the states at the borders are kept.
 
     Arguments and results are those of `recurrent_selective_scan`, and `scan`: how to go over the
     steps of a block, by a `"loop"` or at once, `"associative"`; `"auto"` by the device.
     """
 
-    def core(xs, a, state, initial, reset):
+    def core(
+        xs: Sequence[Tensor], a: Tensor, state: Tensor, initial: Tensor, reset: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         length = ops.shape(xs[0])[1]
         at_once = takes_associative_scan(scan, xs[0])
         size = _LARGE_BLOCK if at_once else BLOCK
@@ -89,7 +106,7 @@ def fused_selective_scan(
         blocks = [to_chunks(pad_time(x, size), size) for x in xs]
         marks = [] if reset is None else [to_chunks(pad_time(reset, size, False), size)]
 
-        def block(h, inputs):
+        def block(h: Tensor, inputs: tuple[list[Tensor], list[Tensor]]) -> tuple[Tensor, Tensor]:
             xs, marks = inputs
             if at_once:
                 return _all_steps(a, negative, h, xs, initial, *marks)
@@ -104,7 +121,9 @@ def fused_selective_scan(
     return _apply(core, x, delta, b, c, a, state, initial, mask, reset)
 
 
-def selective_scan_step(x, delta, b, c, a, state, negative=False):
+def selective_scan_step(
+    x: Tensor, delta: Tensor, b: Tensor, c: Tensor, a: Tensor, state: Tensor, negative: bool = False
+) -> tuple[Tensor, Tensor]:
     """One step: `(B, D)`, `(B, D)`, `(B, N)`, `(B, N)`, `(D, N)` and the state `(B, D, N)`.
 
     Returns:
@@ -115,7 +134,18 @@ def selective_scan_step(x, delta, b, c, a, state, negative=False):
     return ops.matmul(state, c[..., None])[..., 0], state
 
 
-def _apply(core, x, delta, b, c, a, state, initial, mask, reset):
+def _apply(
+    core: Callable,
+    x: Tensor,
+    delta: Tensor,
+    b: Tensor,
+    c: Tensor,
+    a: Tensor,
+    state: Tensor | None,
+    initial: Tensor | None,
+    mask: Tensor | None,
+    reset: Tensor | None,
+) -> tuple[Tensor, Tensor]:
     """Reduces the general case to `core((u, delta, b, c), a, state, initial, reset)`.
 
     There `u` is `delta x`, and A and the states are `(B, N, D)`: loops over the channels, the
@@ -148,14 +178,14 @@ def _apply(core, x, delta, b, c, a, state, initial, mask, reset):
     return ops.cast(y, output_dtype), ops.swapaxes(final, 1, 2)
 
 
-def _decay(power, negative: bool):
+def _decay(power: Tensor, negative: bool) -> Tensor:
     return 2 * power - 1 if negative else power
 
 
-def _step(a, negative: bool):
+def _step(a: Tensor, negative: bool) -> Callable:
     """A step from the state `(B, N, D)`, with `(u, delta, b, c)` at one time."""
 
-    def step(h, inputs):
+    def step(h: Tensor, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         u, delta, b, c = inputs
         h = _decay(ops.exp(delta[:, None] * a), negative) * h + u[:, None] * b[..., None]
         # A product of matrices: XLA sums slowly over a computed array, and would recompute it.
@@ -164,7 +194,14 @@ def _step(a, negative: bool):
     return step
 
 
-def _all_steps(a, negative: bool, h, xs, initial, reset=None):
+def _all_steps(
+    a: Tensor,
+    negative: bool,
+    h: Tensor,
+    xs: Sequence[Tensor],
+    initial: Tensor,
+    reset: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """The steps of a block at once: the last state, and what all of them read."""
     u, delta, b, c = xs
     decay = _decay(ops.exp(delta[:, :, None] * a[:, None]), negative)

@@ -4,10 +4,9 @@ Mamba (Gu 2023), DeltaNet (Yang 2024), Griffin (De 2024) and others put one befo
 recurrence. Its state holds the last `W - 1` inputs, so that it can be streamed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import reduce
 from operator import add
-from typing import Any
 
 from keras import ops
 
@@ -20,9 +19,17 @@ from common.ops.masking import (
 )
 from common.ops.operands import accumulation_dtype, check_rank
 from common.ops.time_axis import take_steps
+from common.typing import Size, Tensor
 
 
-def causal_convolution(x, kernel, state=None, *, mask=None, reset=None):
+def causal_convolution(
+    x: Tensor,
+    kernel: Tensor,
+    state: Tensor | None = None,
+    *,
+    mask: Tensor | None = None,
+    reset: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """`y_t = sum_j kernel[W - 1 - j] x_{t-j}` for `j` from 0 to `W - 1`, over valid steps only.
 
     16 bit inputs are accumulated in float32.
@@ -73,7 +80,7 @@ def causal_convolution(x, kernel, state=None, *, mask=None, reset=None):
     return ops.cast(y, x.dtype), final
 
 
-def causal_convolution_step(x, kernel, state):
+def causal_convolution_step(x: Tensor, kernel: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
     """One step of `causal_convolution`: an input `(B, D)` and a state `(B, W - 1, D)`.
 
     Returns:
@@ -86,14 +93,14 @@ def causal_convolution_step(x, kernel, state):
     return ops.cast(y, x.dtype), seen[:, 1:]
 
 
-def _convolve(seen, kernel, document, length):
+def _convolve(seen: Tensor, kernel: Tensor, document: Tensor | None, length: Size) -> Tensor:
     """The outputs `(B, T, D)` from the state and the inputs behind it, `(B, W - 1 + T, D)`.
 
     With a custom gradient: TensorFlow's of a slice is slow outside XLA.
     """
     width = kernel.shape[0]
 
-    def of_same_document(j, x):
+    def of_same_document(j: int, x: Tensor) -> Tensor:
         """`x` of the outputs' steps, zero where the step that factor `j` meets is of another."""
         if document is None or j == width - 1:
             return x
@@ -101,15 +108,15 @@ def _convolve(seen, kernel, document, length):
         same = ops.equal(document[:, j : j + length], document[:, width - 1 :])
         return zero_unless(same[..., None], x)
 
-    def met(seen):
+    def met(seen: Tensor) -> list[Tensor]:
         """What the factors meet, of every output's step, the newest last."""
         return [of_same_document(j, seen[:, j : j + length]) for j in range(width)]
 
     @ops.custom_gradient
-    def convolve(seen, kernel):
+    def convolve(seen: Tensor, kernel: Tensor) -> tuple[Tensor, Callable]:
         y = _total(part * kernel[j] for j, part in enumerate(met(seen)))
 
-        def grad(*args, upstream=None):
+        def grad(*args: Tensor, upstream: Tensor | None = None) -> tuple[Tensor, ...]:
             g = args[0] if upstream is None else upstream
             d_seen = _total(
                 ops.pad(of_same_document(j, g) * kernel[j], ((0, 0), (j, width - 1 - j), (0, 0)))
@@ -123,12 +130,12 @@ def _convolve(seen, kernel, document, length):
     return convolve(seen, kernel)
 
 
-def _total(parts: Iterable) -> Any:
+def _total(parts: Iterable) -> Tensor:
     """`sum`, which would add every element of the first part to zero."""
     return reduce(add, parts)
 
 
-def _check_kernel(kernel, x) -> None:
+def _check_kernel(kernel: Tensor, x: Tensor) -> None:
     if len(kernel.shape) != 2 or kernel.shape[1] != x.shape[-1]:
         raise ValueError(
             f"`kernel` must have shape (W, {x.shape[-1]}), the width of `x`; "

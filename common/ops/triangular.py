@@ -7,12 +7,13 @@ small ones, under XLA and on accelerators above all.
 from keras import ops
 
 from common.ops.operands import check_rank
+from common.typing import Tensor
 
 # Rows below which a block is inverted by forward substitution.
 _SMALLEST = 8
 
 
-def unit_lower_inverse(a):
+def unit_lower_inverse(a: Tensor) -> Tensor:
     """`(I + tril(a, -1))^-1` of every matrix of a batch.
 
     The blocks on the diagonal are inverted by forward substitution up to size 8, all of them at
@@ -63,7 +64,7 @@ def _padded(size: int) -> int:
     return block
 
 
-def _inverse(a):
+def _inverse(a: Tensor) -> Tensor:
     size = a.shape[-1]
     if size <= _SMALLEST:
         return _substitute(a)
@@ -76,7 +77,7 @@ def _inverse(a):
     return ops.concatenate([above, ops.concatenate([below, second], axis=-1)], axis=-2)
 
 
-def _substitute(a):
+def _substitute(a: Tensor) -> Tensor:
     """Row after row: row i of the inverse is that of I, less `a_ij` times each row j before."""
     identity = ops.eye(a.shape[-1], dtype=a.dtype)
     rows = ops.broadcast_to(identity[:1], ops.shape(a[:, :1]))
