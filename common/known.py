@@ -6,9 +6,10 @@ import numpy as np
 from keras import ops
 
 from common.checks import refuse
+from common.typing import Tensor
 
 
-def check_below(owner: Any, name: str, values, size: int, what: str) -> None:
+def check_below(owner: Any, name: str, values: Tensor, size: int, what: str) -> None:
     """Raises where `values` are known and one of them is not from 0 to `size - 1`.
 
     While a program is traced they are not known: what the program does then is the backend's
@@ -22,7 +23,7 @@ def check_below(owner: Any, name: str, values, size: int, what: str) -> None:
         refuse(owner, name, f"from 0 to {size - 1}, {what}", (least if least < 0 else most).item())
 
 
-def concrete(x) -> np.ndarray | None:
+def concrete(x: Tensor) -> np.ndarray | None:
     """The values of a tensor, or `None` while a program is traced."""
     try:
         return np.asarray(ops.convert_to_numpy(x))

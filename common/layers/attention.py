@@ -1,5 +1,7 @@
 """Layers with heads: their projections, and causal softmax attention."""
 
+from typing import Any
+
 import keras
 from einops import rearrange
 from keras import ops
@@ -17,6 +19,7 @@ from common.layers.sequence_layer import SequenceLayer
 from common.layers.state import StateSpec
 from common.ops.attention import causal_attention, causal_attention_step
 from common.ops.rotary import count_steps, rotate
+from common.typing import DType, Shape, State, Tensor
 
 # Of Glorot's initial values in the code of RetNet's and GLA's authors.
 SMALL_GAIN = 2**-2.5
@@ -55,7 +58,7 @@ class MultiHead(SequenceLayer):
         key_dim: int | None = None,
         value_dim: int | None = None,
         use_bias: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         check_positive(self, units=units, num_heads=num_heads)
@@ -78,7 +81,7 @@ class MultiHead(SequenceLayer):
         keys = self.num_heads * self.key_dim
         return keys, keys, self.num_heads * self.value_dim
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         super().build(input_shape)
         width = sum(self._split_sizes)
         self.kernel = self.add_weight((input_shape[-1], width), self._initial_kernel, name="kernel")
@@ -92,13 +95,13 @@ class MultiHead(SequenceLayer):
         if self.use_bias and self.has_output_bias:
             self.output_bias = self.add_weight((self.units,), "zeros", name="output_bias")
 
-    def _initial_kernel(self, shape, dtype=None):
+    def _initial_kernel(self, shape: tuple[int, ...], dtype: DType | None = None) -> Tensor:
         # Glorot's bounds are those of each projection, not of the three side by side; and each has
         # an initializer of its own, which would draw the same values for the same shape again.
         parts = [glorot(self.kernel_gain)((shape[0], size), dtype) for size in self._split_sizes]
         return ops.concatenate(parts, axis=-1)
 
-    def features(self, inputs, training=None):
+    def features(self, inputs: Tensor, training: bool | None = None) -> dict[str, Tensor]:
         projected = ops.matmul(inputs, self.cast(self.kernel))
         if self.use_bias:
             projected = projected + self.cast(self.bias)
@@ -109,7 +112,7 @@ class MultiHead(SequenceLayer):
             name: rearrange(x, "b t (h n) -> b t h n", n=size) for name, (x, size) in sizes.items()
         }
 
-    def readout(self, emitted):
+    def readout(self, emitted: Tensor) -> Tensor:
         joined = rearrange(self.cast(emitted), "b t h v -> b t (h v)")
         outputs = ops.matmul(joined, self.cast(self.output_kernel))
         return outputs + self.cast(self.output_bias) if self.use_bias else outputs
@@ -172,7 +175,7 @@ class SoftmaxAttention(MultiHead):
         dropout: float = 0.0,
         rotary_dim: int | None = None,
         output_bias: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(units, num_heads, **kwargs)
         check_positive(self, window=window, **given(num_kv_heads=num_kv_heads))
@@ -207,7 +210,7 @@ class SoftmaxAttention(MultiHead):
         groups = self.num_kv_heads
         return self.num_heads * self.key_dim, groups * self.key_dim, groups * self.value_dim
 
-    def state_spec(self) -> dict:
+    def state_spec(self) -> dict[str, StateSpec]:
         groups, dtype = self.num_kv_heads, self.compute_dtype
         return {
             "keys": StateSpec((groups, self.window, self.key_dim), dtype),
@@ -215,28 +218,35 @@ class SoftmaxAttention(MultiHead):
             "position": StateSpec((), "int32"),
         }
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         super().build(input_shape)
         if self.adds_output_bias:
             self.output_bias = self.add_weight((self.units,), "zeros", name="output_bias")
 
-    def readout(self, emitted):
+    def readout(self, emitted: Tensor) -> Tensor:
         outputs = super().readout(emitted)
         return outputs + self.cast(self.output_bias) if self.adds_output_bias else outputs
 
-    def _rotate(self, x, positions):
+    def _rotate(self, x: Tensor, positions: Tensor) -> Tensor:
         if self.rotary_dim is None:
             return rotate(x, positions)
         turned, kept = ops.split(x, (self.rotary_dim,), axis=-1)
         return ops.concatenate([rotate(turned, positions), kept], axis=-1)
 
-    def recur(self, features, state):
+    def recur(self, features: dict[str, Tensor], state: State) -> tuple[Tensor, State]:
         q, k = features["q"], features["k"]
         if self.rotary:
             q, k = (self._rotate(x[:, None], state["position"][:, None])[:, 0] for x in (q, k))
         return causal_attention_step(q, k, features["v"], state)
 
-    def parallel(self, features, state, initial, mask, reset):
+    def parallel(
+        self,
+        features: dict[str, Tensor],
+        state: State,
+        initial: State,
+        mask: Tensor | None,
+        reset: Tensor | None,
+    ) -> tuple[Tensor, State]:
         q, k = features["q"], features["k"]
         if self.rotary:
             positions, _ = count_steps(state["position"], ops.shape(q)[1], mask, reset)

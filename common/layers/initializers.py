@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from common.checks import refuse
+from common.typing import DType, Tensor
 
 
 def initializer_of(owner: Any, name: str, initializer: Any) -> Any:
@@ -39,7 +40,7 @@ def output_gate_third(initializer: Any) -> Any:
     """
     initializer = keras.initializers.get(initializer)
 
-    def swapped(shape, dtype=None):
+    def swapped(shape: tuple[int, ...], dtype: DType | None = None) -> Tensor:
         i, f, o, g = keras.ops.split(initializer(shape, dtype=dtype), 4, axis=-1)
         return keras.ops.concatenate([i, f, g, o], axis=-1)
 

@@ -1,5 +1,7 @@
 """The LSTM, as the simplest example of a layer with a nonlinear recurrence."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -8,6 +10,7 @@ from common.layers.initializers import output_gate_third
 from common.layers.sequence_layer import SequenceLayer
 from common.layers.state import StateSpec
 from common.ops.lstm import lstm_cell, lstm_scan
+from common.typing import DType, Shape, State, Tensor
 
 
 @keras.saving.register_keras_serializable(package="papers")
@@ -27,14 +30,14 @@ class LSTM(SequenceLayer):
         ValueError: if `units` is not a positive integer or `forget_bias` not a finite number.
     """
 
-    def __init__(self, units: int, forget_bias: float = 1.0, **kwargs):
+    def __init__(self, units: int, forget_bias: float = 1.0, **kwargs: Any):
         super().__init__(**kwargs)
         check_positive(self, units=units)
         check_numbers(self, forget_bias=forget_bias)
         self.units = units
         self.forget_bias = forget_bias
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         super().build(input_shape)
         n = self.units
         uniform, orthogonal = output_gate_third("glorot_uniform"), output_gate_third("orthogonal")
@@ -42,26 +45,33 @@ class LSTM(SequenceLayer):
         self.recurrent_kernel = self.add_weight((n, 4 * n), orthogonal, name="recurrent_kernel")
         self.bias = self.add_weight((4 * n,), self._initial_bias, name="bias")
 
-    def _initial_bias(self, shape, dtype=None):
+    def _initial_bias(self, shape: tuple[int, ...], dtype: DType | None = None) -> Tensor:
         return ops.repeat(ops.cast([0.0, self.forget_bias, 0.0, 0.0], dtype), self.units)
 
     @property
     def output_dim(self) -> int:
         return self.units
 
-    def state_spec(self) -> dict:
+    def state_spec(self) -> dict[str, StateSpec]:
         return {"hidden": StateSpec((self.units,)), "cell": StateSpec((self.units,))}
 
-    def features(self, inputs, training=None):
+    def features(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         return ops.matmul(inputs, self.cast(self.kernel)) + self.cast(self.bias)
 
-    def recur(self, features, state):
+    def recur(self, features: Tensor, state: State) -> tuple[Tensor, State]:
         hidden = self.cast(state["hidden"])
         gates = features + ops.matmul(hidden, self.cast(self.recurrent_kernel))
         hidden, cell = lstm_cell(gates, state["cell"])
         return self.cast(hidden), {"hidden": hidden, "cell": cell}
 
-    def recurrent(self, features, state, initial, mask, reset):
+    def recurrent(
+        self,
+        features: Tensor,
+        state: State,
+        initial: State,
+        mask: Tensor | None,
+        reset: Tensor | None,
+    ) -> tuple[Tensor, State]:
         if mask is not None or reset is not None:
             return super().recurrent(features, state, initial, mask, reset)
         kernel = self.cast(self.recurrent_kernel)

@@ -5,9 +5,12 @@ import numpy as np
 from keras import ops
 
 from common.known import concrete
+from common.typing import Shape, Tensor
 
 
-def check_marks(marks, input_shape, name: str, layer_name: str):
+def check_marks(
+    marks: Tensor | None, input_shape: Shape, name: str, layer_name: str
+) -> Tensor | None:
     """Marks as a bool tensor, once they are known to be what they should be.
 
     Args:
@@ -48,7 +51,7 @@ def check_marks(marks, input_shape, name: str, layer_name: str):
     return marks if symbolic else ops.cast(marks, "bool")
 
 
-def backwards(inputs, mask, reset):
+def backwards(inputs: Tensor, mask: Tensor | None, reset: Tensor | None) -> tuple[Tensor, ...]:
     """What a layer that goes backwards takes, the last step first.
 
     A reset stands at a document's first step in time; backwards, that is where the next document

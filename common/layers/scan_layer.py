@@ -1,5 +1,7 @@
 """`ScanLayer`: a sequence layer whose fast form scans over time."""
 
+from typing import Any
+
 from common.checks import check_choice
 from common.layers.sequence_layer import SequenceLayer
 from common.ops.associative_scan import SCANS, resolved_scan
@@ -18,7 +20,7 @@ class ScanLayer(SequenceLayer):
         ValueError: if `scan` is none of these.
     """
 
-    def __init__(self, scan: str = "auto", **kwargs):
+    def __init__(self, scan: str = "auto", **kwargs: Any):
         super().__init__(**kwargs)
         check_choice(self, SCANS, scan=scan)
         self.scan = scan

@@ -1,7 +1,7 @@
 """`SequenceLayer`: the contract that every layer of every paper keeps."""
 
 from types import FunctionType
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -12,8 +12,7 @@ from common.layers.marks import backwards, check_marks
 from common.layers.state import StateSpec, check_state, spec_bytes, symbolic_state
 from common.ops.masking import scan_marked, zero_where_masked
 from common.precision import keep_float64
-
-Nest = Any
+from common.typing import Nest, Shape, Size, State, Tensor
 
 
 class SequenceLayer(keras.layers.Layer):
@@ -82,12 +81,12 @@ class SequenceLayer(keras.layers.Layer):
     return_state = False
     stateful = False
 
-    def __new__(cls, *args, **kwargs):
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         # Keras records the arguments where all are plain values; it keeps `dtype` by itself.
         kwargs = {name: _plain(value) for name, value in kwargs.items() if name != "dtype"}
         return super().__new__(cls, *map(_plain, args), **kwargs)
 
-    def __init__(self, form: str = "auto", go_backwards: bool = False, **kwargs):
+    def __init__(self, form: str = "auto", go_backwards: bool = False, **kwargs: Any):
         # Keras would otherwise cast the float32 state that a caller hands back to the compute
         # dtype, and every variable with it. Layers cast what they compute with: `self.cast`.
         kwargs.setdefault("autocast", False)
@@ -101,11 +100,11 @@ class SequenceLayer(keras.layers.Layer):
         self.supports_masking = True
         self.input_spec = keras.layers.InputSpec(ndim=3)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Notes the width of the inputs; subclasses call it and add their weights."""
         self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: input_shape[-1]})
 
-    def add_weight(self, *args, **kwargs):
+    def add_weight(self, *args: Any, **kwargs: Any) -> Any:
         # Keras opens its autocast scope even for layers with `autocast=False`.
         kwargs.setdefault("autocast", False)
         return super().add_weight(*args, **kwargs)
@@ -117,11 +116,11 @@ class SequenceLayer(keras.layers.Layer):
         """Width of the output."""
         raise NotImplementedError
 
-    def state_spec(self) -> dict:
+    def state_spec(self) -> dict[str, Any]:
         """Nested dict of `StateSpec`: names, shapes and dtypes of the state."""
         raise NotImplementedError
 
-    def initial_values(self) -> dict:
+    def initial_values(self) -> State:
         """The state before the first step, as a nested dict of tensors without a batch axis.
 
         Zeros unless overridden; may return learned values.
@@ -130,19 +129,26 @@ class SequenceLayer(keras.layers.Layer):
             lambda leaf: ops.zeros(leaf.shape, leaf.dtype or self.state_dtype), self.state_spec()
         )
 
-    def features(self, inputs, training: bool | None = None) -> Nest:
+    def features(self, inputs: Tensor, training: bool | None = None) -> Nest:
         """What the loop needs of the inputs, `(B, T, D)`, as a nest of `(B, T, ...)` tensors."""
         return inputs
 
-    def recur(self, features: Nest, state: Nest) -> tuple[Nest, Nest]:
+    def recur(self, features: Nest, state: State) -> tuple[Nest, State]:
         """One time step: features `(B, ...)` and a state to emitted values and a state."""
         raise NotImplementedError
 
-    def readout(self, emitted: Nest):
+    def readout(self, emitted: Nest) -> Tensor:
         """The outputs, `(B, T, output_dim)`, from what the steps emitted, `(B, T, ...)`."""
         return emitted
 
-    def recurrent(self, features: Nest, state: Nest, initial: Nest, mask, reset):
+    def recurrent(
+        self,
+        features: Nest,
+        state: State,
+        initial: State,
+        mask: Tensor | None,
+        reset: Tensor | None,
+    ) -> tuple[Nest, State]:
         """Step by step.
 
         Args:
@@ -160,11 +166,25 @@ class SequenceLayer(keras.layers.Layer):
         )
         return emitted, state
 
-    def parallel(self, features: Nest, state: Nest, initial: Nest, mask, reset):
+    def parallel(
+        self,
+        features: Nest,
+        state: State,
+        initial: State,
+        mask: Tensor | None,
+        reset: Tensor | None,
+    ) -> tuple[Nest, State]:
         """All time steps at once; the same arguments and results as `recurrent`."""
         raise NotImplementedError
 
-    def chunkwise(self, features: Nest, state: Nest, initial: Nest, mask, reset):
+    def chunkwise(
+        self,
+        features: Nest,
+        state: State,
+        initial: State,
+        mask: Tensor | None,
+        reset: Tensor | None,
+    ) -> tuple[Nest, State]:
         """Chunk by chunk; the same arguments and results as `recurrent`."""
         raise NotImplementedError
 
@@ -184,7 +204,7 @@ class SequenceLayer(keras.layers.Layer):
         """Dtype of the state: float32, or float64 where the weights are."""
         return "float64" if self.variable_dtype == "float64" else "float32"
 
-    def cast(self, x):
+    def cast(self, x: Tensor) -> Tensor:
         """`x`, a tensor or a weight, in the compute dtype."""
         return ops.cast(x, self.compute_dtype)
 
@@ -206,7 +226,7 @@ class SequenceLayer(keras.layers.Layer):
         check_integers(self, 0, batch_size=batch_size)
         return batch_size * spec_bytes(self.state_spec(), self.state_dtype)
 
-    def get_initial_state(self, batch_size) -> dict:
+    def get_initial_state(self, batch_size: Size) -> State:
         """The state before the first step.
 
         Args:
@@ -233,13 +253,13 @@ class SequenceLayer(keras.layers.Layer):
 
     def call(
         self,
-        inputs,
-        initial_state=None,
-        mask=None,
-        reset=None,
-        training=None,
-        return_state=False,
-    ):
+        inputs: Tensor,
+        initial_state: State | None = None,
+        mask: Tensor | None = None,
+        reset: Tensor | None = None,
+        training: bool | None = None,
+        return_state: bool = False,
+    ) -> Tensor | tuple[Tensor, State]:
         self._check_inputs(inputs, rank=3)
         if mask is None:
             # Keras attaches the mask by itself only where `inputs` is the only tensor argument.
@@ -259,7 +279,9 @@ class SequenceLayer(keras.layers.Layer):
         outputs = zero_where_masked(self.cast(self.readout(emitted)), mask)
         return (outputs, self._in_state_dtypes(state)) if return_state else outputs
 
-    def step(self, inputs, state, training=None):
+    def step(
+        self, inputs: Tensor, state: State, training: bool | None = None
+    ) -> tuple[Tensor, State]:
         """Takes one time step: streaming and generation.
 
         Args:
@@ -281,18 +303,18 @@ class SequenceLayer(keras.layers.Layer):
         emitted = tree.map_structure(lambda x: x[:, None], emitted)
         return self.cast(self.readout(emitted))[:, 0], state
 
-    def _as_state(self, state, inputs) -> dict:
+    def _as_state(self, state: State, inputs: Tensor) -> State:
         check_state(state, self.state_spec(), inputs.shape[0], type(self).__name__)
         return self._in_state_dtypes(state)
 
-    def _in_state_dtypes(self, state) -> dict:
+    def _in_state_dtypes(self, state: State) -> State:
         return tree.map_structure(
             lambda leaf, value: ops.cast(value, leaf.dtype or self.state_dtype),
             self.state_spec(),
             state,
         )
 
-    def _check_inputs(self, inputs, rank: int) -> None:
+    def _check_inputs(self, inputs: Tensor, rank: int) -> None:
         axes = "(batch, time, features)" if rank == 3 else "(batch, features)"
         if len(inputs.shape) != rank:
             raise ValueError(
@@ -313,18 +335,18 @@ class SequenceLayer(keras.layers.Layer):
 
     # Keras.
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:2], self.output_dim)
 
     def compute_output_spec(
         self,
-        inputs,
-        initial_state=None,
-        mask=None,
-        reset=None,
-        training=None,
-        return_state=False,
-    ):
+        inputs: Tensor,
+        initial_state: State | None = None,
+        mask: Tensor | None = None,
+        reset: Tensor | None = None,
+        training: bool | None = None,
+        return_state: bool = False,
+    ) -> Tensor | tuple[Tensor, State]:
         self._check_inputs(inputs, rank=3)
         for name, marks in (("mask", mask), ("reset", reset)):
             check_marks(marks, inputs.shape, name, type(self).__name__)
@@ -337,12 +359,12 @@ class SequenceLayer(keras.layers.Layer):
             return outputs
         return outputs, symbolic_state(self.state_spec(), inputs.shape[0], self.state_dtype)
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None) -> Tensor | None:
         if previous_mask is None or not self.go_backwards:
             return previous_mask
         return ops.flip(previous_mask, axis=1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The recorded arguments, also where a subclass adds to them."""
         if self._auto_config is None:
             raise NotImplementedError(
@@ -352,7 +374,7 @@ class SequenceLayer(keras.layers.Layer):
         return {**self._auto_config.config, **super().get_config()}
 
 
-def _plain(argument):
+def _plain(argument: Any) -> Any:
     """An argument as Keras can record it: objects as what they are saved as."""
     if isinstance(argument, np.generic):
         return argument.item()

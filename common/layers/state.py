@@ -2,12 +2,11 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 from keras import tree
 
-Nest = Any
+from common.typing import Nest
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class StateSpec:
         return math.prod(self.shape)
 
 
-def check_state(state: Nest, spec: Nest, batch_size, layer_name: str) -> None:
+def check_state(state: Nest, spec: Nest, batch_size: int | None, layer_name: str) -> None:
     """Raises unless `state` has the structure and shapes of `spec` (a nest of `StateSpec`).
 
     Args:
@@ -44,7 +43,7 @@ def check_state(state: Nest, spec: Nest, batch_size, layer_name: str) -> None:
     _check(state, spec, batch_size, layer_name, "initial_state")
 
 
-def _check(state, spec, batch_size, layer_name, path):
+def _check(state: Nest, spec: Nest, batch_size: int | None, layer_name: str, path: str) -> None:
     if isinstance(spec, dict):
         got = sorted(state) if isinstance(state, dict) else type(state).__name__
         if got != sorted(spec):
@@ -84,7 +83,7 @@ def _itemsize(dtype: str) -> int:
     return sizes[dtype] if dtype in sizes else int("".join(c for c in dtype if c.isdigit())) // 8
 
 
-def symbolic_state(spec: Nest, batch_size, default_dtype: str) -> Nest:
+def symbolic_state(spec: Nest, batch_size: int | None, default_dtype: str) -> Nest:
     """`KerasTensor`s of the shapes and dtypes of `spec`."""
     return tree.map_structure(
         lambda leaf: keras.KerasTensor(
