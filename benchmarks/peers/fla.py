@@ -5,6 +5,7 @@ from functools import partial
 
 from benchmarks.models import Model, Shape
 from benchmarks.peers.torch_builtin import module_model
+from common.typing import Tensor
 
 # Beginning of a layer's name, and the classes of `fla.layers` to set beside it.
 _CLASSES = {
@@ -33,7 +34,7 @@ def peers(shape: Shape) -> dict[str, Callable[[], Model]]:
     def make(name: str) -> Model:
         module = getattr(fla.layers, name)(hidden_size=shape.units, num_heads=shape.heads)
 
-        def call(x):
+        def call(x: Tensor) -> Tensor:
             y = module(x)
             return y[0] if isinstance(y, tuple) else y
 

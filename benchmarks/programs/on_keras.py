@@ -1,6 +1,6 @@
 """Programs on TensorFlow and JAX: `tf.function`, that compiled by XLA, eager; `jax.jit`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -10,6 +10,7 @@ import keras
 from benchmarks.models import Model
 from benchmarks.programs import SMALL, Program, Workload
 from common.reproduce.timing import compiled, compiled_gradient
+from common.typing import Nest, Tensor
 
 
 def make(model: Model, workload: Workload, compiler: str) -> Program:
@@ -40,7 +41,7 @@ def _gradients(
     assert model.call is not None
     call, count = _of_weights(model, model.call), len(inputs)
 
-    def loss(upstream, *tensors):
+    def loss(upstream: Tensor, *tensors: Tensor) -> Tensor:
         return _paired(call(tensors[count:], *tensors[:count]), upstream)
 
     gradient = compiled_gradient(loss, compiler != "graph")
@@ -50,10 +51,10 @@ def _gradients(
 
 
 @keras.ops.custom_gradient
-def _paired(outputs, upstream):
+def _paired(outputs: Tensor, upstream: Tensor) -> tuple[Tensor, Callable]:
     """A number whose gradient in `outputs` is `upstream`, and in that the outputs, at no cost."""
 
-    def backward(_):
+    def backward(_: Tensor) -> tuple[Tensor, Tensor]:
         return upstream, outputs
 
     return keras.ops.zeros(()), backward
@@ -67,17 +68,17 @@ def _train_step(
     assert model.call is not None
     call = _of_weights(model, model.call)
 
-    def gradients(weights, inputs):
-        def loss(*weights):
+    def gradients(weights: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:
+        def loss(*weights: Tensor) -> Tensor:
             return keras.ops.mean(keras.ops.cast(call(weights, *inputs), "float32") ** 2)
 
         gradient = compiled_gradient(loss, compiler != "graph")
         return list(_eager_if_asked(gradient, compiler)(*weights))
 
-    def functional(weights, slots, *inputs):
+    def functional(weights: list[Tensor], slots: list[Tensor], *inputs: Tensor) -> Nest:
         return optimizer.stateless_apply(slots, gradients(weights, inputs), weights)
 
-    def assigning(*inputs):
+    def assigning(*inputs: Tensor) -> list[Tensor]:
         optimizer.apply(gradients(weights, inputs), model.variables)
         return [keras.ops.convert_to_tensor(weight) for weight in weights]
 
@@ -89,7 +90,7 @@ def _train_step(
 def _of_weights(model: Model, function: Callable) -> Callable:
     """The function with the values of the weights as its first argument."""
 
-    def call(weights, *arguments):
+    def call(weights: Sequence[Tensor], *arguments: Any) -> Any:
         with keras.StatelessScope(list(zip(model.variables, weights, strict=True))):
             return function(*arguments)
 
@@ -118,11 +119,11 @@ def _ahead_of_time(function: Any, arguments: tuple) -> Program:
     on_cpu = all(d.platform == "cpu" for d in jax.tree.leaves(arguments)[0].devices())
 
     @cache
-    def executable():
+    def executable() -> Any:
         # At the first call, which is timed as the compilation.
         return function.lower(*arguments).compile()
 
-    def call():
+    def call() -> Any:
         result = executable()(*arguments)
         if on_cpu:
             # Calls would run beside each other.

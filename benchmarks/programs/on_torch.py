@@ -27,7 +27,7 @@ def make(model: Model, workload: Workload, compiler: str) -> Program:
     if workload.mode == "train":
         optimizer = torch.optim.Adam(parameters, lr=SMALL)
 
-        def train_step():
+        def train_step() -> list[torch.Tensor]:
             optimizer.zero_grad()
             (call(*inputs).float() ** 2).mean().backward()
             optimizer.step()
@@ -37,7 +37,7 @@ def make(model: Model, workload: Workload, compiler: str) -> Program:
     for x in inputs:
         x.requires_grad_()
 
-    def gradients():
+    def gradients() -> list[torch.Tensor]:
         y = call(*inputs)
         found = torch.autograd.grad(y, [*inputs, *parameters], upstream, allow_unused=True)
         return [y.detach(), *(gradient for gradient in found if gradient is not None)]

@@ -17,6 +17,8 @@ from typing import Any
 
 import keras
 
+from common.typing import Tensor
+
 SEPARATOR = "/"
 
 
@@ -81,12 +83,12 @@ def export_step(stepper: Any, path: str | Path, width: int | None = None) -> Non
     }
 
     @tf.function(input_signature=[inputs, kind])
-    def step(inputs, state):
+    def step(inputs: Tensor, state: dict[str, Tensor]) -> dict[str, Tensor]:
         outputs, state = stepper.step(inputs, unflatten_state(state), training=False)
         return {"outputs": outputs, **flatten_state(state)}
 
     @tf.function(input_signature=[tf.TensorSpec((), "int32", name="batch_size")])
-    def initial_state(batch_size):
+    def initial_state(batch_size: Tensor) -> dict[str, Tensor]:
         return flatten_state(stepper.get_initial_state(batch_size))
 
     module = tf.Module()

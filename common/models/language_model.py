@@ -19,7 +19,9 @@ from common.checks import (
 )
 from common.known import check_below
 from common.layers import SequenceLayer
+from common.models.passes import Pass
 from common.models.sequence_model import SequenceModel
+from common.typing import Nest, Shape, Tensor
 
 NORMS = ("rms", "layer")
 
@@ -95,8 +97,8 @@ class LanguageModel(SequenceModel):
         embedding_dropout: float | None = None,
         embedding_scale: float = 1.0,
         logits_cap: float | None = None,
-        dtype=None,
-        **kwargs,
+        dtype: Any = None,
+        **kwargs: Any,
     ):
         super().__init__(dtype=dtype, **kwargs)
         check_positive(self, vocabulary=vocabulary, units=units)
@@ -151,7 +153,7 @@ class LanguageModel(SequenceModel):
                 max_positions, units, embeddings_initializer=normal, dtype=self.dtype_policy
             )
 
-        def make_norm():
+        def make_norm() -> layers.Layer:
             shared = {"epsilon": epsilon, "dtype": self.dtype_policy}
             if norm == "rms":
                 return layers.RMSNormalization(**shared)
@@ -175,7 +177,7 @@ class LanguageModel(SequenceModel):
     def state_layers(self) -> dict[str, Any]:
         return {f"block_{i}": mixer for i, mixer in enumerate(self.mixers)}
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape | dict[str, Shape]) -> None:
         super().build(input_shape)
         hidden = (None, None, self.units)
         self.embedding.build((None, None))
@@ -188,7 +190,7 @@ class LanguageModel(SequenceModel):
         if not self.tied:
             self.head.build(hidden)
 
-    def compute(self, inputs, through):
+    def compute(self, inputs: Nest, through: Pass) -> Tensor:
         at = None
         if isinstance(inputs, dict):
             inputs, at = inputs["inputs"], inputs["at"]

@@ -2,12 +2,14 @@
 
 import contextlib
 from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import layers, ops
 
 from common.checks import check_flags, check_positive, refuse
 from common.ops.activations import gelu_tanh
+from common.typing import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="papers")
@@ -25,7 +27,7 @@ class MLP(layers.Layer):
     """
 
     def __init__(
-        self, hidden_units: int, activation: str = "gelu", use_bias: bool = True, **kwargs
+        self, hidden_units: int, activation: str = "gelu", use_bias: bool = True, **kwargs: Any
     ):
         super().__init__(**kwargs)
         check_positive(self, hidden_units=hidden_units)
@@ -36,17 +38,17 @@ class MLP(layers.Layer):
         self.activation = activation
         self.use_bias = use_bias
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         options = {"use_bias": self.use_bias, "dtype": self.dtype_policy}
         self.expand = layers.Dense(self.hidden_units, **options)
         self.contract = layers.Dense(input_shape[-1], **options)
         self.expand.build(input_shape)
         self.contract.build((*input_shape[:-1], self.hidden_units))
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         return self.contract(self._activate(self.expand(inputs)))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "hidden_units": self.hidden_units,
@@ -70,18 +72,18 @@ class GatedMLP(MLP):
     """
 
     def __init__(
-        self, hidden_units: int, activation: str = "silu", use_bias: bool = False, **kwargs
+        self, hidden_units: int, activation: str = "silu", use_bias: bool = False, **kwargs: Any
     ):
         super().__init__(hidden_units, activation, use_bias, **kwargs)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         options = {"use_bias": self.use_bias, "dtype": self.dtype_policy}
         self.expand = layers.Dense(2 * self.hidden_units, **options)  # both in one product
         self.contract = layers.Dense(input_shape[-1], **options)
         self.expand.build(input_shape)
         self.contract.build((*input_shape[:-1], self.hidden_units))
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         gate, value = ops.split(self.expand(inputs), 2, axis=-1)
         return self.contract(self._activate(gate) * value)
 

@@ -7,8 +7,10 @@ from typing import Any
 
 from keras import ops
 
+from common.layers.sequence_layer import SequenceLayer
 from common.ops.masking import zero_where_masked
 from common.ops.rotary import count_steps
+from common.typing import State, Tensor
 
 
 class WholeSequences:
@@ -21,7 +23,9 @@ class WholeSequences:
         training: Whether dropout acts.
     """
 
-    def __init__(self, state, mask, reset, training):
+    def __init__(
+        self, state: State | None, mask: Tensor | None, reset: Tensor | None, training: bool | None
+    ):
         # Whether the steps' positions are those in the tensor.
         self.plain = state is None and mask is None and reset is None
         self.old = state
@@ -30,7 +34,7 @@ class WholeSequences:
         self.training = training
         self.state: dict[str, Any] = {}
 
-    def mix(self, name: str, layer, inputs):
+    def mix(self, name: str, layer: SequenceLayer, inputs: Tensor) -> Tensor:
         """`layer`, whose state has this name, over `(B, T, D)`."""
         # A layer that knows that it starts anew can spare what an earlier state would take.
         outputs, self.state[name] = layer(
@@ -43,7 +47,7 @@ class WholeSequences:
         )
         return outputs
 
-    def positions(self, inputs):
+    def positions(self, inputs: Tensor) -> Tensor:
         """The position of every step, `(B, T)` or `(1, T)`: of valid steps since the last reset.
 
         They are counted as attention counts them: padding is not, and a document starts at 0.
@@ -56,11 +60,11 @@ class WholeSequences:
         positions, self.state["position"] = count_steps(start, length, self.mask, self.reset)
         return positions
 
-    def without_padding(self, inputs):
+    def without_padding(self, inputs: Tensor) -> Tensor:
         """`(B, T, D)` with zeros at masked steps."""
         return zero_where_masked(inputs, self.mask)
 
-    def last(self, hidden):
+    def last(self, hidden: Tensor) -> Tensor:
         """`(B, T, D)` to the last valid step's `(B, D)`."""
         if self.mask is None:
             return hidden[:, -1]
@@ -79,25 +83,28 @@ class OneStep:
 
     plain = False
 
-    def __init__(self, state, training):
+    def __init__(self, state: State, training: bool | None):
         self.old = state
         self.training = training
         self.state: dict[str, Any] = {}
 
-    def mix(self, name: str, layer, inputs):
+    def mix(self, name: str, layer: SequenceLayer, inputs: Tensor) -> Tensor:
         """A step of `layer`, whose state has this name, on `(B, D)`."""
         outputs, self.state[name] = layer.step(inputs, self.old[name], training=self.training)
         return outputs
 
-    def positions(self, inputs):
+    def positions(self, inputs: Tensor) -> Tensor:
         """The positions of the step, `(B,)`."""
         self.state["position"] = self.old["position"] + 1
         return self.old["position"]
 
-    def without_padding(self, inputs):
+    def without_padding(self, inputs: Tensor) -> Tensor:
         """The inputs: a step is no padding."""
         return inputs
 
-    def last(self, hidden):
+    def last(self, hidden: Tensor) -> Tensor:
         """The step itself."""
         return hidden
+
+
+Pass = WholeSequences | OneStep

@@ -1,8 +1,11 @@
 """`RecordedModel`: a model whose config is what it was made with."""
 
 import inspect
+from typing import Any, Self
 
 import keras
+
+from common.typing import Shape
 
 
 class RecordedModel(keras.Model):
@@ -16,7 +19,7 @@ class RecordedModel(keras.Model):
         **kwargs: Arguments of `keras.Model`: `name`, `dtype` and `trainable`.
     """
 
-    def __new__(cls, *args, **kwargs):
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         model = super().__new__(cls, *args, **kwargs)
         try:
             bound = inspect.signature(cls.__init__).bind(model, *args, **kwargs)
@@ -32,23 +35,23 @@ class RecordedModel(keras.Model):
         vars(model)["_arguments"] = arguments
         return model
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
         self.quantised: str | None = None
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape | dict[str, Shape]) -> None:
         """Notes the shape of the inputs; subclasses call it and build their layers."""
         self.built_for = input_shape
 
-    def quantize(self, mode=None, config=None, **kwargs):
+    def quantize(self, mode: str | None = None, config: Any = None, **kwargs: Any) -> None:
         super().quantize(mode, config=config, **kwargs)
         self.quantised = mode or config.mode
 
-    def get_build_config(self):
+    def get_build_config(self) -> dict[str, Any] | None:
         # A quantised model has other variables.
         return {"input_shape": self.built_for, "quantised": self.quantised} if self.built else None
 
-    def build_from_config(self, config):
+    def build_from_config(self, config: dict[str, Any] | None) -> None:
         if config is None:
             return
         self.build(config["input_shape"])
@@ -56,7 +59,7 @@ class RecordedModel(keras.Model):
             # Layers from a config of their own may be quantised already.
             self.quantize(config["quantised"], filters=lambda x: x.quantization_mode is None)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         arguments = {
             name: keras.saving.serialize_keras_object(value)
             for name, value in self._arguments.items()
@@ -65,5 +68,5 @@ class RecordedModel(keras.Model):
         return {**arguments, **super().get_config()}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**keras.saving.deserialize_keras_object(config))

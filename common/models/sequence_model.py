@@ -7,8 +7,9 @@ from keras import ops
 from common.checks import refuse
 from common.known import check_below
 from common.layers.marks import check_marks
-from common.models.passes import OneStep, WholeSequences
+from common.models.passes import OneStep, Pass, WholeSequences
 from common.models.recorded_model import RecordedModel
+from common.typing import Nest, Size, State, Tensor
 
 
 class SequenceModel(RecordedModel):
@@ -42,7 +43,7 @@ class SequenceModel(RecordedModel):
     # Whether the state has a "position", the valid steps since the start or the last reset.
     counts = False
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any):
         # Keras would otherwise cast a float32 state that comes in to the compute dtype.
         kwargs.setdefault("autocast", False)
         super().__init__(**kwargs)
@@ -55,13 +56,13 @@ class SequenceModel(RecordedModel):
         """The layers that carry a state, by the state's name."""
         raise NotImplementedError
 
-    def compute(self, inputs, through):
+    def compute(self, inputs: Nest, through: Pass) -> Tensor:
         """The outputs, by `through.mix` and the other methods of `common.models.passes`."""
         raise NotImplementedError
 
     # Provided by the base.
 
-    def get_initial_state(self, batch_size) -> dict[str, Any]:
+    def get_initial_state(self, batch_size: Size) -> State:
         """The state before the first step, of a built model: the layers', and the position."""
         state: dict[str, Any] = {
             name: layer.get_initial_state(batch_size) for name, layer in self.state_layers.items()
@@ -72,13 +73,13 @@ class SequenceModel(RecordedModel):
 
     def call(
         self,
-        inputs,
-        initial_state=None,
-        mask=None,
-        reset=None,
-        training=None,
-        return_state=False,
-    ):
+        inputs: Nest,
+        initial_state: State | None = None,
+        mask: Nest | None = None,
+        reset: Tensor | None = None,
+        training: bool | None = None,
+        return_state: bool = False,
+    ) -> Tensor | tuple[Tensor, State]:
         if isinstance(mask, dict):  # as Keras hands on the masks of a dict of inputs
             mask = mask["inputs"]
         if initial_state is not None:
@@ -90,7 +91,9 @@ class SequenceModel(RecordedModel):
         outputs = self.compute(inputs, through)
         return (outputs, through.state) if return_state else outputs
 
-    def step(self, inputs, state, training=None):
+    def step(
+        self, inputs: Tensor, state: State, training: bool | None = None
+    ) -> tuple[Tensor, State]:
         """One step: streaming and generation.
 
         Args:
@@ -108,7 +111,7 @@ class SequenceModel(RecordedModel):
         through = OneStep(state, training)
         return self.compute(ops.convert_to_tensor(inputs), through), through.state
 
-    def positions_of(self, inputs, through, name: str, size: int | None):
+    def positions_of(self, inputs: Tensor, through: Pass, name: str, size: int | None) -> Tensor:
         """The steps' positions, as far as they are known below `size`, the argument `name`."""
         if through.plain and size is not None:
             length = inputs.shape[1]
@@ -120,7 +123,7 @@ class SequenceModel(RecordedModel):
             check_below(self, "position", positions, size, f"of `{name}`")
         return positions
 
-    def _check_state(self, argument: str, state) -> None:
+    def _check_state(self, argument: str, state: State) -> None:
         names = sorted([*self.state_layers, *(["position"] if self.counts else [])])
         got = sorted(state) if isinstance(state, dict) else state
         if got != names:
@@ -128,6 +131,6 @@ class SequenceModel(RecordedModel):
 
     # Keras.
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: Nest, previous_mask: Nest | None) -> Nest | None:
         # Outputs that are chosen among the steps have no mask.
         return None if isinstance(inputs, dict) else previous_mask

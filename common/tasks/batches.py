@@ -1,8 +1,11 @@
 """A task's batches as Keras's own kind of data set, for `keras.Model.fit`."""
 
+from typing import Any
+
 import keras
 
 from common.tasks.task import Task
+from common.typing import Nest
 
 
 class TaskBatches(keras.utils.PyDataset):
@@ -18,7 +21,13 @@ class TaskBatches(keras.utils.PyDataset):
     """
 
     def __init__(
-        self, task: Task, batch_size: int, steps: int, seed: int = 0, split: str = "train", **kwargs
+        self,
+        task: Task,
+        batch_size: int,
+        steps: int,
+        seed: int = 0,
+        split: str = "train",
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.task = task
@@ -34,7 +43,8 @@ class TaskBatches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple:
         step = self.epoch * self.steps + index
         arrays = self.task.batch(self.batch_size, self.seed, step, self.split)
-        inputs, targets = arrays["inputs"], arrays["targets"]
+        inputs: Nest = arrays["inputs"]
+        targets = arrays["targets"]
         if "query" in arrays:
             inputs = {"inputs": inputs, "query": arrays["query"]}
         return (inputs, targets, arrays["weights"]) if "weights" in arrays else (inputs, targets)

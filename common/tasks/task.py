@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -50,7 +50,7 @@ class Task:
         return self.sample(rng, batch_size, split)
 
     def dataset(
-        self, batch_size: int, steps: int, seed: int = 0, split: str = "train", **kwargs
+        self, batch_size: int, steps: int, seed: int = 0, split: str = "train", **kwargs: Any
     ) -> "TaskBatches":
         """Batches for `keras.Model.fit` and `evaluate`: `(inputs, targets)`, and maybe weights.
 

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from keras import ops
 
 from common.reproduce.timing import compiled
+from common.typing import State, Tensor
 
 # A call copies the state that it was given once, for so many steps.
 STEPS = 64
 
 
 def decode_loop(
-    step: Callable, inputs, state, follow: Callable | None = None, steps: int = STEPS
+    step: Callable, inputs: Tensor, state: State, follow: Callable | None = None, steps: int = STEPS
 ) -> Callable[[], object]:
     """A function without arguments: so many steps, one after the other, compiled with XLA.
 
@@ -26,7 +27,7 @@ def decode_loop(
         steps: How many.
     """
 
-    def body(_, carry):
+    def body(_: Tensor, carry: tuple[Tensor, State]) -> tuple[Tensor, State]:
         outputs, state = step(*carry)
         return (outputs if follow is None else follow(outputs)), state
 
@@ -34,6 +35,6 @@ def decode_loop(
     return lambda: run(inputs, state)
 
 
-def greedy(logits):
+def greedy(logits: Tensor) -> Tensor:
     """The argmax tokens, `(B,)` int32."""
     return ops.cast(ops.argmax(logits, axis=-1), "int32")

@@ -16,6 +16,7 @@ from common.reproduce.training import Diverged
 from common.tasks import Task
 from common.tasks.task import Arrays
 from common.trials.answers import NOTHING, likeliest, likeliest_in_graph
+from common.typing import State, Tensor
 
 # Seed of the validation and test sets: what a model is trained on never depends on it.
 EVALUATION_SEED = 0
@@ -115,10 +116,10 @@ def labelling(
             jit_compile=keras.backend.backend() != "torch",
         )
 
-        def batches(step):
+        def batches(step: int) -> tuple:
             return _scored(source.batch(batch_size, run.seed, step))
 
-        def evaluate(net=net):
+        def evaluate(net: keras.Model = net) -> dict[str, float]:
             return {"accuracy": accuracy(_predicted(net, validation, batch_size), validation)}
 
         try:
@@ -171,7 +172,9 @@ def _factory(path: str, vocabulary: int) -> Callable[..., keras.Model]:
     return lambda **settings: factory(vocabulary=vocabulary, **settings)
 
 
-def _schedule(learning_rate: float, schedule: str, warmup: float, steps: int):
+def _schedule(
+    learning_rate: float, schedule: str, warmup: float, steps: int
+) -> float | keras.optimizers.schedules.LearningRateSchedule:
     if schedule not in ("constant", "cosine"):
         raise ValueError(f"schedule is {schedule!r}, expected 'constant' or 'cosine'.")
     rising = int(warmup * steps)
@@ -191,7 +194,7 @@ def _reached(history: Sequence[Mapping[str, float]], bound: float, times: int) -
     return len(last) == times and all(row["accuracy"] >= bound for row in last)
 
 
-def _scored(batch: Arrays):
+def _scored(batch: Arrays) -> tuple:
     """A training batch; logits at the scored steps only where these are few and as many a row."""
     at = _steps_that_count(batch)
     if at is None:
@@ -237,7 +240,7 @@ class _Tester:
             return accuracy(self._streamed(arrays), arrays)
         return accuracy(_predicted(self.net, arrays, self.batch_size), arrays)
 
-    def _label(self, inputs, state):
+    def _label(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         logits, state = self.net(inputs, initial_state=state, return_state=True, training=False)
         return likeliest_in_graph(logits), state
 

@@ -61,7 +61,9 @@ class TaskConfig(tfds.core.BuilderConfig):
         return cls._make("default", task, sizes, 0)
 
     @classmethod
-    def _make(cls, name, task, sizes, seed) -> "TaskConfig":
+    def _make(
+        cls, name: str, task: Task, sizes: Mapping[str, int] | None, seed: int
+    ) -> "TaskConfig":
         return cls(
             name=name,
             version=task.VERSION,
@@ -113,7 +115,7 @@ class TaskDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
             disable_shuffling=True,
         )
 
-    def _as_dataset(self, split, **kwargs):
+    def _as_dataset(self, split: Any, **kwargs: Any) -> Any:
         # TFDS makes no tf.data pipeline of array_record files; these data sets fit in memory.
         if self.info.file_format != tfds.core.FileFormat.ARRAY_RECORD:
             return super()._as_dataset(split=split, **kwargs)
