@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from common.reproduce.spec import LayerCase
+from common.typing import Tensor
 
 HEADS, SIZE, CHUNK = 8, 64, 64
 CHANNELS = 256  # of the diagonal recurrences
@@ -121,7 +122,7 @@ def _delta_flops(form: str, length: int) -> int:
     return HEADS * delta_rule_flops(length, SIZE, SIZE, CHUNK)
 
 
-def log_scan_reference(log_a: Any, log_b: Any) -> Any:
+def log_scan_reference(log_a: Tensor, log_b: Tensor) -> Tensor:
     """The log-space scan by the plain one."""
     from keras import ops
 

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from benchmarks.models import Model, Shape
+from common.typing import Nest, Tensor
 
 
 def peers(shape: Shape) -> dict[str, Callable[[], Model]]:
@@ -67,10 +68,10 @@ def layer_model(
 
 
 def _scan() -> Model:
-    def compose(earlier: Any, later: Any) -> Any:
+    def compose(earlier: Nest, later: Nest) -> Nest:
         return earlier[0] * later[0], later[0] * earlier[1] + later[1]
 
-    def call(a: Any, b: Any) -> Any:
+    def call(a: Tensor, b: Tensor) -> Tensor:
         return keras.ops.associative_scan(compose, (a, b), axis=1)[1]
 
     # To TensorFlow's XLA the shapes of its branches do not agree.

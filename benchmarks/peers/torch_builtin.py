@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.models import Model, Shape
+from common.typing import Tensor
 
 
 def peers(shape: Shape) -> dict[str, Callable[[], Model]]:
@@ -15,12 +16,12 @@ def peers(shape: Shape) -> dict[str, Callable[[], Model]]:
 
     d, n, heads = shape.input_dim, shape.units, shape.heads
 
-    def attend(q: Any, k: Any, v: Any) -> Any:
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
 
     if shape.kernel:
 
-        def heads_last(*inputs: Any) -> Any:
+        def heads_last(*inputs: Tensor) -> Tensor:
             return attend(*(x.transpose(1, 2) for x in inputs)).transpose(1, 2)
 
         return {"torch SDPA": lambda: Model(heads_last, torch_device=shape.torch_device)}
@@ -33,7 +34,7 @@ def peers(shape: Shape) -> dict[str, Callable[[], Model]]:
             self.projection = nn.Linear(d, 3 * n, bias=False)
             self.output = nn.Linear(n, n, bias=False)
 
-        def forward(self, x: Any) -> Any:
+        def forward(self, x: Tensor) -> Tensor:
             batch, length, _ = x.shape
             heads_first = (batch, length, 3, heads, n // heads)
             q, k, v = self.projection(x).view(heads_first).permute(2, 0, 3, 1, 4)
@@ -67,7 +68,7 @@ def peers(shape: Shape) -> dict[str, Callable[[], Model]]:
 
 def module_model(
     module: Any,
-    call: Callable[[Any], Any],
+    call: Callable[[Tensor], Tensor],
     shape: Shape,
     flops: Callable[[int, int], int] | None = None,
 ) -> Model:

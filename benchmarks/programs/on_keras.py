@@ -36,7 +36,7 @@ def make(model: Model, workload: Workload, compiler: str) -> Program:
 
 
 def _gradients(
-    model: Model, compiler: str, upstream: Any, inputs: list[Any], weights: list[Any]
+    model: Model, compiler: str, upstream: Tensor, inputs: list[Tensor], weights: list[Tensor]
 ) -> Program:
     assert model.call is not None
     call, count = _of_weights(model, model.call), len(inputs)
@@ -61,7 +61,7 @@ def _paired(outputs: Tensor, upstream: Tensor) -> tuple[Tensor, Callable]:
 
 
 def _train_step(
-    model: Model, compiler: str, inputs: list[Any], weights: list[Any]
+    model: Model, compiler: str, inputs: list[Tensor], weights: list[Tensor]
 ) -> tuple[Callable, tuple]:
     optimizer = keras.optimizers.Adam(SMALL)
     optimizer.build(model.variables)

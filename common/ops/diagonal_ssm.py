@@ -148,7 +148,7 @@ def _advance(u: Tensor, pole: Complex, x: Complex) -> Complex:
     return re + u[..., None], im
 
 
-def _differentiable_loop(marks: tuple) -> Callable:
+def _differentiable_loop(marks: tuple[Tensor, ...]) -> Callable:
     """The loop over time: `(u, pole, weight, state)` to outputs and last state, packed.
 
     Args:
@@ -159,7 +159,7 @@ def _differentiable_loop(marks: tuple) -> Callable:
     def choose(flags: Tensor, chosen: Complex, otherwise: Complex) -> Complex:
         return tuple(ops.where(flags != 0, a, b) for a, b in zip(chosen, otherwise, strict=True))
 
-    def unless_reset(x: Complex, reset: tuple) -> Complex:
+    def unless_reset(x: Complex, reset: tuple[Tensor, ...]) -> Complex:
         return tuple(zero_unless(reset[0] == 0, part) for part in x) if reset else x
 
     @ops.custom_gradient

@@ -27,7 +27,7 @@ _FEW = 4
 def time_loop(
     step: Callable,
     carry: Nest,
-    xs: tuple,
+    xs: tuple[Tensor, ...],
     padding: tuple[float, ...],
     reverse: bool = False,
     unroll: int = UNROLL,
@@ -87,7 +87,7 @@ def time_loop(
 
 
 def chunk_loop(
-    step: Callable, carry: Tensor, xs: tuple, reverse: bool = False
+    step: Callable, carry: Tensor, xs: tuple[Tensor, ...], reverse: bool = False
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Loops `step` over axis 0, without regard to differentiation.
 

@@ -148,7 +148,7 @@ def _tf_differentiable_loop(step: Callable, emitted: list[Tensor]) -> Callable:
 
 
 def _collect(
-    step: Callable, carry: Nest, columns: Nest, emitted: list, reverse: bool = False
+    step: Callable, carry: Nest, columns: Nest, emitted: list[Tensor], reverse: bool = False
 ) -> tuple[Nest, list[Tensor]]:
     """Loops `step` over axis 0 of `columns` and stacks what it emits, which is like `emitted`."""
     count = ops.shape(tree.flatten(columns)[0])[0]
