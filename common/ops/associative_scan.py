@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from einops import rearrange
 from keras import ops
 
 from common.ops.device import default_device
@@ -76,7 +77,7 @@ def _join(x: Tensor, y: Tensor) -> Tensor:
 
 def _interleave(even: Tensor, odd: Tensor) -> Tensor:
     """`even[0], odd[0], even[1], ...`; there may be one more in `even`."""
-    batch, count, *rest = ops.shape(odd)
+    count = odd.shape[1]
     pairs = ops.stack([even[:, :count], odd], axis=2)
-    pairs = ops.reshape(pairs, (batch, 2 * count, *rest))
+    pairs = rearrange(pairs, "b t two ... -> b (t two) ...")
     return pairs if even.shape[1] == odd.shape[1] else _join(pairs, even[:, count:])

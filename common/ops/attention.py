@@ -241,15 +241,13 @@ def _banded_attention(
     held = ops.pad(held, ((0, 0), (0, length)), constant_values=True)
 
     def cut(x: Tensor) -> Tensor:
-        # (B, N W, ...) to (B N, W, ...)
-        x = to_chunks(pad_time(x, window), window)
-        return ops.reshape(x, (-1, window, *ops.shape(x)[3:]))
+        return rearrange(pad_time(x, window), "b (n w) ... -> (b n) w ...", w=window)
 
     def cut_pairs(x: Tensor) -> Tensor:
         # (B, W + N W, ...) to (B N, 2 W, ...): each block and the one before it
         x = to_chunks(pad_time(x, window), window)
         x = ops.concatenate([x[:, :-1], x[:, 1:]], axis=2)
-        return ops.reshape(x, (-1, 2 * window, *ops.shape(x)[3:]))
+        return rearrange(x, "b n w ... -> (b n) w ...")
 
     age = ops.arange(window)[:, None] + window - ops.arange(2 * window)[None]
     seen = cut_pairs(held)[:, None] & (age >= 0) & (age < window)
@@ -258,9 +256,8 @@ def _banded_attention(
         seen = seen & (cut(steps.documents)[:, :, None] == cut_pairs(document)[:, None])
     keys, values = (ops.swapaxes(cut_pairs(x), 1, 2) for x in (keys, values))
     o = _softmax_attention(cut(q), [(keys, values, seen)], dropout)
-    padded = -(-length // window) * window  # written out: a batch may be empty
-    o = ops.reshape(o, (ops.shape(q)[0], padded, *ops.shape(o)[2:]))
-    return o[:, :length]
+    blocks = -(-length // window)
+    return rearrange(o, "(b n) w h v -> b (n w) h v", n=blocks)[:, :length]
 
 
 def causal_attention_step(q: Tensor, k: Tensor, v: Tensor, state: Cache) -> tuple[Tensor, Cache]:
@@ -309,21 +306,20 @@ def _softmax_attention(q: Tensor, parts: list[tuple], dropout: Dropout | None = 
     """
     keys, values, seen = zip(*parts, strict=True)
     dtype, groups = accumulation_dtype(values[-1]), keys[0].shape[1]
-    heads, steps = q.shape[2], ops.shape(q)[1]
+    repeats = q.shape[2] // groups  # R heads of queries to one of keys
     q = ops.cast(q, dtype) / math.sqrt(q.shape[-1])
     q = rearrange(q, "b s (g r) k -> b g (r s) k", g=groups)
     scores = _joined([q @ ops.swapaxes(ops.cast(k, dtype), -1, -2) for k in keys])
-    batch, _, rows, count = ops.shape(scores)
-    scores = ops.reshape(scores, (batch, heads, steps, count))
+    scores = rearrange(scores, "b g (r s) l -> b (g r) s l", r=repeats)
     scores = ops.where(_joined(seen)[:, None], scores, ops.cast(_EXCLUDED, dtype))
     weights = ops.softmax(scores, axis=-1)
     if dropout is not None:
         weights = dropout(weights)
-    weights = ops.reshape(weights, (batch, groups, rows, count))
+    weights = rearrange(weights, "b (g r) s l -> b g (r s) l", r=repeats)
     ends = list(accumulate(k.shape[2] for k in keys[:-1]))
     shares = ops.split(weights, ends, axis=-1) if ends else [weights]
     o = reduce(add, (w @ ops.cast(x, dtype) for w, x in zip(shares, values, strict=True)))
-    return rearrange(o, "b g (r s) v -> b s (g r) v", r=heads // groups)
+    return rearrange(o, "b g (r s) v -> b s (g r) v", r=repeats)
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:

@@ -28,7 +28,7 @@ from common.ops.linear_scan import LOG_ZERO, linear_scan
 from common.ops.loops import chunk_loop
 from common.ops.masking import scan_marked, zero_unless, zero_where_masked
 from common.ops.operands import accumulation_dtype, check_heads, check_rank
-from common.ops.time_axis import from_chunks, pad_time, to_chunks
+from common.ops.time_axis import from_chunks, pad_time
 from common.ops.triangular import unit_lower_inverse, unit_lower_inverse_flops
 from common.typing import Tensor
 
@@ -202,7 +202,7 @@ def _in_chunks(
 
     def chunks(x: Tensor) -> Tensor:
         # The chunks first: they are looped over.
-        return rearrange(to_chunks(pad_time(x, size), size), "b n c h d -> n b h c d")
+        return rearrange(pad_time(x, size), "b (n c) h d -> n b h c d", c=size)
 
     q, k, v, beta = chunks(q), chunks(k), chunks(v), chunks(beta[..., None])
     steps = ops.arange(size)

@@ -107,20 +107,19 @@ def _prepare(
 def _convolve(u: Tensor, a: Tensor, b: Tensor, state: Tensor) -> Tensor:
     """All states `(B, T, ..., N)` from inputs `(B, T, ...)` and the starting state."""
     batch, length, *rest = ops.shape(u)
-    size, channels = a.shape[0], math.prod(rest)
-    u = ops.reshape(u, (batch, length, channels))
-    first = ops.reshape(state @ ops.transpose(a), (-1, size))
+    u = rearrange(u, "b t ... -> b (...) t")
+    first = rearrange(state @ ops.transpose(a), "b ... n -> (b ...) n")
     # What is left of a unit input, and of each starting state, after every number of steps.
     response = _powers(a, ops.concatenate([b[None], first], axis=0), length)
-    decay = ops.reshape(response[1:], (batch, channels, length, size))
+    decay = rearrange(response[1:], "(b c) t n -> b c t n", c=math.prod(rest))
 
-    kernel = ops.swapaxes(response[0], 0, 1)  # (N, T)
+    kernel = ops.transpose(response[0])  # (N, T)
     padded = -(-length // _BLOCK) * 2 * _BLOCK  # no wrap-around, and a length the FFT likes
     kernel = ops.pad(kernel, [(0, 0), (0, padded - length)])
-    u = ops.pad(ops.swapaxes(u, 1, 2), [(0, 0), (0, 0), (0, padded - length)])
+    u = ops.pad(u, [(0, 0), (0, 0), (0, padded - length)])
     product = times(tuple(x[:, :, None] for x in ops.rfft(u)), ops.rfft(kernel))
-    m = ops.swapaxes(ops.irfft(product)[..., :length], -1, -2) + decay  # (B, M, T, N)
-    return ops.reshape(ops.swapaxes(m, 1, 2), (batch, length, *rest, size))
+    m = rearrange(ops.irfft(product)[..., :length], "b c n t -> b c t n") + decay
+    return ops.reshape(rearrange(m, "b c t n -> b t c n"), (batch, length, *rest, a.shape[0]))
 
 
 def _powers(a: Tensor, x: Tensor, length: Size) -> Tensor:

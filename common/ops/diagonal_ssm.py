@@ -14,6 +14,7 @@ are at most 0.
 import math
 from collections.abc import Callable
 
+from einops import rearrange
 from keras import ops
 
 from common.ops.complex_pairs import Complex, exp, join, parts, times
@@ -298,7 +299,7 @@ def _responses(weight: Complex, log_pole: Tensor, length: Size) -> Tensor:
         tuple(part[:, None] for part in weight), _powers(log_pole, size * ops.arange(blocks))
     )
     products = 2 * ops.einsum("rbdn,sdn->rdbs", join((re, -im)), within)
-    return ops.reshape(products, (*ops.shape(products)[:2], blocks * size))[..., :length]
+    return rearrange(products, "r d b s -> r d (b s)")[..., :length]
 
 
 def _sum_up(u: Tensor, log_pole: Tensor) -> Complex:
@@ -335,12 +336,11 @@ def convolution(u: Tensor, kernel: Tensor) -> Tensor:
         return ops.einsum("dst,bsd->btd", _toeplitz(kernel), u)
     # No wrap-around.
     padded = -(-length // _TRANSFORM) * 2 * _TRANSFORM
-    u = ops.rfft(ops.pad(ops.swapaxes(u, 1, 2), ((0, 0), (0, 0), (0, padded - length))))
+    u = ops.rfft(ops.pad(rearrange(u, "b t d -> b d t"), ((0, 0), (0, 0), (0, padded - length))))
     missing = padded - ops.shape(kernel)[-1]
     kernel = ops.rfft(ops.pad(kernel, (*[(0, 0)] * (1 + several), (0, missing))))
     product = times(tuple(part[:, :, None] for part in u) if several else u, kernel)
-    y = ops.irfft(product)[..., :length]
-    return ops.transpose(y, (0, 3, 1, 2)) if several else ops.swapaxes(y, 1, 2)
+    return rearrange(ops.irfft(product)[..., :length], "b d ... t -> b t d ...")
 
 
 def _toeplitz(kernel: Tensor) -> Tensor:
@@ -357,7 +357,7 @@ def _states(u: Tensor, log_pole: Tensor, state: Tensor | None, taken: Tensor | N
     """All states, `(B, T, D, N)`; the arguments are those of `_outputs`."""
     length = ops.shape(u)[1]
     powers = join(_powers(log_pole, ops.arange(length)))
-    states = convolution(u, ops.transpose(powers, (1, 2, 0)))
+    states = convolution(u, rearrange(powers, "t d n -> d n t"))
     if taken is None:
         count = ops.arange(1, length + 1)[None]
     else:

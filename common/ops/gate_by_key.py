@@ -43,7 +43,7 @@ def attend_by_key(
         q: Tensor, k: Tensor, log_decay: Tensor, sums: Tensor, kept: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         gates, keys = heads(log_decay), heads(k)
-        blocks = [ops.reshape(x, (-1, *x.shape[-2:])) for x in (heads(q), keys, gates)]
+        blocks = [rearrange(x, "n b h c k -> (n b h) c k") for x in (heads(q), keys, gates)]
         scores = ops.reshape(_scores_by_halves(*blocks), (*ops.shape(keys)[:-1], size))
         until = ops.exp(later_than(size, dtype) @ gates)
         return scores, heads(ops.exp(sums) * q), until * keys
@@ -88,8 +88,8 @@ def _scores_by_halves(q: Tensor, k: Tensor, log_decay: Tensor) -> Tensor:
         return _scores_of_few(q, k, log_decay)
     half = size // 2
     # One axis for all blocks: TensorFlow's kernels take only so many axes.
-    own = _scores_by_halves(*(ops.reshape(x, (-1, half, x.shape[-1])) for x in (q, k, log_decay)))
-    own = ops.reshape(own, (-1, 2, half, half))
+    halves = (rearrange(x, "m (two c) k -> (m two) c k", two=2) for x in (q, k, log_decay))
+    own = rearrange(_scores_by_halves(*halves), "(m two) i j -> m two i j", two=2)
     keys = ops.exp(later_than(half, dtype) @ log_decay[:, :half]) * k[:, :half]
     queries = ops.exp(up_to(half, dtype) @ log_decay[:, half:]) * q[:, half:]
     read = queries @ ops.swapaxes(keys, -1, -2)

@@ -1,5 +1,6 @@
 """Padding, cutting and gathering along time, axis 1."""
 
+from einops import rearrange
 from keras import ops
 
 from common.typing import Size, Tensor
@@ -36,13 +37,11 @@ def pad_time(x: Tensor, multiple: int, value: float = 0) -> Tensor:
 
 def to_chunks(x: Tensor, size: int) -> Tensor:
     """Cuts `(B, T, ...)` into `(B, N, size, ...)`; T must be a multiple of `size`."""
-    batch, length, *rest = ops.shape(x)
-    return ops.reshape(x, (batch, length // size, size, *rest))
+    return rearrange(x, "b (n c) ... -> b n c ...", c=size)
 
 
 def from_chunks(x: Tensor, length: Size) -> Tensor:
     """Joins `(B, N, C, ...)` to `(B, T, ...)` and cuts the padding off."""
-    batch, chunks, size, *rest = ops.shape(x)
-    x = ops.reshape(x, (batch, chunks * size, *rest))
+    x = rearrange(x, "b n c ... -> b (n c) ...")
     # A slice of everything would cost: outside XLA, TensorFlow's gradient of a slice is slow.
     return x if isinstance(length, int) and x.shape[1] == length else x[:, :length]
