@@ -57,7 +57,7 @@ class _StateSpaceLayer(SequenceLayer):
 
     forms = ("parallel", "recurrent")
     # A and Delta, which the authors' code leaves out of weight decay.
-    no_decay = ("log_step", "log_decay", "frequency")
+    no_decay: tuple[str, ...] = ("log_step", "log_decay", "frequency")
 
     def __init__(
         self,
