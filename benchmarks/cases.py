@@ -167,7 +167,7 @@ def _check_peers(asked: tuple[str, ...], cases: list[Case]) -> None:
         library, _, peer = name.partition(" ")
         if peer and name not in there and library not in absent:
             expected = "all, none, a library or a peer by the name that it has in the tables"
-            raise ValueError(f"--peers is {name}, expected {expected}.")
+            raise ValueError(f"--peers is {name!r}, expected {expected}.")
 
 
 def _sequences(width: int, batch: int, length: int) -> list[np.ndarray]:

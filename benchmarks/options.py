@@ -8,6 +8,7 @@ from typing import Literal
 from benchmarks.kernels import NAMES, forms_of
 from benchmarks.peers import LIBRARIES
 from benchmarks.rows import FILE
+from common.reproduce.require import require
 from common.reproduce.spec import LayerCase
 from papers import get_paper, list_papers
 
@@ -74,20 +75,20 @@ class Options:
         libraries = tuple(name.partition(" ")[0] for name in self.peers)
         _require_all("--peers", libraries, ("all", "none", *LIBRARIES))
         for length in self.length or ():
-            _require(length >= 1, "--length", length, "integers >= 1")
-        _require(self.batch is None or self.batch >= 1, "--batch", self.batch, "an integer >= 1")
-        _require(self.samples is None or self.samples >= 5, "--samples", self.samples, ">= 5")
-        _require(self.seconds is None or self.seconds > 0, "--seconds", self.seconds, "> 0")
-        _require(self.threshold > 0, "--threshold", self.threshold, "a positive number")
+            require(length >= 1, "--length", length, "integers >= 1")
+        require(self.batch is None or self.batch >= 1, "--batch", self.batch, "an integer >= 1")
+        require(self.samples is None or self.samples >= 5, "--samples", self.samples, ">= 5")
+        require(self.seconds is None or self.seconds > 0, "--seconds", self.seconds, "> 0")
+        require(self.threshold > 0, "--threshold", self.threshold, "a positive number")
         for name, path in (("--compare", self.compare), ("--report", self.report)):
             there = path is None or path.is_file() or (path / FILE).is_file()
-            _require(there, name, path, f"a file of rows or a directory with {FILE}")
+            require(there, name, str(path), f"a file of rows or a directory with {FILE}")
         for name in ("length", "modes", "forms", "compilers", "peers"):
-            _require(getattr(self, name) != (), f"--{name}", (), "at least one")
+            require(getattr(self, name) != (), f"--{name}", (), "at least one")
         forms = [form for layer in self.chosen_layers().values() for form in layer.forms]
         forms += [form for name in self.chosen_kernels() for form in forms_of(name)]
         expected = f"a form that the layers have: {' '.join(dict.fromkeys(forms))}"
-        _require(any(map(self.takes_form, forms)), "--forms", self.forms, expected)
+        require(any(map(self.takes_form, forms)), "--forms", self.forms, expected)
 
     @property
     def sample_count(self) -> int:
@@ -147,11 +148,6 @@ def _names(papers: tuple[str, ...]) -> dict[str, LayerCase]:
     }
 
 
-def _require(condition: bool, argument: str, value: object, expected: str) -> None:
-    if not condition:
-        raise ValueError(f"{argument} is {value}, expected {expected}.")
-
-
 def _require_all(argument: str, values: tuple[str, ...], allowed: tuple[str, ...]) -> None:
     for value in values:
-        _require(value in allowed, argument, value, f"some of {' '.join(allowed)}")
+        require(value in allowed, argument, value, f"some of {' '.join(allowed)}")

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from common.reproduce.files import FileError, read_text, write_bytes
+from common.reproduce.require import require
 
 FILE = "rows.jsonl.gz"
 
@@ -168,27 +169,22 @@ def _row(text: str, where: str) -> Row:
         _check(row)
         return row
     except (ValueError, TypeError) as error:
-        raise FileError(f"{where}: {error}.") from error
+        raise FileError(f"{where}: {str(error).removesuffix('.')}.") from error
 
 
 def _check(row: Row) -> None:
     """Raises a ValueError if what is compared is not of its kind."""
     for name in ("layer", "name", "compiler", "mode", "dtype", "device", "backend", "status"):
-        _require(isinstance(getattr(row, name), str), name, getattr(row, name), "text")
+        require(isinstance(getattr(row, name), str), name, getattr(row, name), "text")
     # What was refused or is absent has a length of 0.
     for name, least in (("batch", 1), ("length", 1 if row.status == OK else 0)):
         value = getattr(row, name)
-        _require(type(value) is int and value >= least, name, value, f"an integer >= {least}")
+        require(type(value) is int and value >= least, name, value, f"an integer >= {least}")
     timed = row.p20_ms is not None  # others are differences, which noise may make negative
     for name in ("median_ms", "p20_ms", "p80_ms"):
         value = getattr(row, name)
         number = type(value) in (int, float) and math.isfinite(value)
         if timed:
-            _require(number and value > 0, name, value, "a positive number of a row with p20_ms")
+            require(number and value > 0, name, value, "a positive number of a row with p20_ms")
         else:
-            _require(number or value is None, name, value, "a number or null")
-
-
-def _require(condition: bool, name: str, value: object, expected: str) -> None:
-    if not condition:
-        raise ValueError(f"{name} is {value!r}, expected {expected}")
+            require(number or value is None, name, value, "a number or null")

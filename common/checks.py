@@ -2,7 +2,7 @@
 
     check_positive(self, units=units, num_heads=num_heads)
     check_positive(self, **given(key_dim=key_dim))          # None is allowed
-    check_integers(self, 2, conv_width=conv_width)
+    check_integers(self, 2, kernel_size=kernel_size)
     check_numbers(self, above=0, temperature=temperature)
     check_rates(self, dropout=dropout)
     check_flags(self, use_bias=use_bias)

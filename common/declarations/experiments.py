@@ -63,6 +63,7 @@ def experiment(
     metrics: tuple[str, ...],
     untrained: Mapping[str, float] | None = None,
     seeds: tuple[int, ...] = (0, 1, 2),
+    recorded_as: Mapping[str, str] | None = None,
     **sizes: Any,
 ) -> Experiment:
     """An experiment from its table of settings.
@@ -78,6 +79,7 @@ def experiment(
         metrics: What the trial returns, the main one first.
         untrained: Metric to what a model gets that learned nothing.
         seeds: Those of a full result.
+        recorded_as: As of `Experiment`.
         **sizes: What else `presets` takes.
 
     Returns:
@@ -93,6 +95,7 @@ def experiment(
         seeds=seeds,
         metrics=metrics,
         untrained=untrained or {},
+        recorded_as=recorded_as or {},
     )
 
 

@@ -30,7 +30,7 @@ def labelling(
         minutes: Of one variant and seed at smoke, cpu and paper.
         untrained: Metric to what a model gets that learned nothing.
         score: The main metric.
-        **sizes: What else `presets` takes.
+        **sizes: What else `experiment` takes.
 
     Returns:
         The experiment; its metrics are `accuracy`, `accuracy_<name>` of each of the tests in

@@ -25,7 +25,7 @@ def mqar(
         The experiment; its metrics are `accuracy`, `learning_rate` and `updates`.
     """
     # Appendix of Zoology (Arora et al., 2023) and the authors' iclr24_zoology_figure2/configs.py:
-    # AdamW with decay 0.1, cosine; two layers without networks between.
+    # AdamW with decay 0.1, cosine; two layers without MLPs between.
     return labelling(
         name=f"mqar_{length}_{num_pairs}",
         description=f"Multi-query associative recall of {num_pairs} pairs in {length} steps",
@@ -33,7 +33,7 @@ def mqar(
         variants=variants,
         settings={
             "task_settings": {
-                "vocab_size": (32, 256, 8192),
+                "vocabulary_size": (32, 256, 8192),
                 "length": (16, length, length),
                 "num_pairs": (2, num_pairs, num_pairs),
             },
@@ -55,4 +55,9 @@ def mqar(
         smoke_variants=tuple(variants)[:1],
         # Naming any of the values that the sequence holds.
         untrained={"accuracy": 1 / num_pairs},
+        recorded_as={
+            "vocabulary_size": "vocab_size",
+            "kernel_size": "conv_width",
+            "hidden_units": "mlp_units",
+        },
     )

@@ -1,7 +1,7 @@
-"""The stack around the layers: blocks, networks, a language model."""
+"""The stack around the layers: blocks, MLPs, a language model."""
 
 from common.models.counting import count_parameters
-from common.models.initial import draw_normal
+from common.models.initial import init_normal
 from common.models.language_model import LanguageModel
 from common.models.networks import MLP, GatedMLP, activation_of
 from common.models.recorded_model import RecordedModel
@@ -15,5 +15,5 @@ __all__ = [
     "SequenceModel",
     "activation_of",
     "count_parameters",
-    "draw_normal",
+    "init_normal",
 ]

@@ -3,7 +3,7 @@
 import keras
 
 
-def draw_normal(weight: keras.Variable, deviation: float) -> None:
-    """Draws `weight` again, from a normal distribution of standard deviation `deviation`."""
+def init_normal(weight: keras.Variable, stddev: float) -> None:
+    """Draws `weight` again, from a normal distribution of standard deviation `stddev`."""
     # A separate initializer: one that is called twice gives the same values twice.
-    weight.assign(keras.initializers.RandomNormal(0, deviation)(weight.shape, weight.dtype))
+    weight.assign(keras.initializers.RandomNormal(0, stddev)(weight.shape, weight.dtype))

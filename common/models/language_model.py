@@ -28,29 +28,29 @@ NORMS = ("rms", "layer")
 
 @keras.saving.register_keras_serializable(package="papers")
 class LanguageModel(SequenceModel):
-    """Embedding, blocks `x + mixer(norm(x))` and `x + network(norm(x))`, a norm, logits.
+    """Embedding, blocks `x + mixer(norm(x))` and `x + mlp(norm(x))`, a norm, logits.
 
     The mixers carry a state, so the model streams and generates as they do: `call` takes and
     returns a state, `step` takes one symbol. State: `{"block_0": ..., "block_1": ...}`, the
     mixers', and with positions `"position": (B,)`.
 
     Args:
-        vocabulary: Number of tokens in the vocabulary.
+        vocabulary_size: Number of tokens in the vocabulary.
         units: Width D of the stream.
-        mixers: One `SequenceLayer` a block, of output width D. They and the networks keep the
+        mixers: One `SequenceLayer` a block, of output width D. They and the MLPs keep the
             dtype that they were made with.
-        networks: One layer a block that maps `(B, T, D)` to itself, or `None` in its place; by
+        mlps: One layer a block that maps `(B, T, D)` to itself, or `None` in its place; by
             default no block has one.
-        norm: `"rms"` or `"layer"`, before every mixer and network and before the logits.
+        norm: `"rms"` or `"layer"`, before every mixer and MLP and before the logits.
         norm_center: Whether layer norms have a shift; RMS norms never have.
-        tied: Whether the logits' kernel is the embedding's.
+        tie_embeddings: Whether the logits' kernel is the embedding's.
         max_positions: If positive, an embedding of the absolute position is added, learned for so
             many positions.
         position_embedding: In its place, any layer from integers `(B, T)` to `(B, T, D)`.
         dropout: Rate after the embedding and on every block's outputs.
         epsilon: Of the norms.
-        embedding_deviation: Standard deviation of the initial embeddings.
-        head_deviation: Of the logits' initial kernel, where it is not tied; Glorot's uniform values
+        embedding_stddev: Standard deviation of the initial embeddings.
+        head_stddev: Of the logits' initial kernel, where it is not tied; Glorot's uniform values
             by default.
         embedding_dropout: Rate after the embedding, where it is another than `dropout`.
         embedding_scale: Factor of the embedded symbols, not of the logits' kernel.
@@ -68,32 +68,32 @@ class LanguageModel(SequenceModel):
         return_state: Whether to return the final state too.
 
     Returns:
-        Logits `(B, T, vocabulary)` or `(B, Q, vocabulary)`, float32 (float64 under float64); with
-        `return_state` the pair of these and the state.
+        Logits `(B, T, vocabulary_size)` or `(B, Q, vocabulary_size)`, float32 (float64 under
+        float64); with `return_state` the pair of these and the state.
 
     Raises:
         ValueError: if an argument is of the wrong type or out of its range, the numbers of mixers
-            and networks differ, a mixer has another width, or there are both `position_embedding`
+            and MLPs differ, a mixer has another width, or there are both `position_embedding`
             and `max_positions`; in a call, if a symbol or a position
-            is not one of `vocabulary` or `max_positions`, as far as it is known: values are
+            is not one of `vocabulary_size` or `max_positions`, as far as it is known: values are
             checked outside traced programs, a length without marks and state always.
     """
 
     def __init__(
         self,
-        vocabulary: int,
+        vocabulary_size: int,
         units: int,
         mixers: Sequence[SequenceLayer],
-        networks: Sequence[layers.Layer | None] | None = None,
+        mlps: Sequence[layers.Layer | None] | None = None,
         norm: str = "rms",
         norm_center: bool = True,
-        tied: bool = False,
+        tie_embeddings: bool = False,
         max_positions: int = 0,
         position_embedding: layers.Layer | None = None,
         dropout: float = 0.0,
         epsilon: float = 1e-5,
-        embedding_deviation: float = 0.02,
-        head_deviation: float | None = None,
+        embedding_stddev: float = 0.02,
+        head_stddev: float | None = None,
         embedding_dropout: float | None = None,
         embedding_scale: float = 1.0,
         logits_cap: float | None = None,
@@ -101,21 +101,21 @@ class LanguageModel(SequenceModel):
         **kwargs: Any,
     ):
         super().__init__(dtype=dtype, **kwargs)
-        check_positive(self, vocabulary=vocabulary, units=units)
+        check_positive(self, vocabulary_size=vocabulary_size, units=units)
         check_integers(self, 0, max_positions=max_positions)
         check_choice(self, NORMS, norm=norm)
-        check_flags(self, norm_center=norm_center, tied=tied)
+        check_flags(self, norm_center=norm_center, tie_embeddings=tie_embeddings)
         check_rates(self, dropout=dropout, **given(embedding_dropout=embedding_dropout))
-        optional = given(logits_cap=logits_cap, head_deviation=head_deviation)
+        optional = given(logits_cap=logits_cap, head_stddev=head_stddev)
         check_numbers(self, above=0, epsilon=epsilon, **optional)
         check_numbers(
-            self, above=0, embedding_deviation=embedding_deviation, embedding_scale=embedding_scale
+            self, above=0, embedding_stddev=embedding_stddev, embedding_scale=embedding_scale
         )
         check_members(self, (SequenceLayer,), mixers=mixers)
-        networks = [None] * len(mixers) if networks is None else networks
-        check_members(self, (layers.Layer, type(None)), networks=networks)
-        if len(networks) != len(mixers):
-            refuse(self, "networks", f"as many as `mixers`, {len(mixers)}", len(networks))
+        mlps = [None] * len(mixers) if mlps is None else mlps
+        check_members(self, (layers.Layer, type(None)), mlps=mlps)
+        if len(mlps) != len(mixers):
+            refuse(self, "mlps", f"as many as `mixers`, {len(mixers)}", len(mlps))
         if position_embedding is not None:
             if not isinstance(position_embedding, layers.Layer):
                 refuse(self, "position_embedding", "a layer", position_embedding)
@@ -124,11 +124,11 @@ class LanguageModel(SequenceModel):
         for i, mixer in enumerate(mixers):
             if mixer.output_dim != units:
                 refuse(self, f"mixers[{i}]", f"of output width {units}", mixer.output_dim)
-        self.vocabulary = vocabulary
+        self.vocabulary_size = vocabulary_size
         self.units = units
         self.mixers = list(mixers)
-        self.networks = list(networks)
-        self.tied = tied
+        self.mlps = list(mlps)
+        self.tie_embeddings = tie_embeddings
         self.max_positions = max_positions
         self.counts = max_positions > 0 or position_embedding is not None
         self.embedding_scale = embedding_scale
@@ -136,19 +136,19 @@ class LanguageModel(SequenceModel):
         # Logits and their loss stay float32 under mixed policies.
         self.logits_dtype = "float64" if self.variable_dtype == "float64" else "float32"
         # An initializer shared by two would give both the same values.
-        normal = keras.initializers.RandomNormal(0, embedding_deviation)
+        normal = keras.initializers.RandomNormal(0, embedding_stddev)
         options: dict[str, Any] = {"embeddings_initializer": normal, "dtype": self.dtype_policy}
         self.embedding = (
             layers.ReversibleEmbedding(
-                vocabulary, units, reverse_dtype=self.logits_dtype, **options
+                vocabulary_size, units, reverse_dtype=self.logits_dtype, **options
             )
-            if tied
-            else layers.Embedding(vocabulary, units, **options)
+            if tie_embeddings
+            else layers.Embedding(vocabulary_size, units, **options)
         )
         if position_embedding is not None:
             self.positions = position_embedding
         elif max_positions:
-            normal = keras.initializers.RandomNormal(0, embedding_deviation)
+            normal = keras.initializers.RandomNormal(0, embedding_stddev)
             self.positions = layers.Embedding(
                 max_positions, units, embeddings_initializer=normal, dtype=self.dtype_policy
             )
@@ -160,18 +160,18 @@ class LanguageModel(SequenceModel):
             return layers.LayerNormalization(center=norm_center, **shared)
 
         self.mixer_norms = [make_norm() for _ in mixers]
-        self.network_norms: list[Any] = [None if n is None else make_norm() for n in networks]
+        self.mlp_norms: list[Any] = [None if n is None else make_norm() for n in mlps]
         self.last_norm = make_norm()
         self.drop = layers.Dropout(dropout, dtype=self.dtype_policy)
-        if not tied:
-            self.head = layers.Dense(vocabulary, use_bias=False, dtype=self.logits_dtype)
+        if not tie_embeddings:
+            self.head = layers.Dense(vocabulary_size, use_bias=False, dtype=self.logits_dtype)
         self.embedding_drop = (
             self.drop
             if embedding_dropout is None
             else layers.Dropout(embedding_dropout, dtype=self.dtype_policy)
         )
-        if head_deviation is not None and not tied:
-            self.head.kernel_initializer = keras.initializers.RandomNormal(0, head_deviation)
+        if head_stddev is not None and not tie_embeddings:
+            self.head.kernel_initializer = keras.initializers.RandomNormal(0, head_stddev)
 
     @property
     def state_layers(self) -> dict[str, Any]:
@@ -183,18 +183,18 @@ class LanguageModel(SequenceModel):
         self.embedding.build((None, None))
         if self.counts:
             self.positions.build((None, None))
-        for layer in (*self.mixer_norms, *self.mixers, *self.network_norms, *self.networks):
+        for layer in (*self.mixer_norms, *self.mixers, *self.mlp_norms, *self.mlps):
             if layer is not None and not layer.built:  # one that was loaded is built
                 layer.build(hidden)
         self.last_norm.build(hidden)
-        if not self.tied:
+        if not self.tie_embeddings:
             self.head.build(hidden)
 
     def compute(self, inputs: Nest, through: Pass) -> Tensor:
         at = None
         if isinstance(inputs, dict):
             inputs, at = inputs["inputs"], inputs["at"]
-        check_below(self, "inputs", inputs, self.vocabulary, "the symbols")
+        check_below(self, "inputs", inputs, self.vocabulary_size, "the symbols")
         hidden = self.embedding(inputs)
         if self.embedding_scale != 1.0:
             hidden = hidden * self.embedding_scale
@@ -205,16 +205,16 @@ class LanguageModel(SequenceModel):
             )
         training = through.training
         hidden = self.embedding_drop(hidden, training=training)
-        for i, (mixer, network) in enumerate(zip(self.mixers, self.networks, strict=True)):
+        for i, (mixer, mlp) in enumerate(zip(self.mixers, self.mlps, strict=True)):
             mixed = through.mix(f"block_{i}", mixer, self.mixer_norms[i](hidden))
             hidden = hidden + self.drop(mixed, training=training)
-            if network is not None:
-                processed = network(self.network_norms[i](hidden))
+            if mlp is not None:
+                processed = mlp(self.mlp_norms[i](hidden))
                 hidden = hidden + self.drop(processed, training=training)
         if at is not None:
             hidden = ops.take_along_axis(hidden, at[..., None], axis=1)
         hidden = self.last_norm(hidden)
-        logits = self.embedding(hidden, reverse=True) if self.tied else self.head(hidden)
+        logits = self.embedding(hidden, reverse=True) if self.tie_embeddings else self.head(hidden)
         if self.logits_cap is None:
             return logits
         return self.logits_cap * ops.tanh(logits / self.logits_cap)

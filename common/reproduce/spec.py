@@ -149,6 +149,8 @@ class Experiment:
         metrics: names of the values the trial returns, the main one first.
         untrained: metric to the value that a guessing, untrained model gets: an accuracy's chance,
             a loss of guessing, the budget of updates. A value may be NaN, "never".
+        recorded_as: setting to the name that it has in recorded runs, where that is another. The
+            fingerprint is of the recorded names, so that these runs stay the experiment's own.
     """
 
     name: str
@@ -160,6 +162,7 @@ class Experiment:
     seeds: tuple[int, ...] = (0, 1, 2)
     metrics: tuple[str, ...]
     untrained: Mapping[str, float] = field(default_factory=dict)
+    recorded_as: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         require_name("Experiment.name", self.name)
@@ -206,6 +209,8 @@ class Experiment:
         if self.untrained:
             valid = self.kind == "training"
             require(valid, f"{where} untrained", self.untrained, "none where nothing is trained")
+        require_settings(f"{where} recorded_as", self.recorded_as)
+        require_unique(f"{where} recorded_as", self.recorded_as.values())
 
     def preset_variants(self, preset: str) -> tuple[str, ...]:
         """Names of the variants that run at `preset`."""
@@ -221,7 +226,8 @@ class Experiment:
 
     def fingerprint(self, preset: str, variant: str) -> str:
         """Twelve hex digits naming the trial and its settings; results of others never mix."""
-        content = {"trial": self.trial, "settings": self.settings(preset, variant)}
+        settings = _renamed(self.settings(preset, variant), self.recorded_as)
+        content = {"trial": self.trial, "settings": settings}
         text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -273,6 +279,15 @@ class Experiment:
             Claim(id=id, experiment=self.name, quantity=quantity, relative_to=other, **shared)
             for id, (quantity, other) in sides.items()
         )
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """`value` with other names of settings, in the settings that settings hold as well."""
+    if not isinstance(value, Mapping):
+        return value
+    found = {names.get(key, key): _renamed(one, names) for key, one in value.items()}
+    require(len(found) == len(value), "recorded_as", names, "no name of another setting")
+    return found
 
 
 @dataclass(frozen=True)

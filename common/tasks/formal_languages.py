@@ -42,7 +42,7 @@ class Parity(Task):
         check_integers(self, self.min_length, max_length=self.max_length)
 
     @property
-    def vocab_size(self) -> int:
+    def vocabulary_size(self) -> int:
         """Number of tokens, the padding included."""
         return 3
 
@@ -113,7 +113,7 @@ class ModularArithmetic(Task):
         return CLOSE + 1 if self.brackets else EQUALS + 1
 
     @property
-    def vocab_size(self) -> int:
+    def vocabulary_size(self) -> int:
         """Number of tokens, the padding included."""
         return self.first_number + self.modulus
 

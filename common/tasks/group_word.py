@@ -53,7 +53,7 @@ class GroupWord(Task):
             )
 
     @property
-    def vocab_size(self) -> int:
+    def vocabulary_size(self) -> int:
         """Number of elements of the group."""
         return len(_products(self.group))
 

@@ -20,13 +20,13 @@ class MQAR(Task):
     pairs, the more so the earlier its pair. Keys and values are drawn without replacement. A
     batch holds:
 
-    - `"inputs"`: int32 `(B, length)`; 0 fills up, keys are 1 to `vocab_size // 2 - 1`, values
-      `vocab_size // 2` to `vocab_size - 1`.
+    - `"inputs"`: int32 `(B, length)`; 0 fills up, keys are 1 to `vocabulary_size // 2 - 1`, values
+      `vocabulary_size // 2` to `vocabulary_size - 1`.
     - `"targets"`: int32 `(B, length)`, the values at their queries, 0 elsewhere.
     - `"weights"`: float32 `(B, length)`, 1 at the queries.
 
     Args:
-        vocab_size: Number of tokens.
+        vocabulary_size: Number of tokens.
         length: Length of the sequences, an even number from `4 num_pairs`.
         num_pairs: Number of pairs, and of queries.
         power: Exponent of the power law; 1 spreads the queries evenly.
@@ -38,7 +38,7 @@ class MQAR(Task):
         ValueError: if an argument is out of range.
     """
 
-    vocab_size: int = 8192
+    vocabulary_size: int = 8192
     length: int = 64
     num_pairs: int = 4
     power: float = 0.01
@@ -46,7 +46,7 @@ class MQAR(Task):
 
     def __post_init__(self) -> None:
         check_integers(self, 1, num_pairs=self.num_pairs)
-        check_integers(self, 2 * self.num_pairs + 2, vocab_size=self.vocab_size)
+        check_integers(self, 2 * self.num_pairs + 2, vocabulary_size=self.vocabulary_size)
         check_integers(self, 4 * self.num_pairs, length=self.length)
         check_flags(self, random_non_queries=self.random_non_queries)
         check_numbers(self, above=0, power=self.power)
@@ -54,10 +54,10 @@ class MQAR(Task):
             refuse(self, "length", "even", self.length)
 
     def sample(self, rng: np.random.Generator, batch_size: int, split: str) -> Arrays:
-        pairs, half = self.num_pairs, self.vocab_size // 2
+        pairs, half = self.num_pairs, self.vocabulary_size // 2
         shape = (batch_size, pairs)
         keys = 1 + _distinct(rng, half - 1, shape)
-        values = half + _distinct(rng, self.vocab_size - half, shape)
+        values = half + _distinct(rng, self.vocabulary_size - half, shape)
         law = np.arange(1, self.length // 2 - pairs + 1) ** (self.power - 1.0)
         queries = 2 * pairs + 2 * _weighted(rng, law, shape)
 
@@ -66,7 +66,7 @@ class MQAR(Task):
         inputs[:, 1 : 2 * pairs : 2] = values
         np.put_along_axis(inputs, queries, keys.astype(np.int32), axis=1)
         if self.random_non_queries:
-            noise = rng.integers(self.vocab_size, size=inputs.shape, dtype=np.int32)
+            noise = rng.integers(self.vocabulary_size, size=inputs.shape, dtype=np.int32)
             inputs = np.where(inputs == 0, noise, inputs)
         targets = np.zeros_like(inputs)
         weights = np.zeros(inputs.shape, np.float32)

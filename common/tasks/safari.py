@@ -19,11 +19,11 @@ PATIENCE = 20
 class _SafariTask(FiniteTask):
     """What the two tasks share: different sequences, predicted token by token.
 
-    A subclass gives `length` and `vocab_size` their defaults and implements `_draw`.
+    A subclass gives `length` and `vocabulary_size` their defaults and implements `_draw`.
     """
 
     length: int
-    vocab_size: int
+    vocabulary_size: int
     examples: int = 5000
     test_examples: int = 500
     data_seed: int = 0
@@ -35,7 +35,7 @@ class _SafariTask(FiniteTask):
     @property
     def special(self) -> int:
         """The token after which the model is to recall; the authors' copy prefix."""
-        return self.vocab_size - 1
+        return self.vocabulary_size - 1
 
     def arrays(self, split: str = "train") -> Arrays:
         """All examples of a split, in their fixed order.
@@ -65,13 +65,13 @@ class SafariInductionHead(_SafariTask):
     one is. A batch holds, with T = `length + 1`:
 
     - `"inputs"`: int32 `(B, T)`; 0 is unused (the authors' noop), the special token is
-      `vocab_size - 1`, the others lie between.
+      `vocabulary_size - 1`, the others lie between.
     - `"targets"`: int32 `(B, T)`, the next tokens; the last is the token to recall.
     - `"weights"`: float32 `(B, T)`, 1 everywhere in `"train"`, else at the last step only.
 
     Args:
         length: Number of tokens before the last special one, at least 3.
-        vocab_size: Number of tokens, the two special ones included.
+        vocabulary_size: Number of tokens, the two special ones included.
         examples: Number of training examples.
         test_examples: Number of test examples, and of validation examples.
         data_seed: Seed of the examples. The seed of `batch` only orders them.
@@ -81,11 +81,11 @@ class SafariInductionHead(_SafariTask):
     """
 
     length: int = 30
-    vocab_size: int = 20
+    vocabulary_size: int = 20
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_integers(self, 3, length=self.length, vocab_size=self.vocab_size)
+        check_integers(self, 3, length=self.length, vocabulary_size=self.vocabulary_size)
 
     def _draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
         rows = np.arange(count)
@@ -113,13 +113,13 @@ class SafariAssociativeRecall(_SafariTask):
     last one is. A batch holds, with T = `length + 2`:
 
     - `"inputs"`: int32 `(B, T)`; 0 is unused (the authors' noop), the special token is
-      `vocab_size - 1`, keys and values lie between.
+      `vocabulary_size - 1`, keys and values lie between.
     - `"targets"`: int32 `(B, T)`, the next tokens; the last is the value of the key asked for.
     - `"weights"`: float32 `(B, T)`, 1 everywhere in `"train"`, else at the last step only.
 
     Args:
         length: Number of tokens before the special one, even.
-        vocab_size: Number of tokens, the two special ones included, at least 4.
+        vocabulary_size: Number of tokens, the two special ones included, at least 4.
         examples: Number of training examples.
         test_examples: Number of test examples, and of validation examples.
         data_seed: Seed of the examples. The seed of `batch` only orders them.
@@ -129,17 +129,17 @@ class SafariAssociativeRecall(_SafariTask):
     """
 
     length: int = 20
-    vocab_size: int = 10
+    vocabulary_size: int = 10
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_integers(self, 2, length=self.length)
-        check_integers(self, 4, vocab_size=self.vocab_size)
+        check_integers(self, 4, vocabulary_size=self.vocabulary_size)
         if self.length % 2:
             refuse(self, "length", "even", self.length)
 
     def _draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        num_keys = (self.vocab_size - 2) // 2
+        num_keys = (self.vocabulary_size - 2) // 2
         values = rng.integers(1 + num_keys, self.special, size=(count, num_keys))
         keys = rng.integers(num_keys, size=(count, self.length // 2))
         occurs = np.zeros((count, num_keys), bool)

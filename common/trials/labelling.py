@@ -58,7 +58,7 @@ def labelling(
 
     Args:
         run: The run.
-        model: `"package.module:factory"`, called with `vocabulary` and the settings; what it
+        model: `"package.module:factory"`, called with `vocabulary_size` and the settings; what it
             returns takes what `common.models.LanguageModel` takes.
         model_settings: Arguments of the factory.
         task: Name of a task in `common.tasks`.
@@ -95,7 +95,7 @@ def labelling(
     if keep not in ("best", "last"):
         raise ValueError(f"keep is {keep!r}, expected 'best' or 'last'.")
     source = getattr(common.tasks, task)(**task_settings)
-    make = _factory(model, source.vocab_size)
+    make = _factory(model, source.vocabulary_size)
     validation = source.batch(eval_size, EVALUATION_SEED, 0, split="validation")
     bound = math.inf if stop_accuracy is None else stop_accuracy
     best_accuracy, best, rate, updates = -1.0, None, 0.0, 0.0
@@ -166,10 +166,10 @@ def accuracy(predicted: np.ndarray, arrays: Arrays) -> float:
     return float(right.sum() / arrays["weights"].sum())
 
 
-def _factory(path: str, vocabulary: int) -> Callable[..., keras.Model]:
+def _factory(path: str, vocabulary_size: int) -> Callable[..., keras.Model]:
     module, _, name = path.partition(":")
     factory = getattr(importlib.import_module(module), name)
-    return lambda **settings: factory(vocabulary=vocabulary, **settings)
+    return lambda **settings: factory(vocabulary_size=vocabulary_size, **settings)
 
 
 def _schedule(

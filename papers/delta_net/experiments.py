@@ -12,14 +12,14 @@ from papers.delta_net.model import SIZES, DeltaNetLM
 _FORMS = {"chunkwise": chunkwise_delta_rule, "recurrent": recurrent_delta_rule}
 
 
-def positive(vocabulary: int, **settings) -> DeltaNetLM:
+def positive(vocabulary_size: int, **settings) -> DeltaNetLM:
     """A DeltaNet whose transitions have eigenvalues in [0, 1]."""
-    return DeltaNetLM(vocabulary, negative_eigenvalues=False, **settings)
+    return DeltaNetLM(vocabulary_size, negative_eigenvalues=False, **settings)
 
 
-def negative(vocabulary: int, **settings) -> DeltaNetLM:
+def negative(vocabulary_size: int, **settings) -> DeltaNetLM:
     """A DeltaNet whose transitions have eigenvalues in [-1, 1] (Grazzi 2024)."""
-    return DeltaNetLM(vocabulary, negative_eigenvalues=True, **settings)
+    return DeltaNetLM(vocabulary_size, negative_eigenvalues=True, **settings)
 
 
 def parameters(run: Run, *, size: str) -> dict[str, float]:

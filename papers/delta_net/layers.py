@@ -45,14 +45,14 @@ class DeltaNet(MultiHead):
         a_t = exp(-exp(log_rate) softplus(W_a x_t + decay_bias))
         y_t = W_o (norm(S_t^T q_t) silu(W_g x_t))
 
-    State: `{"memory": (B, H, K, V), "conv": (B, conv_width - 1, H (2 K + V))}`: the transpose of
+    State: `{"memory": (B, H, K, V), "conv": (B, kernel_size - 1, H (2 K + V))}`: the transpose of
     the paper's S, and the last inputs of the convolution, queries, keys and values side by side,
     in the compute dtype, in which they were computed; `"conv"` only with a convolution.
 
     Args:
         units: Width of the output.
         num_heads: Number of heads H.
-        conv_width: Steps that the convolution sees, at least 2, or `None` for no convolution.
+        kernel_size: Steps that the convolution sees, at least 2, or `None` for no convolution.
         negative_eigenvalues: Whether beta goes up to 2.
         gated: Whether the memory forgets and the output is gated.
         chunk_size: Steps in a chunk of the chunkwise form.
@@ -61,7 +61,7 @@ class DeltaNet(MultiHead):
             of `SequenceLayer`.
 
     Raises:
-        ValueError: if `conv_width` is no integer from 2, a size not a positive integer, `epsilon`
+        ValueError: if `kernel_size` is no integer from 2, a size not a positive integer, `epsilon`
             not positive, or another argument of the wrong type.
     """
 
@@ -71,7 +71,7 @@ class DeltaNet(MultiHead):
         self,
         units: int,
         num_heads: int,
-        conv_width: int | None = 4,
+        kernel_size: int | None = 4,
         negative_eigenvalues: bool = False,
         gated: bool = False,
         chunk_size: int = 64,
@@ -80,10 +80,10 @@ class DeltaNet(MultiHead):
     ):
         super().__init__(units, num_heads, **kwargs)
         check_positive(self, chunk_size=chunk_size)
-        check_integers(self, 2, **given(conv_width=conv_width))
+        check_integers(self, 2, **given(kernel_size=kernel_size))
         check_flags(self, negative_eigenvalues=negative_eigenvalues, gated=gated)
         check_numbers(self, above=0, epsilon=epsilon)
-        self.conv_width = conv_width
+        self.kernel_size = kernel_size
         self.negative_eigenvalues = negative_eigenvalues
         self.gated = gated
         self.chunk_size = chunk_size
@@ -96,11 +96,11 @@ class DeltaNet(MultiHead):
             (inputs, heads), "glorot_uniform", name="strength_kernel"
         )
         self.norm_scale = self.add_weight((self.value_dim,), "ones", name="norm_scale")
-        if self.conv_width is not None:
+        if self.kernel_size is not None:
             # PyTorch's default for a depthwise convolution, which the authors' code leaves as is.
-            bound = self.conv_width**-0.5
+            bound = self.kernel_size**-0.5
             self.conv_kernel = self.add_weight(
-                (self.conv_width, sum(self._split_sizes)),
+                (self.kernel_size, sum(self._split_sizes)),
                 keras.initializers.RandomUniform(-bound, bound),
                 name="conv_kernel",
             )
@@ -116,8 +116,8 @@ class DeltaNet(MultiHead):
 
     def state_spec(self) -> dict:
         spec = {"memory": StateSpec((self.num_heads, self.key_dim, self.value_dim))}
-        if self.conv_width is not None:
-            shape = (self.conv_width - 1, sum(self._split_sizes))
+        if self.kernel_size is not None:
+            shape = (self.kernel_size - 1, sum(self._split_sizes))
             spec["conv"] = StateSpec(shape, self.compute_dtype)
         return spec
 
@@ -140,7 +140,7 @@ class DeltaNet(MultiHead):
 
     def recur(self, features, state):
         projected, new = features["qkv"], dict.fromkeys(state)
-        if self.conv_width is not None:
+        if self.kernel_size is not None:
             projected, new["conv"] = causal_convolution_step(
                 projected, self.cast(self.conv_kernel), state["conv"]
             )
@@ -160,7 +160,7 @@ class DeltaNet(MultiHead):
 
     def _mix(self, rule, features, state, mask, reset):
         projected, new = features["qkv"], dict.fromkeys(state)
-        if self.conv_width is not None:
+        if self.kernel_size is not None:
             projected, new["conv"] = causal_convolution(
                 projected, self.cast(self.conv_kernel), state["conv"], mask=mask, reset=reset
             )

@@ -10,8 +10,8 @@ from papers.delta_net.layers import DeltaNet
 
 # The paper's models (section 4.2), with the sizes in the authors' released configurations.
 SIZES: dict[str, dict[str, Any]] = {
-    "340M": {"vocabulary": 32000, "units": 1024, "num_layers": 24, "num_heads": 8},
-    "1.3B": {"vocabulary": 32000, "units": 2048, "num_layers": 24, "num_heads": 16},
+    "340M": {"vocabulary_size": 32000, "units": 1024, "num_layers": 24, "num_heads": 8},
+    "1.3B": {"vocabulary_size": 32000, "units": 2048, "num_layers": 24, "num_heads": 16},
 }
 
 
@@ -20,17 +20,17 @@ class DeltaNetLM(LanguageModel):
     """Embedding, blocks `x + DeltaNet(norm(x))` and `x + mlp(norm(x))`, a norm, logits (figure 2).
 
     Args:
-        vocabulary: Number of tokens in the vocabulary.
+        vocabulary_size: Number of tokens in the vocabulary.
         units: Width D of the stream.
         num_layers: Number of blocks.
         num_heads: Heads of every DeltaNet.
-        mlp_units: Width inside the gated MLPs; by default 8/3 D rounded up to a multiple of 256,
+        hidden_units: Width inside the gated MLPs; by default 8/3 D rounded up to a multiple of 256,
             as in the authors' code. 0 is no MLPs.
-        conv_width: Of `DeltaNet`, as are `negative_eigenvalues`, `gated`, `chunk_size` and `form`.
-        negative_eigenvalues: See `conv_width`.
-        gated: See `conv_width`.
-        chunk_size: See `conv_width`.
-        form: See `conv_width`.
+        kernel_size: Of `DeltaNet`, as are `negative_eigenvalues`, `gated`, `chunk_size` and `form`.
+        negative_eigenvalues: See `kernel_size`.
+        gated: See `kernel_size`.
+        chunk_size: See `kernel_size`.
+        form: See `kernel_size`.
         dtype: Of the model and of all its layers.
         **kwargs: Arguments of `common.models.LanguageModel`.
 
@@ -42,12 +42,12 @@ class DeltaNetLM(LanguageModel):
 
     def __init__(
         self,
-        vocabulary: int,
+        vocabulary_size: int,
         units: int,
         num_layers: int,
         num_heads: int,
-        mlp_units: int | None = None,
-        conv_width: int | None = 4,
+        hidden_units: int | None = None,
+        kernel_size: int | None = 4,
         negative_eigenvalues: bool = False,
         gated: bool = False,
         chunk_size: int = 64,
@@ -56,16 +56,17 @@ class DeltaNetLM(LanguageModel):
         **kwargs,
     ):
         check_positive(self, units=units, num_layers=num_layers)
-        check_integers(self, 0, **given(mlp_units=mlp_units))
-        hidden_units = -(-(8 * units // 3) // 256) * 256 if mlp_units is None else mlp_units
+        check_integers(self, 0, **given(hidden_units=hidden_units))
+        if hidden_units is None:
+            hidden_units = -(-(8 * units // 3) // 256) * 256
         super().__init__(
-            vocabulary,
+            vocabulary_size,
             units,
             [
                 DeltaNet(
                     units,
                     num_heads,
-                    conv_width,
+                    kernel_size,
                     negative_eigenvalues,
                     gated,
                     chunk_size,

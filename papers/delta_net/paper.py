@@ -30,6 +30,7 @@ _formal = partial(
     },
     # Of guessing, scaled.
     untrained={"accuracy_long": 0.0},
+    recorded_as={"hidden_units": "mlp_units"},
 )
 
 PARITY = _formal(
@@ -43,7 +44,7 @@ PARITY = _formal(
             "units": (8, 32, 128),
             "num_layers": (1, 2, 2),
             "num_heads": (2, 4, 4),
-            "mlp_units": (0, 64, DEFAULT),
+            "hidden_units": (0, 64, DEFAULT),
         },
         "steps": (10, 5000, 20_000),
         "eval_every": (5, 250, 200),
@@ -63,7 +64,7 @@ MODULAR_ARITHMETIC = _formal(
             "units": (8, 64, 128),
             "num_layers": (1, 2, 2),
             "num_heads": (2, 4, 4),
-            "mlp_units": (0, 128, DEFAULT),
+            "hidden_units": (0, 128, DEFAULT),
         },
         "weight_decay": (DEFAULT, 0.1, 0.1),
         "steps": (10, 5000, 100_000),
@@ -77,7 +78,9 @@ MODULAR_ARITHMETIC = _formal(
 _RECALL = {
     "delta_net": {
         "model": "papers.delta_net:DeltaNetLM",
-        "model_settings": dict(units=64, num_layers=2, num_heads=2, mlp_units=0, conv_width=None),
+        "model_settings": dict(
+            units=64, num_layers=2, num_heads=2, hidden_units=0, kernel_size=None
+        ),
     }
 }
 MQAR_64 = mqar(64, 4, _RECALL, minutes=4)
@@ -128,12 +131,12 @@ PAPER = Paper(
             name="gated-delta-net",
             factory="papers.delta_net:DeltaNet",
             config=dict(
-                units=6, num_heads=2, key_dim=4, conv_width=None, gated=True, chunk_size=16
+                units=6, num_heads=2, key_dim=4, kernel_size=None, gated=True, chunk_size=16
             ),
             input_dim=3,
             forms=("chunkwise", "recurrent"),
             benchmark=dict(
-                units=256, num_heads=2, key_dim=128, conv_width=4, chunk_size=64, input_dim=256
+                units=256, num_heads=2, key_dim=128, kernel_size=4, chunk_size=64, input_dim=256
             ),
         ),
     ),

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from common.checks import check_integers, check_numbers, check_positive
+from common.checks import check_integers, check_numbers, check_positive, refuse
 from common.models import SequenceModel
 from papers.echo_state_network.layers import Reservoir
 
@@ -17,7 +17,7 @@ class EchoStateNetwork(SequenceModel):
 
     Args:
         units: Units of the reservoir.
-        outputs: Width of the output.
+        output_dim: Width of the output.
         spectral_radius: Of `Reservoir`, as are the four that follow.
         input_scale: See `spectral_radius`.
         leak_rate: See `spectral_radius`.
@@ -27,16 +27,17 @@ class EchoStateNetwork(SequenceModel):
         **kwargs: Arguments of `keras.Model`.
 
     Call arguments and results are those of `common.models.SequenceModel`: `(B, T, D)` to
-    `(B, T, outputs)`, float32 (float64 under float64). State: `{"layer_0": ...}`, the reservoir's.
+    `(B, T, output_dim)`, float32 (float64 under float64). State: `{"layer_0": ...}`, the
+    reservoir's.
 
     Raises:
-        ValueError: as `Reservoir` does, or if `outputs` is not a positive integer.
+        ValueError: as `Reservoir` does, or if `output_dim` is not a positive integer.
     """
 
     def __init__(
         self,
         units: int,
-        outputs: int,
+        output_dim: int,
         spectral_radius: float = 0.9,
         input_scale: float = 1.0,
         leak_rate: float = 1.0,
@@ -46,7 +47,7 @@ class EchoStateNetwork(SequenceModel):
         **kwargs,
     ):
         super().__init__(dtype=dtype, **kwargs)
-        check_positive(self, outputs=outputs)
+        check_positive(self, output_dim=output_dim)
         self.reservoir = Reservoir(
             units,
             spectral_radius,
@@ -56,7 +57,7 @@ class EchoStateNetwork(SequenceModel):
             matrix,
             dtype=self.dtype_policy,
         )
-        self.readout = layers.Dense(outputs, dtype=self.reservoir.state_dtype)
+        self.readout = layers.Dense(output_dim, dtype=self.reservoir.state_dtype)
 
     @property
     def state_layers(self) -> dict[str, Any]:
@@ -75,7 +76,7 @@ class EchoStateNetwork(SequenceModel):
 
         Args:
             inputs: `(B, T, D)`.
-            targets: `(B, T, outputs)`.
+            targets: `(B, T, output_dim)`.
             ridge: What is added to the eigenvalues of the states' covariance, at least 0.
             washout: Steps at the start of every sequence that do not count, fewer than T.
 
@@ -85,12 +86,10 @@ class EchoStateNetwork(SequenceModel):
         check_numbers(self, at_least=0, ridge=ridge)
         check_integers(self, 0, washout=washout)
         inputs, targets = np.asarray(inputs), np.asarray(targets, "float64")
-        if targets.shape != (*inputs.shape[:2], self.readout.units) or len(targets[0]) <= washout:
-            raise ValueError(
-                f"EchoStateNetwork: `targets` must have shape "
-                f"{(*inputs.shape[:2], self.readout.units)} and more than `washout` = {washout} "
-                f"steps, got {targets.shape}"
-            )
+        shape = (*inputs.shape[:2], self.readout.units)
+        if targets.shape != shape or shape[1] <= washout:
+            expected = f"of shape {shape} with more than `washout` = {washout} steps"
+            refuse(self, "targets", expected, targets.shape)
         if not self.built:
             self.build(inputs.shape)
         # Through Keras's compiled `predict`: step by step, long sequences take minutes.

@@ -12,8 +12,8 @@ from papers.gla.layers import GatedLinearAttention
 # authors' code. They have the parameters that the paper names where embedding and logits share one
 # kernel.
 SIZES: dict[str, dict[str, Any]] = {
-    "340M": {"vocabulary": 32000, "units": 1024, "num_layers": 24, "tied": True},
-    "1.3B": {"vocabulary": 32000, "units": 2048, "num_layers": 24, "tied": True},
+    "340M": {"vocabulary_size": 32000, "units": 1024, "num_layers": 24, "tie_embeddings": True},
+    "1.3B": {"vocabulary_size": 32000, "units": 2048, "num_layers": 24, "tie_embeddings": True},
 }
 
 
@@ -22,13 +22,13 @@ class GLA(LanguageModel):
     """Embedding, blocks `x + gla(norm(x))` and `x + mlp(norm(x))`, a norm, logits.
 
     Args:
-        vocabulary: Number of tokens in the vocabulary.
+        vocabulary_size: Number of tokens in the vocabulary.
         units: Width D of the stream.
         num_layers: Number of blocks.
         num_heads: Heads of every `GatedLinearAttention`.
-        mlp_units: Width inside the SwiGLU networks; by default 8/3 D rounded up to a multiple of
-            256, as in the authors' code. 0 is no networks.
-        tied: Whether the logits' kernel is the embedding's.
+        hidden_units: Width inside the SwiGLU MLPs; by default 8/3 D rounded up to a multiple of
+            256, as in the authors' code. 0 is no MLPs.
+        tie_embeddings: Whether the logits' kernel is the embedding's.
         form: Form of the attention layers.
         dtype: Of the model and of all its layers.
         **kwargs: Arguments of `common.models.LanguageModel`.
@@ -41,21 +41,22 @@ class GLA(LanguageModel):
 
     def __init__(
         self,
-        vocabulary: int,
+        vocabulary_size: int,
         units: int,
         num_layers: int,
         num_heads: int = 4,
-        mlp_units: int | None = None,
-        tied: bool = False,
+        hidden_units: int | None = None,
+        tie_embeddings: bool = False,
         form: str = "auto",
         dtype=None,
         **kwargs,
     ):
         check_positive(self, units=units, num_layers=num_layers)
-        check_integers(self, 0, **given(mlp_units=mlp_units))
-        hidden_units = -(-(8 * units // 3) // 256) * 256 if mlp_units is None else mlp_units
+        check_integers(self, 0, **given(hidden_units=hidden_units))
+        if hidden_units is None:
+            hidden_units = -(-(8 * units // 3) // 256) * 256
         super().__init__(
-            vocabulary,
+            vocabulary_size,
             units,
             [
                 GatedLinearAttention(units, num_heads, form=form, dtype=dtype)
@@ -65,7 +66,7 @@ class GLA(LanguageModel):
                 GatedMLP(hidden_units, dtype=dtype) if hidden_units else None
                 for _ in range(num_layers)
             ],
-            tied=tied,
+            tie_embeddings=tie_embeddings,
             dtype=dtype,
             **kwargs,
         )

@@ -5,7 +5,7 @@ from common.reproduce.spec import LayerCase, Paper
 from common.reproduce.tolerances import within_relative
 
 # Section 5.1: two layers, two heads for RetNet and GLA.
-_MODEL = {"units": 64, "num_layers": 2, "num_heads": 2, "mlp_units": 0}
+_MODEL = {"units": 64, "num_layers": 2, "num_heads": 2, "hidden_units": 0}
 _MODELS = {
     "gla": {"model": "papers.gla:GLA", "model_settings": _MODEL},
     "retnet": {"model": "papers.retnet:RetNet", "model_settings": _MODEL},

@@ -8,14 +8,14 @@ from common.models import GatedMLP, LanguageModel
 from papers.griffin.layers import RecurrentBlock
 
 
-def griffin_blocks(depth: int) -> str:
-    """The `blocks` of a Griffin `depth` blocks deep: two recurrent ones, then a local attention."""
-    return ("rrl" * depth)[:depth]
+def griffin_blocks(num_layers: int) -> str:
+    """The `blocks` of a Griffin of `num_layers`: two recurrent ones, then a local attention."""
+    return ("rrl" * num_layers)[:num_layers]
 
 
 def _sizes() -> dict[str, dict]:
     sizes = {}
-    for name, units, recurrent_units, depth in (
+    for name, units, recurrent_units, num_layers in (
         ("100M", 768, 1024, 12),
         ("200M", 1024, 1536, 12),
         ("400M", 1536, 2048, 12),
@@ -26,20 +26,20 @@ def _sizes() -> dict[str, dict]:
     ):
         heads = {"num_heads": units // 128, "window": 1024}
         size = {"units": units, "recurrent_units": recurrent_units}
-        sizes[f"griffin-{name}"] = {**size, **heads, "blocks": griffin_blocks(depth)}
+        sizes[f"griffin-{name}"] = {**size, **heads, "blocks": griffin_blocks(num_layers)}
         if name != "14B":
-            sizes[f"hawk-{name}"] = {**size, "blocks": "r" * depth}
+            sizes[f"hawk-{name}"] = {**size, "blocks": "r" * num_layers}
     # The models that were published (Botev et al. 2024, table 1), with the gates' blocks as many
     # as the heads, as in the authors' code.
-    for name, units, num_heads, depth in (("2B", 2560, 10, 26), ("9B", 4096, 16, 38)):
+    for name, units, num_heads, num_layers in (("2B", 2560, 10, 26), ("9B", 4096, 16, 38)):
         sizes[f"recurrentgemma-{name}"] = {
-            "vocabulary": 256_000,
+            "vocabulary_size": 256_000,
             "units": units,
             "recurrent_units": units,
             "num_blocks": num_heads,
             "num_heads": num_heads,
             "window": 2048,
-            "blocks": griffin_blocks(depth),
+            "blocks": griffin_blocks(num_layers),
             # Where its code departs from Griffin's paper.
             "activation": "gelu_tanh",
             "rotary_dim": units // num_heads // 2,
@@ -63,7 +63,7 @@ class Griffin(LanguageModel):
     recurrent blocks only, Griffin recurrent and local ones, the baseline global ones only.
 
     Args:
-        vocabulary: Number of tokens in the vocabulary.
+        vocabulary_size: Number of tokens in the vocabulary.
         units: Width D of the stream.
         blocks: A letter a block: `r` recurrent, `l` local attention, `g` global attention.
         recurrent_units: Width of the RG-LRU; about `4 / 3 units` in the paper.
@@ -88,7 +88,7 @@ class Griffin(LanguageModel):
 
     def __init__(
         self,
-        vocabulary: int,
+        vocabulary_size: int,
         units: int,
         blocks: str,
         recurrent_units: int,
@@ -134,33 +134,35 @@ class Griffin(LanguageModel):
                     )
                 )
         super().__init__(
-            vocabulary,
+            vocabulary_size,
             units,
             mixers,
             [GatedMLP(expansion * units, activation, use_bias=True, dtype=dtype) for _ in blocks],
-            tied=True,
+            tie_embeddings=True,
             epsilon=1e-6,
-            embedding_deviation=units**-0.5,
+            embedding_stddev=units**-0.5,
             dtype=dtype,
             **kwargs,
         )
         self.blocks = blocks
 
 
-# The three models of the synthetic tasks (section 6.2), `depth` blocks deep.
+# The three models of the synthetic tasks (section 6.2).
 
 
-def hawk(vocabulary: int, depth: int, **settings) -> Griffin:
+def hawk(vocabulary_size: int, num_layers: int, **settings) -> Griffin:
     """Recurrent blocks only."""
-    return Griffin(vocabulary, blocks="r" * depth, **settings)
+    return Griffin(vocabulary_size, blocks="r" * num_layers, **settings)
 
 
-def griffin(vocabulary: int, depth: int, **settings) -> Griffin:
+def griffin(vocabulary_size: int, num_layers: int, **settings) -> Griffin:
     """Recurrent blocks, and one local attention in the middle."""
-    middle = depth // 2
-    return Griffin(vocabulary, blocks="r" * middle + "l" + "r" * (depth - middle - 1), **settings)
+    middle = num_layers // 2
+    return Griffin(
+        vocabulary_size, blocks="r" * middle + "l" + "r" * (num_layers - middle - 1), **settings
+    )
 
 
-def transformer(vocabulary: int, depth: int, **settings) -> Griffin:
+def transformer(vocabulary_size: int, num_layers: int, **settings) -> Griffin:
     """Global attention only."""
-    return Griffin(vocabulary, blocks="g" * depth, **settings)
+    return Griffin(vocabulary_size, blocks="g" * num_layers, **settings)

@@ -15,8 +15,9 @@ _MODEL = {
     "num_blocks": (2, DEFAULT, DEFAULT),
     "num_heads": (2, 4, 4),
 }
+_RECORDED_AS = {"num_layers": "depth"}
 # Half of the length is the window of the local attention.
-_INDUCTION_MODEL = {**_MODEL, "depth": (2, 2, 5), "window": (4, 32, 128)}
+_INDUCTION_MODEL = {**_MODEL, "num_layers": (2, 2, 5), "window": (4, 32, 128)}
 _LONGER = (2, 4, 8, 16, 64)
 
 INDUCTION = labelling(
@@ -45,6 +46,7 @@ INDUCTION = labelling(
     smoke_variants=("griffin",),
     # The special token is never the answer.
     untrained={"accuracy": 1 / 15, **{f"accuracy_x{n}": 1 / 15 for n in _LONGER}},
+    recorded_as=_RECORDED_AS,
 )
 
 COPYING = labelling(
@@ -56,7 +58,7 @@ COPYING = labelling(
         "task_settings": {"length": (8, 32, 1024), "num_tokens": (2, 8, 16)},
         "model_settings": {
             **_MODEL,
-            "depth": (2, 3, 5),
+            "num_layers": (2, 3, 5),
             "window": (4, 16, 512),
             "context": (10, 40, 1040),
         },
@@ -75,6 +77,7 @@ COPYING = labelling(
     smoke_variants=("hawk", "transformer"),
     # One of 14 data tokens, never solved.
     untrained={"accuracy": 1 / 14, "updates": math.nan},
+    recorded_as=_RECORDED_AS,
 )
 
 SPEED = timing(

@@ -75,7 +75,7 @@ def synthetic(
     source = getattr(common.tasks, task)(**task_settings)
     window = source.arrays("train")["inputs"].shape[1]
     model = H3Model(
-        source.vocab_size,
+        source.vocabulary_size,
         units,
         mixer=mixer,
         state_dim=state_dim,
@@ -90,7 +90,7 @@ def synthetic(
         weight_decay=weight_decay,
         epsilon=1e-8,
     )
-    optimizer.exclude_from_weight_decay(model.undecayed_weights)
+    optimizer.exclude_from_weight_decay(var_names=model.no_decay)
     model.compile(
         optimizer,
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),

@@ -56,6 +56,8 @@ class _StateSpaceLayer(SequenceLayer):
     """
 
     forms = ("parallel", "recurrent")
+    # A and Delta, which the authors' code leaves out of weight decay.
+    no_decay: tuple[str, ...] = ("log_step", "log_decay", "frequency")
 
     def __init__(
         self,
@@ -80,13 +82,13 @@ class _StateSpaceLayer(SequenceLayer):
     def output_dim(self) -> int:
         return self.units
 
-    def build_systems(self, channels: int, copies: int, read_deviation: float) -> None:
+    def build_systems(self, channels: int, copies: int, read_stddev: float) -> None:
         """Adds the weights of `channels` systems.
 
         Args:
             channels: Number of systems.
             copies: Sets of poles: `channels`, or 1 for one set that all share.
-            read_deviation: Standard deviation of the real and imaginary parts of the initial C.
+            read_stddev: Standard deviation of the real and imaginary parts of the initial C.
         """
         pairs = self.state_dim // 2
         frequencies = initial_frequencies(self.initialisation, self.state_dim)
@@ -105,14 +107,9 @@ class _StateSpaceLayer(SequenceLayer):
             name="frequency",
         )
         self.read = self.add_weight(
-            (channels, self.state_dim), initializers.RandomNormal(0, read_deviation), name="read"
+            (channels, self.state_dim), initializers.RandomNormal(0, read_stddev), name="read"
         )
         self.skip = self.add_weight((channels,), initializers.RandomNormal(0, 1), name="skip")
-
-    @property
-    def undecayed_weights(self) -> list:
-        """A and Delta, which the authors' code leaves out of weight decay."""
-        return [self.log_step, self.log_decay, self.frequency]
 
     def system(self):
         """`log A'` and `C B'`, both `(channels, state_dim)`: real parts and imaginary parts."""
@@ -215,10 +212,8 @@ class S4D(_StateSpaceLayer):
         channels = input_shape[-1]
         # With this, a constant input of 1 is answered in the end with a variance of 1.
         poles = -0.5 + 1j * initial_frequencies(self.initialisation, self.state_dim)
-        deviation = float(np.sum(2 * np.abs(poles) ** -2.0) ** -0.5)
-        self.build_systems(
-            channels, 1 if self.shared_poles else channels, deviation * math.sqrt(0.5)
-        )
+        stddev = float(np.sum(2 * np.abs(poles) ** -2.0) ** -0.5)
+        self.build_systems(channels, 1 if self.shared_poles else channels, stddev * math.sqrt(0.5))
         self.kernel = self.add_weight((channels, self.units), "glorot_uniform", name="kernel")
         self.bias = self.add_weight((self.units,), "zeros", name="bias")
 
@@ -289,6 +284,9 @@ class H3(_StateSpaceLayer):
             divide `units`, or `initialisation` or `discretisation` is unknown.
     """
 
+    # And both B: `write` and `shift_write`.
+    no_decay = (*_StateSpaceLayer.no_decay, "write")
+
     def __init__(
         self,
         units: int,
@@ -326,11 +324,6 @@ class H3(_StateSpaceLayer):
         self.write = self.add_weight((self.num_heads, self.state_dim), _complex_ones, name="write")
         self.output_kernel = self.add_weight((width, width), "glorot_uniform", name="output_kernel")
         self.output_bias = self.add_weight((width,), "zeros", name="output_bias")
-
-    @property
-    def undecayed_weights(self) -> list:
-        """A, Delta and B, which the authors' code leaves out of weight decay."""
-        return [*super().undecayed_weights, self.write, self.shift_write]
 
     def system(self):
         log_pole, read = super().system()

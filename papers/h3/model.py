@@ -6,11 +6,11 @@ import keras
 
 from common.checks import check_choice, check_positive, check_rates
 from common.layers import SoftmaxAttention
-from common.models import MLP, LanguageModel, draw_normal
+from common.models import MLP, LanguageModel, init_normal
 from papers.h3.layers import DISCRETISATIONS, H3, S4D
 
 MIXERS = ("h3", "s4d", "attention")
-DEVIATION = 0.02
+STDDEV = 0.02
 
 
 @keras.saving.register_keras_serializable(package="papers")
@@ -23,7 +23,7 @@ class H3Model(LanguageModel):
     S4D-Inv, its poles shared.
 
     Args:
-        vocabulary: Number of tokens in the vocabulary.
+        vocabulary_size: Number of tokens in the vocabulary.
         units: Width D of the stream.
         num_layers: Number of blocks.
         mixer: `"h3"`, `"s4d"` or `"attention"`.
@@ -38,13 +38,19 @@ class H3Model(LanguageModel):
 
     Call arguments and results are those of `common.models.LanguageModel`.
 
+    Weights named in `no_decay`, the poles, steps and inputs of the systems, are not to decay:
+    `optimizer.exclude_from_weight_decay(var_names=H3Model.no_decay)`.
+
     Raises:
         ValueError: if `mixer` is unknown, or a size is not positive.
     """
 
+    # Those of S4D are among them; attention has none.
+    no_decay = H3.no_decay
+
     def __init__(
         self,
-        vocabulary: int,
+        vocabulary_size: int,
         units: int = 32,
         num_layers: int = 2,
         mixer: str = "h3",
@@ -73,12 +79,12 @@ class H3Model(LanguageModel):
             )
 
         super().__init__(
-            vocabulary,
+            vocabulary_size,
             units,
             [make() for _ in range(num_layers)],
             [MLP(4 * units, dtype=dtype) for _ in range(num_layers)],
             norm="layer",
-            tied=True,
+            tie_embeddings=True,
             max_positions=window if mixer == "attention" else 0,
             embedding_dropout=embedding_dropout,
             dtype=dtype,
@@ -89,25 +95,15 @@ class H3Model(LanguageModel):
     def build(self, input_shape):
         super().build(input_shape)
         # As GPT-2: normal, and narrower for what is added to the stream.
-        narrow = DEVIATION / math.sqrt(2 * self.num_layers)
-        deviations = [(self.positions.embeddings, DEVIATION)] if self.counts else []
-        for mixer, network in zip(self.mixers, self.networks, strict=True):
-            assert network is not None
-            deviations += [(mixer.kernel, DEVIATION), (network.expand.kernel, DEVIATION)]
-            deviations += [(network.contract.kernel, narrow)]
+        narrow = STDDEV / math.sqrt(2 * self.num_layers)
+        stddevs = [(self.positions.embeddings, STDDEV)] if self.counts else []
+        for mixer, mlp in zip(self.mixers, self.mlps, strict=True):
+            assert mlp is not None
+            stddevs += [(mixer.kernel, STDDEV), (mlp.expand.kernel, STDDEV)]
+            stddevs += [(mlp.contract.kernel, narrow)]
             if isinstance(mixer, H3):
-                deviations += [(mixer.output_kernel, DEVIATION)]
+                stddevs += [(mixer.output_kernel, STDDEV)]
             elif isinstance(mixer, SoftmaxAttention):
-                deviations += [(mixer.output_kernel, narrow)]
-        for weight, deviation in deviations:
-            draw_normal(weight, deviation)
-
-    @property
-    def undecayed_weights(self) -> list:
-        """What the authors leave out of weight decay: poles and steps of the systems."""
-        return [
-            weight
-            for mixer in self.mixers
-            if not isinstance(mixer, SoftmaxAttention)
-            for weight in mixer.undecayed_weights
-        ]
+                stddevs += [(mixer.output_kernel, narrow)]
+        for weight, stddev in stddevs:
+            init_normal(weight, stddev)

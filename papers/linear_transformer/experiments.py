@@ -124,9 +124,9 @@ def generation(
     positions, times the length. Uncached: the whole prefix is computed again for every symbol; its
     time is measured at `points` prefix lengths and summed up over all by linear interpolation.
     """
-    vocabulary = 256
+    vocabulary_size = 256
     model = LinearTransformer(
-        vocabulary, units, num_layers, num_heads, max_length=length, attention=attention
+        vocabulary_size, units, num_layers, num_heads, max_length=length, attention=attention
     )
     model.build((batch_size, length))
     symbols = np.zeros((batch_size, length), "int32")

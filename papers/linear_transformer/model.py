@@ -110,24 +110,24 @@ class LinearTransformer(SequenceModel):
     half its sinusoidal position, side by side, and a last norm comes before the logits.
 
     Args:
-        vocabulary: Number of tokens in the vocabulary.
+        vocabulary_size: Number of tokens in the vocabulary.
         units: Width D, even.
         num_layers: Number of blocks.
         num_heads: Heads of each attention.
         max_length: Number of positions; also the window of softmax attention.
         attention: `"linear"` or `"softmax"`.
-        hidden_units: Width of the blocks' networks; `4 units` by default.
+        hidden_units: Width of the blocks' MLPs; `4 units` by default.
         form: Form of the attention layers.
         dtype: Of the model and of all its layers.
         **kwargs: Arguments of `keras.Model`.
 
     Call arguments and results are those of `common.models.SequenceModel`: integers `(B, T)` to
-    logits `(B, T, vocabulary)`, float32. State: `{"block_0": ..., "position": (B,)}`, the
+    logits `(B, T, vocabulary_size)`, float32. State: `{"block_0": ..., "position": (B,)}`, the
     attentions' and how many symbols came before.
 
     Raises:
         ValueError: if `attention` is unknown or a size is not positive; in a call, as far as the
-            values are known, if a symbol is not one of `vocabulary` or a position is not below
+            values are known, if a symbol is not one of `vocabulary_size` or a position is not below
             `max_length`.
     """
 
@@ -135,7 +135,7 @@ class LinearTransformer(SequenceModel):
 
     def __init__(
         self,
-        vocabulary: int,
+        vocabulary_size: int,
         units: int,
         num_layers: int,
         num_heads: int,
@@ -147,16 +147,16 @@ class LinearTransformer(SequenceModel):
         **kwargs,
     ):
         super().__init__(dtype=dtype, **kwargs)
-        check_positive(self, vocabulary=vocabulary, units=units, num_layers=num_layers)
+        check_positive(self, vocabulary_size=vocabulary_size, units=units, num_layers=num_layers)
         check_positive(self, max_length=max_length)
         check_choice(self, ATTENTIONS, attention=attention)
         if units % 2:
             refuse(self, "units", "even", units)
-        self.vocabulary = vocabulary
+        self.vocabulary_size = vocabulary_size
         self.units = units
         self.max_length = max_length
         options: dict[str, Any] = {"dtype": self.dtype_policy}
-        self.symbols = layers.Embedding(vocabulary, units // 2, **options)
+        self.symbols = layers.Embedding(vocabulary_size, units // 2, **options)
         self.positions = sinusoids(max_length, units // 2)
 
         def mix() -> SequenceLayer:
@@ -173,7 +173,7 @@ class LinearTransformer(SequenceModel):
         self.norm = layers.LayerNormalization(epsilon=1e-5, **options)
         # Logits and their loss stay float32 under mixed policies.
         dtype = "float64" if self.variable_dtype == "float64" else "float32"
-        self.head = layers.Dense(vocabulary, dtype=dtype)
+        self.head = layers.Dense(vocabulary_size, dtype=dtype)
 
     @property
     def state_layers(self) -> dict[str, Any]:
@@ -189,7 +189,7 @@ class LinearTransformer(SequenceModel):
         self.head.build(hidden)
 
     def compute(self, inputs, through):
-        check_below(self, "inputs", inputs, self.vocabulary, "the symbols")
+        check_below(self, "inputs", inputs, self.vocabulary_size, "the symbols")
         symbols = self.symbols(inputs)
         at = self.positions_of(inputs, through, "max_length", self.max_length)
         positions = ops.take(ops.convert_to_tensor(self.positions, symbols.dtype), at, axis=0)

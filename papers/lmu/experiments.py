@@ -44,10 +44,10 @@ def capacity(run: Run, *, window: int, order: int, signals: int) -> dict[str, fl
     return _delay_errors(errors / data["weights"].sum(dtype="float64"))
 
 
-def untrained_lmu(outputs: int, order: int, theta: float) -> LMU:
+def untrained_lmu(output_dim: int, order: int, theta: float) -> LMU:
     """The paper's LMU-0: it writes its input and reads it back at evenly spaced delays."""
     return LMU(
-        outputs,
+        output_dim,
         order,
         theta,
         activation="linear",

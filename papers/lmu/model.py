@@ -18,14 +18,14 @@ class LMUModel(SequenceModel):
     Args:
         recurrent: The sequence layers, from the input up; LMUs, LSTMs or any others. They keep the
             dtype that they were made with, and the outputs are float32, or float64 if they are.
-        outputs: Width of the output.
+        output_dim: Width of the output.
         output_activation: Of the dense layer.
         return_sequences: Whether there is an output at every step, or for the last one only.
         dtype: Of the model.
         **kwargs: Arguments of `keras.Model`.
 
     Call arguments and results are those of `common.models.SequenceModel`: `(B, T, D)` to
-    `(B, T, outputs)`, or to the `(B, outputs)` of the last step that is not padding. State:
+    `(B, T, output_dim)`, or to the `(B, output_dim)` of the last step that is not padding. State:
     `{"layer_0": ...}`, the recurrent layers'.
 
     Raises:
@@ -35,7 +35,7 @@ class LMUModel(SequenceModel):
     def __init__(
         self,
         recurrent: Sequence[SequenceLayer],
-        outputs: int,
+        output_dim: int,
         output_activation: str | None = None,
         return_sequences: bool = True,
         dtype=None,
@@ -43,7 +43,7 @@ class LMUModel(SequenceModel):
     ):
         super().__init__(dtype=dtype, **kwargs)
         check_members(self, (SequenceLayer,), recurrent=recurrent)
-        check_positive(self, outputs=outputs)
+        check_positive(self, output_dim=output_dim)
         check_flags(self, return_sequences=return_sequences)
         activation = None
         if output_activation is not None:
@@ -52,7 +52,7 @@ class LMUModel(SequenceModel):
         self.return_sequences = return_sequences
         # The outputs and their loss stay float32 under mixed policies.
         self.head = layers.Dense(
-            outputs, activation=activation, dtype=self.recurrent[0].state_dtype
+            output_dim, activation=activation, dtype=self.recurrent[0].state_dtype
         )
 
     @property

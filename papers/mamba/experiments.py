@@ -20,10 +20,10 @@ def parameters(run: Run, *, size: str) -> dict[str, float]:
     return {"parameters": count_parameters(lambda: MambaLM(VOCABULARY, **SIZES[size]))}
 
 
-def s4(vocabulary: int, units: int, num_layers: int) -> LanguageModel:
+def s4(vocabulary_size: int, units: int, num_layers: int) -> LanguageModel:
     """S4 without a gate (Table 1): S4D in place of Mamba, which selects nothing."""
     mixers = [S4D(units, state_dim=64) for _ in range(num_layers)]
-    return LanguageModel(vocabulary, units, mixers, tied=True)
+    return LanguageModel(vocabulary_size, units, mixers, tie_embeddings=True)
 
 
 def associative_selective_scan(x, delta, b, c, a):
@@ -116,11 +116,11 @@ def _fastest(inputs, compilers: list[bool], samples: int) -> dict[str, float]:
     }
 
 
-def transformer(vocabulary: int, units: int, num_layers: int, num_heads: int, window: int):
+def transformer(vocabulary_size: int, units: int, num_layers: int, num_heads: int, window: int):
     """A transformer of blocks as large as two Mamba blocks: attention and a network of 4 D."""
     mixers = [SoftmaxAttention(units, num_heads, window, rotary=True) for _ in range(num_layers)]
-    networks = [MLP(4 * units) for _ in range(num_layers)]
-    return LanguageModel(vocabulary, units, mixers, networks, norm="layer", tied=True)
+    mlps = [MLP(4 * units) for _ in range(num_layers)]
+    return LanguageModel(vocabulary_size, units, mixers, mlps, norm="layer", tie_embeddings=True)
 
 
 def generation(
@@ -129,7 +129,7 @@ def generation(
     model: str,
     prompt: int,
     generated: int,
-    vocabulary: int,
+    vocabulary_size: int,
     units: int,
     num_layers: int,
     batch_size: int,
@@ -142,9 +142,9 @@ def generation(
     timed in a compiled loop, which writes into the cache in place.
     """
     if model == "mamba":
-        net = MambaLM(vocabulary, units, 2 * num_layers)
+        net = MambaLM(vocabulary_size, units, 2 * num_layers)
     else:
-        net = transformer(vocabulary, units, num_layers, units // 64, prompt + generated)
+        net = transformer(vocabulary_size, units, num_layers, units // 64, prompt + generated)
     net.build((None, None))
     state = net.get_initial_state(batch_size)
     symbols = ops.zeros((batch_size,), "int32")

@@ -27,7 +27,7 @@ class Mamba(ScanLayer):
     """A Mamba block (section 3.4, figure 3; algorithm 2), without its norm and residual connection.
 
         x_t, z_t = W_in u_t
-        x_t      = silu(convolution(x)_t)              depthwise, causal, over conv_width steps
+        x_t      = silu(convolution(x)_t)              depthwise, causal, over kernel_size steps
         r_t, B_t, C_t = W_x x_t                        of R, N and N numbers
         Delta_t  = softplus(W_dt r_t + b_dt)
         h_t      = exp(Delta_t A) h_{t-1} + Delta_t B_t x_t,   A = -exp(A_log)
@@ -37,7 +37,7 @@ class Mamba(ScanLayer):
     Each of the E channels of x has a state of N numbers. The step size Delta decides how far a
     channel forgets and lets its input in; Delta, B and C see the input, which is the selection.
 
-    State: `{"conv": (B, conv_width - 1, E), "ssm": (B, E, N)}`: the last inputs of the
+    State: `{"conv": (B, kernel_size - 1, E), "ssm": (B, E, N)}`: the last inputs of the
     convolution, in the compute dtype, in which they were computed, and h.
 
     `a_log` and `skip`, A_log and D of the equations, are float32 under mixed policies and are not
@@ -46,17 +46,17 @@ class Mamba(ScanLayer):
     Args:
         units: Width of the output.
         state_dim: N, numbers in the state of a channel.
-        conv_width: Steps that the convolution sees, at least 2.
+        kernel_size: Steps that the convolution sees, at least 2.
         expansion: E over `units`.
         dt_rank: R, rank of the projection to Delta; `"auto"` is `units / 16`, rounded up.
         negative_eigenvalues: Whether the decay is `2 exp(Delta_t A) - 1`, which reaches from -1
             to 1 and can track states (Grazzi et al., 2024), in place of `exp(Delta_t A)`.
-        depth: Layers in the stack; the initial W_out is divided by its square root, as in the
+        num_layers: Layers in the stack; the initial W_out is divided by its square root, as in the
             authors' code.
         **kwargs: Arguments of `ScanLayer`.
 
     Raises:
-        ValueError: if a size is not a positive integer, or `conv_width` is 1.
+        ValueError: if a size is not a positive integer, or `kernel_size` is 1.
     """
 
     forms = ("chunkwise", "recurrent")
@@ -66,16 +66,18 @@ class Mamba(ScanLayer):
         self,
         units: int,
         state_dim: int = 16,
-        conv_width: int = 4,
+        kernel_size: int = 4,
         expansion: int = 2,
         dt_rank: int | str = "auto",
         negative_eigenvalues: bool = False,
-        depth: int = 1,
+        num_layers: int = 1,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        check_positive(self, units=units, state_dim=state_dim, expansion=expansion, depth=depth)
-        check_integers(self, 2, conv_width=conv_width)
+        check_positive(
+            self, units=units, state_dim=state_dim, expansion=expansion, num_layers=num_layers
+        )
+        check_integers(self, 2, kernel_size=kernel_size)
         check_flags(self, negative_eigenvalues=negative_eigenvalues)
         rank: Any = (
             math.ceil(units / 16) if isinstance(dt_rank, str) and dt_rank == "auto" else dt_rank
@@ -83,11 +85,11 @@ class Mamba(ScanLayer):
         check_positive(self, dt_rank=rank)
         self.units = units
         self.state_dim = state_dim
-        self.conv_width = conv_width
+        self.kernel_size = kernel_size
         self.expansion = expansion
         self.dt_rank = dt_rank
         self.negative_eigenvalues = negative_eigenvalues
-        self.depth = depth
+        self.num_layers = num_layers
         self.inner_units = expansion * units
         self.rank: int = rank
 
@@ -97,7 +99,7 @@ class Mamba(ScanLayer):
 
     def state_spec(self) -> dict:
         return {
-            "conv": StateSpec((self.conv_width - 1, self.inner_units), self.compute_dtype),
+            "conv": StateSpec((self.kernel_size - 1, self.inner_units), self.compute_dtype),
             "ssm": StateSpec((self.inner_units, self.state_dim)),
         }
 
@@ -110,8 +112,8 @@ class Mamba(ScanLayer):
             return self.add_weight(shape, _uniform(scale * fan_in**-0.5), name=name)
 
         self.kernel = weight("kernel", (input_shape[-1], 2 * inner), input_shape[-1])
-        self.conv_kernel = weight("conv_kernel", (self.conv_width, inner), self.conv_width)
-        self.conv_bias = weight("conv_bias", (inner,), self.conv_width)
+        self.conv_kernel = weight("conv_kernel", (self.kernel_size, inner), self.kernel_size)
+        self.conv_bias = weight("conv_bias", (inner,), self.kernel_size)
         self.x_kernel = weight("x_kernel", (inner, rank + 2 * states), inner)
         self.dt_kernel = weight("dt_kernel", (rank, inner), rank)
         self.dt_bias = self.add_weight((inner,), _initial_dt_bias, name="dt_bias")
@@ -120,7 +122,7 @@ class Mamba(ScanLayer):
         )
         self.skip = self.add_weight((inner,), "ones", name="skip", dtype=self.state_dtype)
         self.output_kernel = weight(
-            "output_kernel", (inner, self.units), inner, scale=self.depth**-0.5
+            "output_kernel", (inner, self.units), inner, scale=self.num_layers**-0.5
         )
 
     def features(self, inputs, training=None):

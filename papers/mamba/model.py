@@ -29,13 +29,13 @@ class MambaLM(LanguageModel):
     `MambaLM(VOCABULARY, **SIZES["130M"])` is the smallest of the paper's language models.
 
     Args:
-        vocabulary: Number of tokens in the vocabulary.
+        vocabulary_size: Number of tokens in the vocabulary.
         units: Width D of the stream.
         num_layers: Number of blocks.
         state_dim: As for `Mamba`.
-        conv_width: As for `Mamba`.
+        kernel_size: As for `Mamba`.
         expansion: As for `Mamba`.
-        tied: Whether the logits' kernel is the embedding's, as in the authors' code.
+        tie_embeddings: Whether the logits' kernel is the embedding's, as in the authors' code.
         form: Form of the Mamba layers.
         dtype: Of the model and of all its layers.
         **kwargs: Arguments of `common.models.LanguageModel`.
@@ -46,13 +46,13 @@ class MambaLM(LanguageModel):
 
     def __init__(
         self,
-        vocabulary: int,
+        vocabulary_size: int,
         units: int,
         num_layers: int,
         state_dim: int = 16,
-        conv_width: int = 4,
+        kernel_size: int = 4,
         expansion: int = 2,
-        tied: bool = True,
+        tie_embeddings: bool = True,
         form: str = "auto",
         dtype=None,
         **kwargs,
@@ -62,15 +62,17 @@ class MambaLM(LanguageModel):
             Mamba(
                 units,
                 state_dim,
-                conv_width,
+                kernel_size,
                 expansion,
-                depth=num_layers,
+                num_layers=num_layers,
                 form=form,
                 dtype=dtype,
             )
             for _ in range(num_layers)
         ]
-        super().__init__(vocabulary, units, mixers, tied=tied, dtype=dtype, **kwargs)
+        super().__init__(
+            vocabulary_size, units, mixers, tie_embeddings=tie_embeddings, dtype=dtype, **kwargs
+        )
 
 
 @keras.saving.register_keras_serializable(package="papers")
@@ -107,11 +109,11 @@ POSITIONS = ("absolute", "rotary")
 class AttentionLM(LanguageModel):
     """Embedding, blocks `x + attention(norm(x))`, a norm, logits: MHA-Abs and MHA-RoPE of Table 11.
 
-    With biases and layer norms and without networks the paper's setting, D = 128 and 2 layers,
+    With biases and layer norms and without MLPs the paper's setting, D = 128 and 2 layers,
     has the 137K parameters that the table gives.
 
     Args:
-        vocabulary: Number of tokens in the vocabulary.
+        vocabulary_size: Number of tokens in the vocabulary.
         units: Width D of the stream, even.
         num_layers: Number of blocks.
         num_heads: Heads of the attentions.
@@ -126,7 +128,7 @@ class AttentionLM(LanguageModel):
 
     def __init__(
         self,
-        vocabulary: int,
+        vocabulary_size: int,
         units: int,
         num_layers: int,
         num_heads: int,
@@ -144,12 +146,12 @@ class AttentionLM(LanguageModel):
         ]
         # As large as the sinusoids.
         super().__init__(
-            vocabulary,
+            vocabulary_size,
             units,
             mixers,
             norm="layer",
             position_embedding=None if rotary else Sinusoids(units, dtype=dtype),
-            embedding_deviation=0.5**0.5,
+            embedding_stddev=0.5**0.5,
             dtype=dtype,
             **kwargs,
         )

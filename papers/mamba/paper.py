@@ -125,7 +125,7 @@ GENERATION = timing(
     settings={
         "prompt": (16, 2048, 2048),
         "generated": (4, 128, 128),
-        "vocabulary": (32, 1024, 50280),
+        "vocabulary_size": (32, 1024, 50280),
         "units": (64, 512, 2048),
         "num_layers": (1, 6, 24),
         "batch_size": (2, 16, 16),
@@ -138,6 +138,7 @@ GENERATION = timing(
     paper_reduces="A batch of 16 for both models, where the paper takes up to 128 and its factor "
     "comes from Mamba's larger one.",
     metrics=("tokens_per_second", "milliseconds"),
+    recorded_as={"vocabulary_size": "vocabulary"},
 )
 
 PARAMETERS = parameters(

@@ -30,7 +30,7 @@ class Mamba2(SequenceLayer):
     """A Mamba-2 block (section 7.1, figure 6), without its norm and residual connection.
 
         z_t, (x, B, C)_t, r_t = W_in u_t
-        (x, B, C)_t = silu(convolution((x, B, C))_t)     depthwise, causal, over conv_width steps
+        (x, B, C)_t = silu(convolution((x, B, C))_t)     depthwise, causal, over kernel_size steps
         Delta_t = softplus(r_t + b_dt)                   one number a head
         a_t     = exp(-Delta_t exp(A_log))
         H_t     = a_t H_{t-1} + B_t (Delta_t x_t)^T      N x P, a head of P of the E channels
@@ -42,7 +42,7 @@ class Mamba2(SequenceLayer):
     with queries C, keys B and values Delta x. The forms: chunk by chunk (section 6, listing 1), as
     the one masked product, and step by step.
 
-    State: `{"conv": (B, conv_width - 1, E + 2 G N), "ssm": (B, H, N, P)}`: the last inputs of the
+    State: `{"conv": (B, kernel_size - 1, E + 2 G N), "ssm": (B, H, N, P)}`: the last inputs of the
     convolution, in the compute dtype, in which they were computed, and H.
 
     `a_log`, `skip` and `dt_bias` are float32 under mixed policies and are not to decay:
@@ -53,15 +53,15 @@ class Mamba2(SequenceLayer):
         state_dim: N.
         head_dim: P, a divisor of E.
         num_groups: G, groups of heads with a B, a C and a norm of their own.
-        conv_width: Steps that the convolution sees, at least 2.
+        kernel_size: Steps that the convolution sees, at least 2.
         expansion: E over `units`.
         chunk_size: Steps in a chunk of the chunkwise form, a power of two.
-        depth: Layers in the stack; the initial W_out is divided by its square root, as in the
+        num_layers: Layers in the stack; the initial W_out is divided by its square root, as in the
             authors' code.
         **kwargs: Arguments of `SequenceLayer`.
 
     Raises:
-        ValueError: if a size is not a positive integer, `chunk_size` no power of two, `conv_width`
+        ValueError: if a size is not a positive integer, `chunk_size` no power of two, `kernel_size`
             1, `head_dim` no divisor of E or `num_groups` none of the number of heads.
     """
 
@@ -74,10 +74,10 @@ class Mamba2(SequenceLayer):
         state_dim: int = 128,
         head_dim: int = 64,
         num_groups: int = 1,
-        conv_width: int = 4,
+        kernel_size: int = 4,
         expansion: int = 2,
         chunk_size: int = 64,
-        depth: int = 1,
+        num_layers: int = 1,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -88,9 +88,9 @@ class Mamba2(SequenceLayer):
             head_dim=head_dim,
             num_groups=num_groups,
             expansion=expansion,
-            depth=depth,
+            num_layers=num_layers,
         )
-        check_integers(self, 2, conv_width=conv_width)
+        check_integers(self, 2, kernel_size=kernel_size)
         check_powers_of_two(self, chunk_size=chunk_size)
         inner = expansion * units
         check_divides(self, "`expansion` `units`", inner, head_dim=head_dim)
@@ -99,10 +99,10 @@ class Mamba2(SequenceLayer):
         self.state_dim = state_dim
         self.head_dim = head_dim
         self.num_groups = num_groups
-        self.conv_width = conv_width
+        self.kernel_size = kernel_size
         self.expansion = expansion
         self.chunk_size = chunk_size
-        self.depth = depth
+        self.num_layers = num_layers
         self.inner_units = inner
         self.num_heads = inner // head_dim
         self.conv_units = inner + 2 * num_groups * state_dim
@@ -113,7 +113,7 @@ class Mamba2(SequenceLayer):
 
     def state_spec(self) -> dict:
         return {
-            "conv": StateSpec((self.conv_width - 1, self.conv_units), self.compute_dtype),
+            "conv": StateSpec((self.kernel_size - 1, self.conv_units), self.compute_dtype),
             "ssm": StateSpec((self.num_heads, self.state_dim, self.head_dim)),
         }
 
@@ -127,15 +127,15 @@ class Mamba2(SequenceLayer):
 
         width = input_shape[-1]
         self.kernel = weight("kernel", (width, inner + conv + heads), width)
-        self.conv_kernel = weight("conv_kernel", (self.conv_width, conv), self.conv_width)
-        self.conv_bias = weight("conv_bias", (conv,), self.conv_width)
+        self.conv_kernel = weight("conv_kernel", (self.kernel_size, conv), self.kernel_size)
+        self.conv_bias = weight("conv_bias", (conv,), self.kernel_size)
         kept = {"dtype": self.state_dtype}
         self.dt_bias = self.add_weight((heads,), _initial_dt_bias, name="dt_bias", **kept)
         self.a_log = self.add_weight((heads,), _initial_a_log, name="a_log", **kept)
         self.skip = self.add_weight((heads,), "ones", name="skip", **kept)
         self.norm_scale = self.add_weight((inner,), "ones", name="norm_scale")
         self.output_kernel = weight(
-            "output_kernel", (inner, self.units), inner, scale=self.depth**-0.5
+            "output_kernel", (inner, self.units), inner, scale=self.num_layers**-0.5
         )
 
     def features(self, inputs, training=None):

@@ -10,7 +10,7 @@ from papers.mamba2.layers import Mamba2
 
 # The models of table 1, with the sizes of the authors' released configurations: heads of 64,
 # states of 128, and the GPT-NeoX vocabulary filled up to a multiple of 16.
-_SHARED = {"vocabulary": 50288, "state_dim": 128, "head_dim": 64}
+_SHARED = {"vocabulary_size": 50288, "state_dim": 128, "head_dim": 64}
 SIZES: dict[str, dict[str, Any]] = {
     "130M": {**_SHARED, "units": 768, "num_layers": 24},
     "370M": {**_SHARED, "units": 1024, "num_layers": 48},
@@ -25,16 +25,16 @@ class Mamba2LM(LanguageModel):
     """Embedding, blocks `x + mamba2(norm(x))`, a norm, logits.
 
     Args:
-        vocabulary: Number of tokens in the vocabulary.
+        vocabulary_size: Number of tokens in the vocabulary.
         units: Width D of the stream.
         num_layers: Number of blocks.
-        state_dim: As for `Mamba2`, and so are `head_dim`, `conv_width`, `expansion`
+        state_dim: As for `Mamba2`, and so are `head_dim`, `kernel_size`, `expansion`
             and `num_groups`.
         head_dim: See `state_dim`.
-        conv_width: See `state_dim`.
+        kernel_size: See `state_dim`.
         expansion: See `state_dim`.
         num_groups: See `state_dim`.
-        tied: Whether the logits' kernel is the embedding's, as in the authors' code.
+        tie_embeddings: Whether the logits' kernel is the embedding's, as in the authors' code.
         form: Form of the Mamba-2 layers.
         dtype: Of the model and of all its layers.
         **kwargs: Arguments of `common.models.LanguageModel`.
@@ -47,15 +47,15 @@ class Mamba2LM(LanguageModel):
 
     def __init__(
         self,
-        vocabulary: int,
+        vocabulary_size: int,
         units: int,
         num_layers: int,
         state_dim: int = 128,
         head_dim: int = 64,
-        conv_width: int = 4,
+        kernel_size: int = 4,
         expansion: int = 2,
         num_groups: int = 1,
-        tied: bool = True,
+        tie_embeddings: bool = True,
         form: str = "auto",
         dtype=None,
         **kwargs,
@@ -63,13 +63,15 @@ class Mamba2LM(LanguageModel):
         sizes = {
             "state_dim": state_dim,
             "head_dim": head_dim,
-            "conv_width": conv_width,
+            "kernel_size": kernel_size,
             "expansion": expansion,
             "num_groups": num_groups,
         }
         check_positive(self, num_layers=num_layers)
         mixers = [
-            Mamba2(units, **sizes, depth=num_layers, form=form, dtype=dtype)
+            Mamba2(units, **sizes, num_layers=num_layers, form=form, dtype=dtype)
             for _ in range(num_layers)
         ]
-        super().__init__(vocabulary, units, mixers, tied=tied, dtype=dtype, **kwargs)
+        super().__init__(
+            vocabulary_size, units, mixers, tie_embeddings=tie_embeddings, dtype=dtype, **kwargs
+        )

@@ -71,7 +71,7 @@ def selective_copying(
         On the test set, the accuracy of the copied tokens and of whole sequences, in percent.
     """
     task = MambaSelectiveCopying(length=length, num_tokens=num_tokens)
-    model = MinRNN(task.vocab_size, units, num_layers, cell, expansion)
+    model = MinRNN(task.vocabulary_size, units, num_layers, cell, expansion)
     optimizer = keras.optimizers.AdamW(learning_rate, weight_decay=0.05, global_clipnorm=1.0)
     model.build((None, length + num_tokens))
     # The authors decay everything but the gates' projections.

@@ -21,7 +21,7 @@ class MinRNN(SequenceModel):
     the recurrent layers, a learned initial state, forget biases of 3.
 
     Args:
-        vocabulary: Number of tokens in the vocabulary.
+        vocabulary_size: Number of tokens in the vocabulary.
         units: Width D of the stream.
         num_layers: Number of blocks.
         cell: `"mingru"` or `"minlstm"`.
@@ -31,16 +31,16 @@ class MinRNN(SequenceModel):
         **kwargs: Arguments of `keras.Model`.
 
     Call arguments and results are those of `common.models.SequenceModel`: integers `(B, T)` to
-    logits `(B, T, vocabulary)`, float32. State: `{"block_0": ...}`, the recurrent layers'.
+    logits `(B, T, vocabulary_size)`, float32. State: `{"block_0": ...}`, the recurrent layers'.
 
     Raises:
         ValueError: if `cell` is unknown or a size is not positive; in a call outside traced
-            programs, if a symbol is not one of `vocabulary`.
+            programs, if a symbol is not one of `vocabulary_size`.
     """
 
     def __init__(
         self,
-        vocabulary: int,
+        vocabulary_size: int,
         units: int,
         num_layers: int,
         cell: str = "mingru",
@@ -52,14 +52,18 @@ class MinRNN(SequenceModel):
         super().__init__(dtype=dtype, **kwargs)
         check_choice(self, tuple(CELLS), cell=cell)
         check_positive(
-            self, vocabulary=vocabulary, units=units, num_layers=num_layers, expansion=expansion
+            self,
+            vocabulary_size=vocabulary_size,
+            units=units,
+            num_layers=num_layers,
+            expansion=expansion,
         )
-        self.vocabulary = vocabulary
+        self.vocabulary_size = vocabulary_size
         self.units = units
         options: dict[str, Any] = {"dtype": self.dtype_policy}
         biases = {"forget_bias": 3.0} if cell == "minlstm" else {}
         self.embedding = layers.Embedding(
-            vocabulary,
+            vocabulary_size,
             units,
             embeddings_initializer=keras.initializers.RandomNormal(0, 1),
             **options,
@@ -74,7 +78,7 @@ class MinRNN(SequenceModel):
         self.projections = [layers.Dense(units, **options) for _ in range(num_layers)]
         # Logits and their loss stay float32 under mixed policies.
         dtype = "float64" if self.variable_dtype == "float64" else "float32"
-        self.head = layers.Dense(vocabulary, use_bias=False, dtype=dtype)
+        self.head = layers.Dense(vocabulary_size, use_bias=False, dtype=dtype)
 
     @property
     def state_layers(self) -> dict[str, Any]:
@@ -92,7 +96,7 @@ class MinRNN(SequenceModel):
         self.head.build(stream)
 
     def compute(self, inputs, through):
-        check_below(self, "inputs", inputs, self.vocabulary, "the symbols")
+        check_below(self, "inputs", inputs, self.vocabulary_size, "the symbols")
         hidden = self.embedding(inputs)
         *norms, last = self.norms
         for i, (norm, mixer, projection) in enumerate(

@@ -8,19 +8,19 @@ from papers.xlstm.layers import MLSTM, SLSTM
 from papers.xlstm.model import SIZES, XLSTM
 
 
-def mlstm(vocabulary: int, num_blocks: int = 2, **settings) -> XLSTM:
+def mlstm(vocabulary_size: int, num_layers: int = 2, **settings) -> XLSTM:
     """An xLSTM[1:0], of mLSTM blocks only."""
-    return XLSTM(vocabulary, blocks="m" * num_blocks, **settings)
+    return XLSTM(vocabulary_size, blocks="m" * num_layers, **settings)
 
 
-def slstm(vocabulary: int, num_blocks: int = 2, **settings) -> XLSTM:
+def slstm(vocabulary_size: int, num_layers: int = 2, **settings) -> XLSTM:
     """An xLSTM[0:1], of sLSTM blocks only, without convolution (appendix B.1.1)."""
-    return XLSTM(vocabulary, blocks="s" * num_blocks, slstm_kernel_size=0, **settings)
+    return XLSTM(vocabulary_size, blocks="s" * num_layers, slstm_kernel_size=0, **settings)
 
 
-def xlstm11(vocabulary: int, **settings) -> XLSTM:
+def xlstm11(vocabulary_size: int, **settings) -> XLSTM:
     """An xLSTM[1:1] of two blocks."""
-    return XLSTM(vocabulary, blocks="ms", **settings)
+    return XLSTM(vocabulary_size, blocks="ms", **settings)
 
 
 def parameters(run: Run, *, size: str) -> dict[str, float]:

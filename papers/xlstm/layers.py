@@ -116,7 +116,7 @@ class MLSTM(_XLSTMLayer, ScanLayer):
         kernel_size: Steps that the convolution sees.
         block_size: Width of the blocks of the projections to queries, keys and values.
         forget_gate: `"sigmoid"`, as in the paper's experiments, or `"exponential"`.
-        num_blocks: Blocks in the stack that the layer is part of, by which the initial output
+        num_layers: Blocks in the stack that the layer is part of, by which the initial output
             kernel is divided.
         chunk_size: Steps in a chunk of the chunkwise form, a power of two.
         **kwargs: Arguments of `ScanLayer`.
@@ -136,7 +136,7 @@ class MLSTM(_XLSTMLayer, ScanLayer):
         kernel_size: int = 4,
         block_size: int = 4,
         forget_gate: str = "sigmoid",
-        num_blocks: int = 1,
+        num_layers: int = 1,
         chunk_size: int = 64,
         **kwargs,
     ):
@@ -146,12 +146,12 @@ class MLSTM(_XLSTMLayer, ScanLayer):
             expansion=expansion,
             kernel_size=kernel_size,
             block_size=block_size,
-            num_blocks=num_blocks,
+            num_layers=num_layers,
         )
         check_powers_of_two(self, chunk_size=chunk_size)
         self.expansion = expansion
         self.block_size = block_size
-        self.num_blocks = num_blocks
+        self.num_layers = num_layers
         self.chunk_size = chunk_size
         divisors = {"num_heads": num_heads, "block_size": block_size}
         check_divides(self, "`expansion` `units`", self.inner_dim, **divisors)
@@ -190,7 +190,7 @@ class MLSTM(_XLSTMLayer, ScanLayer):
         self.gate_bias = self.add_weight((gates,), self._initial_gate_bias, name="gate_bias")
         self.norm_scale = self.add_weight((inner,), "ones", name="norm_scale")
         self.skip_scale = self.add_weight((inner,), "ones", name="skip_scale")
-        scale = _normal(2 / self.num_blocks / self.units**0.5)
+        scale = _normal(2 / self.num_layers / self.units**0.5)
         self.output_kernel = self.add_weight((inner, self.units), scale, name="output_kernel")
 
     def _initial_gate_bias(self, shape, dtype=None):

@@ -10,16 +10,16 @@ from common.models import GatedMLP, LanguageModel
 from papers.xlstm.layers import MLSTM, SLSTM
 
 
-def block_pattern(num_blocks: int, slstm_at: tuple[int, ...] = ()) -> str:
-    """The `blocks` of an `XLSTM`: `num_blocks` letters, `s` at the given places, else `m`."""
-    return "".join("s" if i in slstm_at else "m" for i in range(num_blocks))
+def block_pattern(num_layers: int, slstm_at: tuple[int, ...] = ()) -> str:
+    """The `blocks` of an `XLSTM`: `num_layers` letters, `s` at the given places, else `m`."""
+    return "".join("s" if i in slstm_at else "m" for i in range(num_layers))
 
 
 def _sizes() -> dict[str, dict]:
     sizes = {}
     # Appendix B.2 says where the sLSTM blocks are; at 125M that is 11 to 1 and not 7 to 1.
     places = {24: (3, 20), 48: (3, 5, 7, 40, 42, 44)}
-    for name, units, num_blocks in (
+    for name, units, num_layers in (
         ("125M", 768, 24),
         ("350M", 1024, 48),
         ("760M", 1536, 48),
@@ -27,10 +27,10 @@ def _sizes() -> dict[str, dict]:
         ("2.7B", 2560, 64),
     ):
         # The vocabulary of GPT-2's tokeniser, rounded up as in the authors' example.
-        size = {"vocabulary": 50304, "units": units}
-        sizes[f"{name}[1:0]"] = {**size, "blocks": block_pattern(num_blocks)}
-        if num_blocks in places:
-            pattern = block_pattern(num_blocks, places[num_blocks])
+        size = {"vocabulary_size": 50304, "units": units}
+        sizes[f"{name}[1:0]"] = {**size, "blocks": block_pattern(num_layers)}
+        if num_layers in places:
+            pattern = block_pattern(num_layers, places[num_layers])
             sizes[f"{name}[7:1]"] = {**size, "blocks": pattern}
     return sizes
 
@@ -47,7 +47,7 @@ class XLSTM(LanguageModel):
     gated MLP. The norms are layer norms without a shift.
 
     Args:
-        vocabulary: Number of tokens in the vocabulary.
+        vocabulary_size: Number of tokens in the vocabulary.
         units: Width D of the stream.
         blocks: A letter a block, `m` or `s`: `"ms"` is an xLSTM[1:1] with the mLSTM first.
         num_heads: Heads of every mLSTM and sLSTM.
@@ -67,7 +67,7 @@ class XLSTM(LanguageModel):
 
     def __init__(
         self,
-        vocabulary: int,
+        vocabulary_size: int,
         units: int,
         blocks: str,
         num_heads: int = 4,
@@ -91,7 +91,7 @@ class XLSTM(LanguageModel):
         mixers: list = []
         for i, letter in enumerate(blocks):
             if letter == "m":
-                mixers.append(MLSTM(**shared, num_blocks=len(blocks), form=form))
+                mixers.append(MLSTM(**shared, num_layers=len(blocks), form=form))
                 continue
             mixers.append(
                 SLSTM(
@@ -107,7 +107,7 @@ class XLSTM(LanguageModel):
         hidden_units = -(-13 * units // 640) * 64
         small = (2 / (5 * units)) ** 0.5
         super().__init__(
-            vocabulary,
+            vocabulary_size,
             units,
             mixers,
             [
@@ -116,8 +116,8 @@ class XLSTM(LanguageModel):
             ],
             norm="layer",
             norm_center=False,
-            embedding_deviation=small,
-            head_deviation=small,
+            embedding_stddev=small,
+            head_stddev=small,
             dtype=dtype,
             **kwargs,
         )

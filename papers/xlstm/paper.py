@@ -36,6 +36,7 @@ _formal = partial(
     minutes=(0.5, 5, 300),
     # Scaled: guessing is 0.
     untrained={"accuracy_long": 0.0, "accuracy": 0.0},
+    recorded_as={"num_layers": "num_blocks"},
 )
 
 PARITY = _formal(
@@ -48,7 +49,7 @@ PARITY = _formal(
         "model_settings": {
             "units": (8, 64, 64),
             "num_heads": 1,
-            "num_blocks": (1, DEFAULT, DEFAULT),
+            "num_layers": (1, DEFAULT, DEFAULT),
         },
         "steps": (5, 1500, 20_000),
         "learning_rates": ([1e-3], [1e-3, 1e-2], [1e-3, 1e-2, 1e-4]),
@@ -68,7 +69,7 @@ MODULAR_ARITHMETIC = _formal(
         "model_settings": {
             "units": (8, 64, 128),
             "num_heads": (1, 1, 4),
-            "num_blocks": (1, DEFAULT, DEFAULT),
+            "num_layers": (1, DEFAULT, DEFAULT),
         },
         "steps": (5, 4000, 100_000),
         "learning_rates": ([1e-3], [3e-3], [1e-3, 1e-2, 1e-4]),
@@ -86,7 +87,7 @@ MQAR = labelling(
     settings={
         **_TRAINING,
         "task_settings": {
-            "vocab_size": (32, 256, 8192),
+            "vocabulary_size": (32, 256, 8192),
             "length": (16, 64, 64),
             "num_pairs": (2, 4, 4),
         },
@@ -104,6 +105,7 @@ MQAR = labelling(
     "learning rates for four.",
     # Naming any of the four values.
     untrained={"accuracy": 1 / 4},
+    recorded_as={"vocabulary_size": "vocab_size"},
 )
 
 PARAMETERS = parameters(

@@ -17,19 +17,19 @@ from tests.contract.subjects import jitted
 
 def _blocks(dtype: str) -> dict[str, Any]:
     mixers = [SoftmaxAttention(8, 2, 20, rotary=True, dtype=dtype), LSTM(8, dtype=dtype)]
-    networks = [GatedMLP(6, dtype=dtype), None]
-    return {"vocabulary": VOCABULARY, "units": 8, "mixers": mixers, "networks": networks}
+    mlps = [GatedMLP(6, dtype=dtype), None]
+    return {"vocabulary_size": VOCABULARY, "units": 8, "mixers": mixers, "mlps": mlps}
 
 
 def subjects() -> list[ModelSubject]:
     """Every model, some of them in several versions."""
-    language = {**APART, "networks": None, "mixers": None}
+    language = {**APART, "mlps": None, "mixers": None}
     return [
         ModelSubject("common", LanguageModel, _blocks, language),
         ModelSubject(
             "common-positions",
             LanguageModel,
-            lambda dtype: {**_blocks(dtype), "tied": True, "max_positions": 20},
+            lambda dtype: {**_blocks(dtype), "tie_embeddings": True, "max_positions": 20},
         ),
         ModelSubject(
             "common-sinusoids",

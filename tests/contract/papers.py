@@ -28,7 +28,6 @@ class ModelSubject:
             the dtype where they hold layers.
         others: Every argument of the constructor at another value than its default.
         width: Of inputs `(B, T, width)`; 0 for symbols `(B, T)`.
-        tied: Argument that ties the logits' kernel to the embedding's, if there is one.
     """
 
     name: str
@@ -104,22 +103,22 @@ def contracts() -> list[PaperContract]:
 # What the arguments of many have in common.
 
 HEADS = {"units": 6, "num_heads": 2, "key_dim": 4, "value_dim": 5, "use_bias": True}
-SIZE = {"vocabulary": VOCABULARY, "units": 8}
+SIZE = {"vocabulary_size": VOCABULARY, "units": 8}
 COMMON = {"name": "mine", "dtype": "float64"}
 # Of `LanguageModel`, where a paper's model does not say for itself.
 LANGUAGE = {
     **COMMON,
     "dropout": 0.3,
-    "embedding_deviation": 0.4,
+    "embedding_stddev": 0.4,
     "embedding_scale": 1.5,
-    "head_deviation": 0.3,
+    "head_stddev": 0.3,
     "epsilon": 1e-3,
     "logits_cap": 3.0,
     "max_positions": 20,
     "norm": "layer",
     "norm_center": False,
     "position_embedding": None,  # instead of `max_positions`: in a row of its own
-    "tied": True,
+    "tie_embeddings": True,
 }
 APART = {**LANGUAGE, "embedding_dropout": 0.2}
 
@@ -129,6 +128,6 @@ def without(options: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name not in names}
 
 
-def networks() -> list:
-    """One network, of what `SIZE` says."""
+def mlps() -> list:
+    """One MLP, of what `SIZE` says."""
     return [GatedMLP(6, dtype="float64")]

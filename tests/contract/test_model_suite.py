@@ -16,14 +16,16 @@ from tests.contract.models import VOCABULARY, ModelSubject
 class Right(LanguageModel):
     """Right in every way: what the broken models differ from."""
 
-    def __init__(self, units=6, dropout=0.0, max_positions=20, tied=True, dtype=None, **kwargs):
+    def __init__(
+        self, units=6, dropout=0.0, max_positions=20, tie_embeddings=True, dtype=None, **kwargs
+    ):
         super().__init__(
             VOCABULARY,
             units,
             [LSTM(units, dtype=dtype)],
             dropout=dropout,
             max_positions=max_positions,
-            tied=tied,
+            tie_embeddings=tie_embeddings,
             dtype=dtype,
             **kwargs,
         )

@@ -32,8 +32,8 @@ TIED = [
     subject
     for subject in BASES
     if subject in CHOSEN
-    and "tied" in parameters(subject.cls, RecordedModel)
-    and "tied" in subject.others
+    and "tie_embeddings" in parameters(subject.cls, RecordedModel)
+    and "tie_embeddings" in subject.others
 ]
 
 
@@ -102,16 +102,16 @@ def test_loads_as_saved(subject, tmp_path):
 @each(TIED)
 def test_tied_and_untied(subject):
     counts = {}
-    for tied in (False, True):
-        model_invariants.streams_as_batch(subject, tied=tied)
-        counts[tied] = subject.model(tied=tied).count_params()
+    for tie_embeddings in (False, True):
+        model_invariants.streams_as_batch(subject, tie_embeddings=tie_embeddings)
+        counts[tie_embeddings] = subject.model(tie_embeddings=tie_embeddings).count_params()
     model = subject.model()
-    assert counts[False] - counts[True] == model.vocabulary * model.units
+    assert counts[False] - counts[True] == model.vocabulary_size * model.units
 
 
 @each([s for s in QUANTISED if s.streams])
 def test_survives_quantisation(subject, tmp_path):
-    versions = [{"tied": True}, {"tied": False}] if subject in TIED else [{}]
+    versions = [{"tie_embeddings": True}, {"tie_embeddings": False}] if subject in TIED else [{}]
     for changes in versions:
         model_invariants.survives_quantisation(subject, tmp_path / "model.keras", **changes)
 

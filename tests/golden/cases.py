@@ -386,7 +386,7 @@ GOLDEN = (
     ),
     Golden(
         "gated-delta-net", ("delta_net-gated-delta-net",), "papers.delta_net:DeltaNet",
-        {**MULTI_HEAD, "conv_width": None, "gated": True}, _gated_delta_net,
+        {**MULTI_HEAD, "kernel_size": None, "gated": True}, _gated_delta_net,
     ),
     *(
         Golden(

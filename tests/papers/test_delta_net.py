@@ -16,21 +16,21 @@ CONTRACT = PaperContract(
         ModelSubject(
             "delta_net",
             DeltaNetLM,
-            {**SIZE, "num_layers": 1, "num_heads": 2, "mlp_units": 6},
+            {**SIZE, "num_layers": 1, "num_heads": 2, "hidden_units": 6},
             without(APART, "epsilon")
-            | {"mlp_units": 6, "conv_width": 3, "negative_eigenvalues": True, "gated": True}
+            | {"hidden_units": 6, "kernel_size": 3, "negative_eigenvalues": True, "gated": True}
             | {"chunk_size": 4, "form": "recurrent"},
         ),
     ),
     other_arguments={
         "DeltaNet": [
             HEADS
-            | {"conv_width": 3, "negative_eigenvalues": True, "gated": True}
+            | {"kernel_size": 3, "negative_eigenvalues": True, "gated": True}
             | {"chunk_size": 2, "epsilon": 1e-2}
         ],
     },
     corners={
-        "delta_net-gated-delta-net": [{"num_heads": 1, "conv_width": 2}],
+        "delta_net-gated-delta-net": [{"num_heads": 1, "kernel_size": 2}],
     },
 )
 
@@ -60,11 +60,11 @@ def convolve(x, kernel):
 
 @pytest.mark.parametrize("gated", [False, True])
 @pytest.mark.parametrize("negative_eigenvalues", [False, True])
-@pytest.mark.parametrize("conv_width", [None, 3])
-def test_layer_is_the_papers_equations(conv_width, negative_eigenvalues, gated):
+@pytest.mark.parametrize("kernel_size", [None, 3])
+def test_layer_is_the_papers_equations(kernel_size, negative_eigenvalues, gated):
     heads, keys, values = 2, 3, 4
     layer = DeltaNet(
-        5, heads, conv_width, negative_eigenvalues, gated, key_dim=keys, value_dim=values,
+        5, heads, kernel_size, negative_eigenvalues, gated, key_dim=keys, value_dim=values,
         use_bias=True, dtype="float64",
     )  # fmt: skip
     rng = np.random.default_rng(0)
@@ -75,7 +75,7 @@ def test_layer_is_the_papers_equations(conv_width, negative_eigenvalues, gated):
     want = np.zeros((2, 9, heads * values))
     for b in range(2):
         qkv = x[b] @ w["kernel"] + w["bias"]
-        qkv = silu(qkv if conv_width is None else convolve(qkv, w["conv_kernel"]))
+        qkv = silu(qkv if kernel_size is None else convolve(qkv, w["conv_kernel"]))
         beta = (2 if negative_eigenvalues else 1) * sigmoid(x[b] @ w["strength_kernel"])
         for h in range(heads):
             q = unit(qkv[:, h * keys : (h + 1) * keys]) / np.sqrt(keys)
@@ -154,7 +154,7 @@ def test_parameters_of_the_papers_models():
 
 
 def test_variants_differ_in_the_range_of_beta_only():
-    settings = {"units": 8, "num_layers": 2, "num_heads": 2, "mlp_units": 0}
+    settings = {"units": 8, "num_layers": 2, "num_heads": 2, "hidden_units": 0}
     first, second = (make(3, **settings, name="same") for make in (positive, negative))
     assert not any(mixer.negative_eigenvalues for mixer in first.mixers)
     assert all(mixer.negative_eigenvalues for mixer in second.mixers)
@@ -165,8 +165,8 @@ def test_variants_differ_in_the_range_of_beta_only():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"conv_width": 1}, "conv_width.*1"),
-        ({"conv_width": 0}, "conv_width.*0"),
+        ({"kernel_size": 1}, "kernel_size.*1"),
+        ({"kernel_size": 0}, "kernel_size.*0"),
         ({"chunk_size": 0}, "chunk_size.*0"),
         ({"num_heads": 3}, "num_heads.*units"),
         ({"form": "parallel"}, "form.*parallel"),

@@ -22,7 +22,7 @@ CONTRACT = PaperContract(
         ModelSubject(
             "echo_state_network",
             EchoStateNetwork,
-            {"units": 6, "outputs": 4},
+            {"units": 6, "output_dim": 4},
             COMMON | OTHERS,
             width=3,
         ),

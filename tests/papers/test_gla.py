@@ -15,8 +15,8 @@ CONTRACT = PaperContract(
         ModelSubject(
             "gla",
             GLA,
-            {**SIZE, "num_layers": 1, "num_heads": 2, "mlp_units": 6},
-            APART | {"num_heads": 2, "mlp_units": 6, "form": "recurrent"},
+            {**SIZE, "num_layers": 1, "num_heads": 2, "hidden_units": 6},
+            APART | {"num_heads": 2, "hidden_units": 6, "form": "recurrent"},
         ),
     ),
     other_arguments={

@@ -22,7 +22,7 @@ CONTRACT = PaperContract(
             Griffin,
             {**SIZE, "blocks": "rlg", "recurrent_units": 8, "num_blocks": 2, "num_heads": 2}
             | {"window": 4, "context": 30},
-            without(APART, "tied", "epsilon", "embedding_deviation")
+            without(APART, "tie_embeddings", "epsilon", "embedding_stddev")
             | {"activation": "gelu_tanh", "rotary_dim": 2, "output_bias": True}
             | {"num_blocks": 2, "num_heads": 2, "window": 4, "context": 30, "expansion": 1}
             | {"form": "recurrent"},
@@ -150,7 +150,7 @@ def test_parameters_of_the_published_models(name, total, without_embedding):
     size = SIZES[name]
     parameters = count_parameters(lambda: Griffin(**size))
     assert round(parameters / 1e9, 2) == total
-    embedding = size["vocabulary"] * size["units"]
+    embedding = size["vocabulary_size"] * size["units"]
     assert round((parameters - embedding) / 1e9, 2) == without_embedding
 
 
@@ -158,11 +158,11 @@ def test_recurrent_gemma_is_transformers():
     """The logits of the model that was published, in the code that loads its weights."""
     transformers = pytest.importorskip("transformers")
     torch = pytest.importorskip("torch")
-    units, heads, vocabulary, depth = 16, 2, 11, 5
+    units, heads, vocabulary_size, num_layers = 16, 2, 11, 5
     torch.manual_seed(0)
     config = transformers.RecurrentGemmaConfig(
-        num_hidden_layers=depth,
-        vocab_size=vocabulary,
+        num_hidden_layers=num_layers,
+        vocab_size=vocabulary_size,
         hidden_size=units,
         intermediate_size=6 * units,
         num_attention_heads=heads,
@@ -182,9 +182,9 @@ def test_recurrent_gemma_is_transformers():
     assert size["embedding_scale"] == size["units"] ** 0.5
     assert 2 * size["rotary_dim"] * size["num_heads"] == size["units"]
     model = Griffin(
-        vocabulary,
+        vocabulary_size,
         units,
-        griffin_blocks(depth),
+        griffin_blocks(num_layers),
         recurrent_units=units,
         num_blocks=heads,
         num_heads=heads,
@@ -195,7 +195,7 @@ def test_recurrent_gemma_is_transformers():
     )
     model.build((None, None))
     _copy_recurrent_gemma(model, peer)
-    tokens = np.random.default_rng(0).integers(0, vocabulary, (2, 13))
+    tokens = np.random.default_rng(0).integers(0, vocabulary_size, (2, 13))
     with torch.no_grad():
         want = peer(torch.tensor(tokens), use_cache=False).logits.numpy()
     assert np.abs(want).max() > 5  # or the cap would not show
@@ -220,8 +220,8 @@ def _copy_recurrent_gemma(model, peer):
         peer.model.layers,
         model.mixer_norms,
         model.mixers,
-        model.network_norms,
-        model.networks,
+        model.mlp_norms,
+        model.mlps,
         strict=True,
     )
     for block, mixer_norm, mixer, network_norm, network in blocks:
@@ -259,7 +259,7 @@ def _copy_recurrent_gemma(model, peer):
 )
 def test_parameters_of_table_2(name, billions):
     """The names of the sizes, which leave the embedding out, round them to billions."""
-    parameters = count_parameters(lambda: Griffin(vocabulary=1, **SIZES[name]))
+    parameters = count_parameters(lambda: Griffin(vocabulary_size=1, **SIZES[name]))
     assert round(parameters / 1e9) == billions
 
 

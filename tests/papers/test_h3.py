@@ -19,7 +19,7 @@ CONTRACT = PaperContract(
             "h3",
             H3Model,
             {**SIZE, "num_layers": 1, "state_dim": 4, "window": 20},
-            without(APART, "tied", "norm", "max_positions")
+            without(APART, "tie_embeddings", "norm", "max_positions")
             | {"units": 8, "num_layers": 1, "state_dim": 4, "head_dim": 2, "window": 20}
             | {"discretisation": "zoh"},
         ),
@@ -207,22 +207,36 @@ def test_parameters_of_the_model(mixer):
     block = system + 2 * 2 * d + d * 4 * d + 4 * d + 4 * d * d + d
     positions = 32 * d if mixer == "attention" else 0
     assert model.count_params() == 2 * block + 20 * d + positions + 2 * d
-    assert len(model.undecayed_weights) == {"h3": 10, "s4d": 6, "attention": 0}[mixer]
+
+
+@pytest.mark.parametrize("mixer", ["h3", "s4d", "attention"])
+def test_the_systems_do_not_decay(mixer):
+    model = H3Model(20, mixer=mixer, window=32)
+    model.build((None, None))
+    optimizer = keras.optimizers.AdamW(weight_decay=1.0)
+    optimizer.exclude_from_weight_decay(var_names=model.no_decay)
+    kept = {id(x) for x in model.trainable_variables if not optimizer._use_weight_decay(x)}
+    names = {
+        "h3": ("log_step", "log_decay", "frequency", "write", "shift_write"),
+        "s4d": ("log_step", "log_decay", "frequency"),
+        "attention": (),
+    }[mixer]
+    assert kept == {id(getattr(one, name)) for one in model.mixers for name in names}
 
 
 def test_initialised_as_gpt2():
     keras.utils.set_random_seed(0)
     model = H3Model(20, 64, num_layers=2, mixer="attention")
     model.build((None, None))
-    attention, network = model.mixers[0], model.networks[0]
-    for weight, deviation in (
+    attention, mlp = model.mixers[0], model.mlps[0]
+    for weight, stddev in (
         (model.embedding.embeddings, 0.02),
         (attention.kernel, 0.02),
         (attention.output_kernel, 0.01),
-        (network.expand.kernel, 0.02),
-        (network.contract.kernel, 0.01),
+        (mlp.expand.kernel, 0.02),
+        (mlp.contract.kernel, 0.01),
     ):
-        assert array(weight).std() == pytest.approx(deviation, rel=0.1)
+        assert array(weight).std() == pytest.approx(stddev, rel=0.1)
     assert np.abs(array(model.mixers[0].kernel) - array(model.mixers[1].kernel)).max() > 0.01
 
 

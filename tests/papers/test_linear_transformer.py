@@ -93,12 +93,12 @@ def test_positions_are_sinusoids():
     ("arguments", "message"),
     [
         ({"attention": "sparse"}, "attention.*sparse"),
-        ({"vocabulary": 0}, "vocabulary.*0"),
+        ({"vocabulary_size": 0}, "vocabulary_size.*0"),
         ({"units": 7}, "units.*7"),
         ({"num_heads": 3}, "num_heads.*units.*3"),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):
-    good = {"vocabulary": 4, "units": 8, "num_layers": 1, "num_heads": 2, "max_length": 8}
+    good = {"vocabulary_size": 4, "units": 8, "num_layers": 1, "num_heads": 2, "max_length": 8}
     with pytest.raises(ValueError, match=message):
         LinearTransformer(**{**good, **arguments})

@@ -30,7 +30,7 @@ CONTRACT = PaperContract(
             LMUModel,
             lambda dtype: {
                 "recurrent": [LMU(5, 3, 6.0, use_bias=True, dtype=dtype), LSTM(4, dtype=dtype)],
-                "outputs": 4,
+                "output_dim": 4,
             },
             COMMON | {"output_activation": "tanh", "return_sequences": False},
             width=3,

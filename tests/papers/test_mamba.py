@@ -14,7 +14,7 @@ from common.reproduce.run import Run
 from papers.mamba import Mamba, MambaLM
 from papers.mamba.experiments import associative_selective_scan, generation, scan_speed
 from papers.mamba.model import SIZES, VOCABULARY, AttentionLM
-from tests.contract.papers import APART, SIZE, ModelSubject, PaperContract, networks, without
+from tests.contract.papers import APART, SIZE, ModelSubject, PaperContract, mlps, without
 
 CONTRACT = PaperContract(
     models=(
@@ -23,15 +23,15 @@ CONTRACT = PaperContract(
             MambaLM,
             {**SIZE, "num_layers": 1, "state_dim": 3},
             APART
-            | {"state_dim": 3, "conv_width": 3, "expansion": 1, "form": "recurrent"}
-            | {"tied": False, "networks": networks()},
+            | {"state_dim": 3, "kernel_size": 3, "expansion": 1, "form": "recurrent"}
+            | {"tie_embeddings": False, "mlps": mlps()},
         ),
         ModelSubject(
             "mamba-attention",
             AttentionLM,
             {**SIZE, "num_layers": 1, "num_heads": 2, "window": 20},
-            without(APART, "norm", "embedding_deviation", "position_embedding")
-            | {"positions": "rotary", "networks": networks()},
+            without(APART, "norm", "embedding_stddev", "position_embedding")
+            | {"positions": "rotary", "mlps": mlps()},
         ),
         ModelSubject(
             "mamba-rotary",
@@ -42,8 +42,8 @@ CONTRACT = PaperContract(
     ),
     other_arguments={
         "Mamba": [
-            {"units": 4, "state_dim": 3, "conv_width": 3, "expansion": 3, "dt_rank": 2}
-            | {"negative_eigenvalues": True, "depth": 5, "scan": "associative"}
+            {"units": 4, "state_dim": 3, "kernel_size": 3, "expansion": 3, "dt_rank": 2}
+            | {"negative_eigenvalues": True, "num_layers": 5, "scan": "associative"}
         ],
     },
     corners={"mamba-mamba": [{"scan": "associative"}]},
@@ -69,7 +69,7 @@ def sigmoid(x):
 @pytest.mark.parametrize("negative", [False, True])
 def test_the_layer_is_the_papers_equations(negative):
     layer = Mamba(
-        6, state_dim=3, conv_width=3, dt_rank=2, negative_eigenvalues=negative, dtype="float64"
+        6, state_dim=3, kernel_size=3, dt_rank=2, negative_eigenvalues=negative, dtype="float64"
     )
     rng = np.random.default_rng(0)
     u = rng.standard_normal((2, 9, 5))
@@ -95,7 +95,7 @@ def test_the_layer_is_the_papers_equations(negative):
 
 def test_weights_begin_as_the_papers():
     keras.utils.set_random_seed(0)
-    layer = Mamba(256, depth=4)
+    layer = Mamba(256, num_layers=4)
     layer.build((None, None, 256))
     assert layer.rank == 16 and layer.x_kernel.shape == (512, 48)
     np.testing.assert_allclose(
@@ -149,7 +149,7 @@ def test_attention_has_the_parameters_of_table_11(row, positions):
 
 def models():
     return {
-        "mamba": MambaLM(8, 16, 2, state_dim=4, tied=False),
+        "mamba": MambaLM(8, 16, 2, state_dim=4, tie_embeddings=False),
         "absolute": AttentionLM(8, 16, 2, 2, 12, "absolute"),
         "rotary": AttentionLM(8, 16, 2, 2, 12, "rotary"),
     }
@@ -182,7 +182,7 @@ def test_speeds_are_ratios_of_times(tmp_path):
     )
     assert result["ratio"] == min(result["parallel_ratio"], result["loop_ratio"])
     assert result["ratio"] > 0 and result["first_ratio"] > 0
-    model = {"vocabulary": 8, "units": 64, "num_layers": 1}
+    model = {"vocabulary_size": 8, "units": 64, "num_layers": 1}
     for name in ("mamba", "transformer"):
         result = generation(run, model=name, prompt=4, generated=2, **model, **sizes)
         assert result["tokens_per_second"] == pytest.approx(1e3 / result["milliseconds"])
@@ -193,8 +193,8 @@ def test_bad_arguments_are_named():
         Mamba(0)
     with pytest.raises(ValueError, match="dt_rank.*0"):
         Mamba(4, dt_rank=0)
-    with pytest.raises(ValueError, match="conv_width.*1"):
-        Mamba(4, conv_width=1)
+    with pytest.raises(ValueError, match="kernel_size.*1"):
+        Mamba(4, kernel_size=1)
     with pytest.raises(ValueError, match="num_layers|mixers"):
         MambaLM(4, 8, 0)
     with pytest.raises(ValueError, match="positions.*learned"):

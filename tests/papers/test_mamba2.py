@@ -10,7 +10,7 @@ from common.ops.selective_scan import fused_selective_scan, recurrent_selective_
 from common.reproduce.run import Run
 from papers.mamba2 import Mamba2, Mamba2LM, experiments
 from papers.mamba2.model import SIZES
-from tests.contract.papers import APART, SIZE, ModelSubject, PaperContract, networks
+from tests.contract.papers import APART, SIZE, ModelSubject, PaperContract, mlps
 
 CONTRACT = PaperContract(
     models=(
@@ -19,14 +19,14 @@ CONTRACT = PaperContract(
             Mamba2LM,
             {**SIZE, "num_layers": 1, "state_dim": 4, "head_dim": 4, "num_groups": 2},
             APART
-            | {"state_dim": 4, "head_dim": 2, "conv_width": 3, "expansion": 1, "num_groups": 2}
-            | {"tied": False, "form": "recurrent", "networks": networks()},
+            | {"state_dim": 4, "head_dim": 2, "kernel_size": 3, "expansion": 1, "num_groups": 2}
+            | {"tie_embeddings": False, "form": "recurrent", "mlps": mlps()},
         ),
     ),
     other_arguments={
         "Mamba2": [
-            {"units": 4, "state_dim": 3, "head_dim": 3, "num_groups": 2, "conv_width": 3}
-            | {"expansion": 3, "chunk_size": 2, "depth": 5}
+            {"units": 4, "state_dim": 3, "head_dim": 3, "num_groups": 2, "kernel_size": 3}
+            | {"expansion": 3, "chunk_size": 2, "num_layers": 5}
         ],
     },
     corners={
@@ -187,8 +187,8 @@ def test_bad_arguments_are_named():
         Mamba2(8, head_dim=5)
     with pytest.raises(ValueError, match="num_groups.*3"):
         Mamba2(8, head_dim=4, num_groups=3)
-    with pytest.raises(ValueError, match="conv_width.*1"):
-        Mamba2(8, head_dim=4, conv_width=1)
+    with pytest.raises(ValueError, match="kernel_size.*1"):
+        Mamba2(8, head_dim=4, kernel_size=1)
     with pytest.raises(ValueError, match="chunk_size.*48"):
         Mamba2(8, head_dim=4, chunk_size=48)
     with pytest.raises(ValueError, match="state_dim.*0"):

@@ -15,11 +15,11 @@ CONTRACT = PaperContract(
         ModelSubject(
             "retnet",
             RetNet,
-            {**SIZE, "num_layers": 1, "num_heads": 2, "mlp_units": 6},
+            {**SIZE, "num_layers": 1, "num_heads": 2, "hidden_units": 6},
             APART
-            | {"num_heads": 2, "mlp_units": 6, "form": "recurrent"}
+            | {"num_heads": 2, "hidden_units": 6, "form": "recurrent"}
             # Its own defaults are the other ones.
-            | {"norm": "rms", "tied": False},
+            | {"norm": "rms", "tie_embeddings": False},
         ),
     ),
     other_arguments={
@@ -127,7 +127,7 @@ def test_parameters_are_the_published_number(size, published):
     units, layers = SIZES[size]["units"], SIZES[size]["num_layers"]
     blocks = layers * (12 * units**2 + 4 * units) + 2 * units
     counted = count_parameters(lambda: RetNet(**SIZES[size]))
-    assert counted == blocks + SIZES[size]["vocabulary"] * units
+    assert counted == blocks + SIZES[size]["vocabulary_size"] * units
     # Named by two digits, and the vocabulary is not the paper's.
     assert abs(counted / published - 1) < 0.03
 

@@ -20,7 +20,7 @@ CONTRACT = PaperContract(
             "xlstm",
             XLSTM,
             {**SIZE, "blocks": "ms", "num_heads": 2},
-            without(APART, "norm", "norm_center", "embedding_deviation", "head_deviation")
+            without(APART, "norm", "norm_center", "embedding_stddev", "head_stddev")
             | {"num_heads": 2, "slstm_kernel_size": 2, "forget_gate": "exponential"}
             | {"recurrent_initializer": "orthogonal", "form": "recurrent"},
         ),
@@ -28,7 +28,7 @@ CONTRACT = PaperContract(
     other_arguments={
         "MLSTM": [
             {"units": 6, "num_heads": 2, "expansion": 1, "kernel_size": 3, "block_size": 2}
-            | {"forget_gate": "exponential", "num_blocks": 3, "chunk_size": 2}
+            | {"forget_gate": "exponential", "num_layers": 3, "chunk_size": 2}
             | {"scan": "associative"}
         ],
         "SLSTM": [
@@ -213,7 +213,7 @@ def test_the_order_of_the_blocks():
     assert block_pattern(4, (0, 3)) == "smms"
     model = XLSTM(5, 8, "ms", num_heads=2)
     assert [type(mixer) for mixer in model.mixers] == [MLSTM, SLSTM]
-    assert [network is None for network in model.networks] == [True, False]
+    assert [mlp is None for mlp in model.mlps] == [True, False]
     # Only the last block's place is 1: more of its forget gates start open.
     model = XLSTM(5, 8, "sss", num_heads=2)
     assert [mixer.depth for mixer in model.mixers] == [0, 0.5, 1]

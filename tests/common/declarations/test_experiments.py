@@ -20,7 +20,7 @@ def test_a_tuple_has_the_values_at_smoke_cpu_and_paper():
         "rates": [0.1, 0.2],
         "clip": (None, None, 1.0),
         "warmup": (DEFAULT, 0.1, DEFAULT),
-        "task": {"length": (8, 16, 32), "vocab_size": 4, "special": (DEFAULT, DEFAULT, True)},
+        "task": {"length": (8, 16, 32), "vocabulary_size": 4, "special": (DEFAULT, DEFAULT, True)},
     }
     made = presets(table, (0.1, 2, 30))
     assert {name: preset.settings for name, preset in made.items()} == {
@@ -28,20 +28,20 @@ def test_a_tuple_has_the_values_at_smoke_cpu_and_paper():
             "steps": 1,
             "rates": [0.1, 0.2],
             "clip": None,
-            "task": {"length": 8, "vocab_size": 4},
+            "task": {"length": 8, "vocabulary_size": 4},
         },
         "cpu": {
             "steps": 20,
             "rates": [0.1, 0.2],
             "clip": None,
             "warmup": 0.1,
-            "task": {"length": 16, "vocab_size": 4},
+            "task": {"length": 16, "vocabulary_size": 4},
         },
         "paper": {
             "steps": 300,
             "rates": [0.1, 0.2],
             "clip": 1.0,
-            "task": {"length": 32, "vocab_size": 4, "special": True},
+            "task": {"length": 32, "vocabulary_size": 4, "special": True},
         },
     }
     assert [preset.minutes for preset in made.values()] == [0.1, 2, 30]

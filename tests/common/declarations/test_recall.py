@@ -17,7 +17,7 @@ def test_variants_differ_in_the_model_only():
 
 def test_the_paper_preset_is_zoologys():
     settings = mqar(128, 8, MODELS, minutes=1).settings("paper", "a")
-    assert settings["task_settings"] == {"length": 128, "num_pairs": 8, "vocab_size": 8192}
+    assert settings["task_settings"] == {"length": 128, "num_pairs": 8, "vocabulary_size": 8192}
     # 64 passes through 100,000 examples.
     assert settings["steps"] * settings["batch_size"] == 64 * 100_000
     assert settings["learning_rates"] == [2.15e-3, 1e-2, 4.6e-4, 1e-4]

@@ -22,7 +22,7 @@ def array(x):
 
 def model():
     mixers = [SoftmaxAttention(8, 2, 6, rotary=True), LSTM(8)]
-    net = LanguageModel(11, 8, mixers, max_positions=20, tied=True)
+    net = LanguageModel(11, 8, mixers, max_positions=20, tie_embeddings=True)
     net.build((None, None))
     return net
 

@@ -26,7 +26,7 @@ def test_is_the_sum_of_its_parts():
     got = array(model(TOKENS))
     hidden = model.embedding(TOKENS)
     hidden = hidden + model.mixers[0](model.mixer_norms[0](hidden))
-    hidden = hidden + model.networks[0](model.network_norms[0](hidden))
+    hidden = hidden + model.mlps[0](model.mlp_norms[0](hidden))
     hidden = hidden + model.mixers[1](model.mixer_norms[1](hidden))
     np.testing.assert_allclose(got, array(model.head(model.last_norm(hidden))), atol=1e-5)
 
@@ -48,7 +48,7 @@ def test_a_gated_network_is_shazeers():
     np.testing.assert_allclose(got, (gate / (1 + np.exp(-gate)) * value) @ last, atol=1e-5)
 
 
-@pytest.mark.parametrize("options", [{}, {"max_positions": 20, "tied": True}])
+@pytest.mark.parametrize("options", [{}, {"max_positions": 20, "tie_embeddings": True}])
 def test_chunks_and_steps_equal_one_call(options):
     model = make(**options)
     want = array(model(TOKENS))
@@ -81,7 +81,7 @@ def test_marks_reach_the_mixers():
 
 
 def test_learns_with_fit_and_survives_saving(tmp_path):
-    model = make(tied=True, norm="layer", dropout=0.1)
+    model = make(tie_embeddings=True, norm="layer", dropout=0.1)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(1e-2), loss)
     history = model.fit(TOKENS, np.roll(TOKENS, -1, 1), epochs=80, verbose=0).history["loss"]
@@ -94,12 +94,14 @@ def test_learns_with_fit_and_survives_saving(tmp_path):
 
 
 def test_parameters_are_counted_without_allocating():
-    model = make(tied=True, max_positions=5)
+    model = make(tie_embeddings=True, max_positions=5)
     model(TOKENS[:, :5])
-    assert count_parameters(lambda: make(tied=True, max_positions=5)) == model.count_params()
+    assert (
+        count_parameters(lambda: make(tie_embeddings=True, max_positions=5)) == model.count_params()
+    )
 
     def giant():
-        return LanguageModel(10**6, 10**6, [LSTM(10**6)], [MLP(10**6)], tied=True)
+        return LanguageModel(10**6, 10**6, [LSTM(10**6)], [MLP(10**6)], tie_embeddings=True)
 
     norms = 3 * 10**6
     lstm, network = 8 * 10**12 + 4 * 10**6, 2 * 10**12 + 2 * 10**6
@@ -109,13 +111,13 @@ def test_parameters_are_counted_without_allocating():
 
 
 def test_bad_arguments_are_named():
-    with pytest.raises(ValueError, match="vocabulary.*0"):
+    with pytest.raises(ValueError, match="vocabulary_size.*0"):
         LanguageModel(0, 8, [LSTM(8)])
     with pytest.raises(ValueError, match=r"mixers\[0\].*width 8.*7"):
         LanguageModel(3, 8, [LSTM(7)])
     with pytest.raises(ValueError, match="norm.*batch"):
         LanguageModel(3, 8, [LSTM(8)], norm="batch")
-    with pytest.raises(ValueError, match="networks.*1.*2"):
+    with pytest.raises(ValueError, match="mlps.*1.*2"):
         LanguageModel(3, 8, [LSTM(8)], [None, None])
     with pytest.raises(ValueError, match="hidden_units"):
         MLP(0)

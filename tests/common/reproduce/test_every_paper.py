@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from common.reproduce.reported import reported_claims
-from common.reproduce.results import load_results
+from common.reproduce.results import load_results, of_fingerprint
 from papers import get_paper, list_papers
 
 ROOT = Path(__file__).parents[3] / "papers"
@@ -49,6 +49,16 @@ def test_claims_are_reported_and_results_are_read(name):
     assert set(reported_claims(paper, ROOT / name)) == {claim.id for claim in paper.claims}
     rows = load_results(ROOT / name / "results.csv")
     assert "smoke" not in {row.preset for row in rows}
+
+
+@pytest.mark.parametrize("name", list_papers())
+def test_runs_recorded_under_other_names_of_settings_are_the_experiments_own(name):
+    rows = load_results(ROOT / name / "results.csv")
+    for experiment in get_paper(name).experiments:
+        recorded = {(row.preset, row.variant) for row in rows if row.experiment == experiment.name}
+        for preset, variant in recorded:
+            if experiment.recorded_as and variant in experiment.variants:
+                assert of_fingerprint(rows, experiment, preset, variant), (preset, variant)
 
 
 @pytest.mark.parametrize("name", list_papers())

@@ -85,6 +85,25 @@ def test_fingerprint_follows_the_settings_and_the_trial_only():
     assert experiment(variants={"a": {"width": 3}, "b": {}}).fingerprint("cpu", "a") != base
 
 
+def test_the_fingerprint_has_the_names_that_were_recorded():
+    then = {"a": {"depth": 1, "model_settings": {"depth": 2, "units": 3}}}
+    now = {"a": {"num_layers": 1, "model_settings": {"num_layers": 2, "units": 3}}}
+    sizes = {name: preset() for name in ("smoke", "cpu", "paper")}
+    old = experiment(variants=then, presets=sizes)
+    new = experiment(variants=now, presets=sizes, recorded_as={"num_layers": "depth"})
+    assert new.fingerprint("cpu", "a") == old.fingerprint("cpu", "a")
+    other = experiment(variants=now, presets=sizes)
+    assert other.fingerprint("cpu", "a") != old.fingerprint("cpu", "a")
+    assert new.settings("cpu", "a") == {"steps": 1, **now["a"]}
+
+
+def test_a_recorded_name_is_that_of_no_other_setting():
+    both = {"a": {"depth": 1, "num_layers": 1}, "b": {}}
+    one = experiment(variants=both, recorded_as={"num_layers": "depth"})
+    with pytest.raises(ValueError, match="recorded_as is .*depth"):
+        one.fingerprint("paper", "a")
+
+
 def test_preset_selects_variants_and_seeds():
     one = experiment(seeds=(3, 4))
     assert one.preset_variants("cpu") == ("b",)

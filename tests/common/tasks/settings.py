@@ -33,7 +33,7 @@ TASKS = (
     MambaSelectiveCopying(length=20, num_tokens=4),
     ModularArithmetic(max_length=9),
     ModularArithmetic(max_length=20, brackets=True),
-    MQAR(vocab_size=20, length=16, num_pairs=3),
+    MQAR(vocabulary_size=20, length=16, num_pairs=3),
     Parity(max_length=8),
     RepeatCopy(max_length=4, max_repeats=3),
     SafariAssociativeRecall(length=8, examples=20, test_examples=10),

@@ -34,7 +34,7 @@ def test_queries_stand_beside_the_inputs_and_weights_may_be_missing():
 
 
 def test_a_model_fits_it():
-    data = MQAR(vocab_size=16, length=16, num_pairs=2).dataset(8, steps=3)
+    data = MQAR(vocabulary_size=16, length=16, num_pairs=2).dataset(8, steps=3)
     model = keras.Sequential([keras.layers.Embedding(16, 4), keras.layers.Dense(16)])
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     history = model.fit(data, epochs=2, verbose=0).history["loss"]

@@ -31,7 +31,9 @@ def test_loads_by_its_name(name, tmp_path):
 
 
 def test_loads_settings_of_ones_own(tmp_path):
-    config = TaskConfig.of(tasks.MQAR(vocab_size=20, length=16, num_pairs=3), {"test": 5}, seed=2)
+    config = TaskConfig.of(
+        tasks.MQAR(vocabulary_size=20, length=16, num_pairs=3), {"test": 5}, seed=2
+    )
     loaded = tfds.load(
         "mqar", split="test", data_dir=tmp_path, builder_kwargs={"config": config}, batch_size=-1
     )

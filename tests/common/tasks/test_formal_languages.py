@@ -82,7 +82,7 @@ def test_parity_of_one_bit_is_the_bit():
 @pytest.mark.parametrize("multiplication", [False, True])
 def test_expressions_without_brackets(modulus, multiplication):
     task = ModularArithmetic(max_length=21, modulus=modulus, multiplication=multiplication)
-    assert task.vocab_size == 5 + modulus
+    assert task.vocabulary_size == 5 + modulus
     signs = set()
     for tokens, answer in examples(task, 500):
         assert len(tokens) % 2 == 1
@@ -98,7 +98,7 @@ def test_expressions_with_brackets(modulus, multiplication):
     task = ModularArithmetic(
         max_length=30, brackets=True, modulus=modulus, multiplication=multiplication
     )
-    assert task.vocab_size == 7 + modulus
+    assert task.vocabulary_size == 7 + modulus
     deepest = 0
     for tokens, answer in examples(task, 500):
         assert evaluate("".join(tokens)) % modulus == answer

@@ -34,7 +34,7 @@ def shuffle(row, permutation):
 def test_products_of_permutations_are_what_shuffling_one_after_the_other_does(group, order):
     task = GroupWord(group=group, length=15)
     elements = permutations(5, group == "A5")
-    assert task.vocab_size == len(elements) == order
+    assert task.vocabulary_size == len(elements) == order
     batch = task.batch(200, 0, 0)
     assert batch["inputs"].shape == (200, 15)
     for inputs, targets in zip(batch["inputs"], batch["targets"], strict=True):
@@ -47,7 +47,7 @@ def test_products_of_permutations_are_what_shuffling_one_after_the_other_does(gr
 def test_products_in_a_direct_product():
     task = GroupWord(group="A4xZ5", length=15)
     elements = list(itertools.product(permutations(4, True), range(5)))
-    assert task.vocab_size == len(elements) == 60
+    assert task.vocabulary_size == len(elements) == 60
     batch = task.batch(200, 0, 0)
     for inputs, targets in zip(batch["inputs"], batch["targets"], strict=True):
         row, total = list("abcd"), 0
@@ -61,7 +61,7 @@ def test_products_in_a_direct_product():
 def test_sums_modulo_60():
     batch = GroupWord(group="Z60", length=40).batch(50, 0, 0)
     np.testing.assert_array_equal(batch["targets"], np.cumsum(batch["inputs"], axis=1) % 60)
-    assert GroupWord(group="Z60").vocab_size == 60
+    assert GroupWord(group="Z60").vocabulary_size == 60
 
 
 @pytest.mark.parametrize("group", ["S5", "A5", "Z60", "A4xZ5"])
@@ -69,7 +69,7 @@ def test_elements_are_uniform_and_all_steps_count(group):
     task = GroupWord(group=group, length=20)
     batch = task.batch(5000, 0, 0)
     np.testing.assert_array_equal(batch["weights"], 1.0)
-    n = task.vocab_size
+    n = task.vocabulary_size
     for name in ("inputs", "targets"):
         frequency = np.bincount(batch[name].ravel(), minlength=n) / batch[name].size
         np.testing.assert_allclose(frequency, np.full(n, 1 / n), rtol=0.15)

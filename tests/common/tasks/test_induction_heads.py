@@ -5,7 +5,7 @@ from common.tasks import InductionHeads
 
 
 def test_the_token_after_the_special_one_is_the_answer():
-    batch = InductionHeads(length=20, vocab_size=6).batch(300, 0, 0)
+    batch = InductionHeads(length=20, vocabulary_size=6).batch(300, 0, 0)
     for inputs, targets, weights in zip(*batch.values(), strict=True):
         assert inputs.shape == targets.shape == weights.shape == (20,)
         first, second = np.flatnonzero(inputs == 5)
@@ -16,7 +16,7 @@ def test_the_token_after_the_special_one_is_the_answer():
 
 
 def test_places_and_tokens_are_uniform():
-    batch = InductionHeads(length=8, vocab_size=5).batch(20_000, 0, 0)
+    batch = InductionHeads(length=8, vocabulary_size=5).batch(20_000, 0, 0)
     place = (batch["inputs"] == 4).argmax(axis=1)
     np.testing.assert_allclose(np.bincount(place) / 20_000, np.full(6, 1 / 6), atol=0.015)
     others = batch["inputs"][batch["inputs"] != 4]
@@ -26,7 +26,7 @@ def test_places_and_tokens_are_uniform():
 
 
 def test_shortest_length():
-    batch = InductionHeads(length=3, vocab_size=2).batch(4, 0, 0)
+    batch = InductionHeads(length=3, vocabulary_size=2).batch(4, 0, 0)
     np.testing.assert_array_equal(batch["inputs"], [[1, 0, 1]] * 4)
     np.testing.assert_array_equal(batch["targets"], 0)
 
@@ -35,7 +35,7 @@ def test_shortest_length():
     ("settings", "message"),
     [
         ({"length": 2}, "`length` must be an integer of .* 3; got 2"),
-        ({"vocab_size": 1}, "`vocab_size` must be an integer of .* 2; got 1"),
+        ({"vocabulary_size": 1}, "`vocabulary_size` must be an integer of .* 2; got 1"),
     ],
 )
 def test_bad_settings(settings, message):

@@ -8,7 +8,7 @@ from common.tasks import MQAR
 
 @pytest.mark.parametrize("random_non_queries", [False, True])
 def test_every_query_is_answered_by_the_value_of_its_key(random_non_queries):
-    task = MQAR(vocab_size=30, length=24, num_pairs=5, random_non_queries=random_non_queries)
+    task = MQAR(vocabulary_size=30, length=24, num_pairs=5, random_non_queries=random_non_queries)
     batch = task.batch(300, 0, 0)
     for inputs, targets, weights in zip(*batch.values(), strict=True):
         assert inputs.shape == targets.shape == weights.shape == (24,)
@@ -29,7 +29,7 @@ def test_every_query_is_answered_by_the_value_of_its_key(random_non_queries):
 
 
 def test_noise_between_the_queries_is_uniform_over_the_whole_vocabulary():
-    task = MQAR(vocab_size=10, length=40, num_pairs=2, random_non_queries=True)
+    task = MQAR(vocabulary_size=10, length=40, num_pairs=2, random_non_queries=True)
     batch = task.batch(2000, 0, 0)
     noise = batch["inputs"][:, 4:][batch["weights"][:, 4:] == 0]
     np.testing.assert_allclose(np.bincount(noise) / len(noise), np.full(10, 0.1), atol=0.005)
@@ -37,7 +37,7 @@ def test_noise_between_the_queries_is_uniform_over_the_whole_vocabulary():
 
 
 def test_keys_and_values_are_uniform_in_every_pair():
-    inputs = MQAR(vocab_size=12, length=16, num_pairs=3).batch(20_000, 0, 0)["inputs"]
+    inputs = MQAR(vocabulary_size=12, length=16, num_pairs=3).batch(20_000, 0, 0)["inputs"]
     for pair in range(3):
         keys = np.bincount(inputs[:, 2 * pair], minlength=12) / 20_000
         np.testing.assert_allclose(keys, [0] + [0.2] * 5 + [0] * 6, atol=0.015)
@@ -48,7 +48,7 @@ def test_keys_and_values_are_uniform_in_every_pair():
 @pytest.mark.parametrize("power", [0.01, 0.5, 1.0])
 def test_queries_are_drawn_from_the_power_law_without_replacement(power):
     # Where the query of each pair stands, against NumPy's own draws without replacement.
-    task = MQAR(vocab_size=16, length=20, num_pairs=3, power=power)
+    task = MQAR(vocabulary_size=16, length=20, num_pairs=3, power=power)
     inputs = task.batch(10_000, 0, 0)["inputs"]
     law = power * np.arange(1, 8) ** (power - 1)
     rng = np.random.default_rng(0)
@@ -70,7 +70,7 @@ def test_settings_of_the_paper():
 
 def test_as_many_pairs_as_there_is_room_for():
     # Every key and every slot occurs, the keys in every order alike.
-    batch = MQAR(vocab_size=8, length=12, num_pairs=3).batch(20_000, 0, 0)
+    batch = MQAR(vocabulary_size=8, length=12, num_pairs=3).batch(20_000, 0, 0)
     orders, counts = np.unique(batch["inputs"][:, 0:6:2], axis=0, return_counts=True)
     np.testing.assert_array_equal(orders, list(itertools.permutations([1, 2, 3])))
     np.testing.assert_allclose(counts / 20_000, np.full(6, 1 / 6), atol=0.015)
@@ -81,7 +81,7 @@ def test_as_many_pairs_as_there_is_room_for():
     ("settings", "message"),
     [
         ({"num_pairs": 0}, "`num_pairs` must be a positive integer.* got 0"),
-        ({"vocab_size": 9}, "`vocab_size` must be an integer of .* 10; got 9"),
+        ({"vocabulary_size": 9}, "`vocabulary_size` must be an integer of .* 10; got 9"),
         ({"length": 15}, "`length` must be an integer of .* 16; got 15"),
         ({"length": 17}, "`length` must be even; got 17"),
         ({"power": 0}, "`power` must be a finite number above 0; got 0"),

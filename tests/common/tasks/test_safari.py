@@ -87,7 +87,7 @@ def test_keys_that_occur_are_asked_for_alike():
 
 
 def test_an_odd_number_of_ordinary_tokens_has_one_value_more_than_keys():
-    task = SafariAssociativeRecall(length=8, vocab_size=7, examples=50, test_examples=5)
+    task = SafariAssociativeRecall(length=8, vocabulary_size=7, examples=50, test_examples=5)
     rows = sequences(task, "train")
     assert set(rows[:, 0:8:2].ravel()) == {1, 2}
     assert set(rows[:, 1:8:2].ravel()) == {3, 4, 5}
@@ -125,7 +125,7 @@ def test_shared_data_cannot_be_changed(make):
 
 def test_too_few_different_sequences():
     # One ordinary token: only the place of the special one, 0 to 5, tells sequences apart.
-    task = SafariInductionHead(length=8, vocab_size=3, examples=4, test_examples=1)
+    task = SafariInductionHead(length=8, vocabulary_size=3, examples=4, test_examples=1)
     assert [len(task.arrays(split)["inputs"]) for split in SPLITS] == [4, 1, 1]
     task = dataclasses.replace(task, examples=5)
     with pytest.raises(ValueError, match="SafariInductionHead: .* got 7, found 6"):
@@ -136,7 +136,11 @@ def test_too_few_different_sequences():
     ("make", "settings", "message"),
     [
         (SafariInductionHead, {"length": 2}, "`length` must be an integer of .* 3; got 2"),
-        (SafariInductionHead, {"vocab_size": 2}, "`vocab_size` must be an integer of at least 3"),
+        (
+            SafariInductionHead,
+            {"vocabulary_size": 2},
+            "`vocabulary_size` must be an integer of at least 3",
+        ),
         (SafariInductionHead, {"examples": 0}, "`examples` must be a positive integer.* got 0"),
         (
             SafariAssociativeRecall,
@@ -146,8 +150,8 @@ def test_too_few_different_sequences():
         (SafariAssociativeRecall, {"length": 7}, "`length` must be even; got 7"),
         (
             SafariAssociativeRecall,
-            {"vocab_size": 3},
-            "`vocab_size` must be an integer of at least 4",
+            {"vocabulary_size": 3},
+            "`vocabulary_size` must be an integer of at least 4",
         ),
         (
             SafariAssociativeRecall,

@@ -5,7 +5,7 @@ from common.tasks import MADSelectiveCopying, MambaSelectiveCopying
 
 
 def test_mamba_form():
-    task = MambaSelectiveCopying(length=50, vocab_size=6, num_tokens=5)
+    task = MambaSelectiveCopying(length=50, vocabulary_size=6, num_tokens=5)
     batch = task.batch(200, 0, 0)
     for inputs, targets, weights in zip(*batch.values(), strict=True):
         assert inputs.shape == targets.shape == (55,)
@@ -33,7 +33,7 @@ def test_mamba_form_at_the_length_of_the_paper():
 
 
 def test_mad_form():
-    task = MADSelectiveCopying(length=30, vocab_size=6, num_tokens=5)
+    task = MADSelectiveCopying(length=30, vocabulary_size=6, num_tokens=5)
     batch = task.batch(200, 0, 0)
     for inputs, targets, weights in zip(*batch.values(), strict=True):
         assert inputs.shape == targets.shape == (30,)
@@ -69,7 +69,11 @@ def test_mad_blanks_are_spread_as_by_inserting_them_one_by_one():
             {"length": 15},
             "`length` must be an integer of .* 16; got 15",
         ),
-        (MambaSelectiveCopying, {"vocab_size": 2}, "`vocab_size` must be an integer of at least 3"),
+        (
+            MambaSelectiveCopying,
+            {"vocabulary_size": 2},
+            "`vocabulary_size` must be an integer of at least 3",
+        ),
         (
             MADSelectiveCopying,
             {"length": 33},

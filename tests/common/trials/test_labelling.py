@@ -8,13 +8,13 @@ from common.reproduce.run import Run
 from common.trials.labelling import accuracy, labelling
 
 
-def attention_model(vocabulary, window, num_layers=2):
+def attention_model(vocabulary_size, window, num_layers=2):
     mixers = [SoftmaxAttention(16, 2, window=window, rotary=True) for _ in range(num_layers)]
-    return LanguageModel(vocabulary, 16, mixers, embedding_deviation=1.0)
+    return LanguageModel(vocabulary_size, 16, mixers, embedding_stddev=1.0)
 
 
-def lstm_model(vocabulary):
-    return LanguageModel(vocabulary, 16, [LSTM(16)], embedding_deviation=1.0)
+def lstm_model(vocabulary_size):
+    return LanguageModel(vocabulary_size, 16, [LSTM(16)], embedding_stddev=1.0)
 
 
 MODEL = f"{__name__}:attention_model"
@@ -29,7 +29,7 @@ def trial(tmp_path, **options):
         "model": MODEL,
         "model_settings": {"window": 8},
         "task": "InductionHeads",
-        "task_settings": {"length": 8, "vocab_size": 5},
+        "task_settings": {"length": 8, "vocabulary_size": 5},
         "batch_size": 32,
         "steps": 60,
         "learning_rates": [1e-2],
