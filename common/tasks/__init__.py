@@ -4,7 +4,7 @@ from common.tasks.associative_recall import AssociativeRecall
 from common.tasks.copy import Copy
 from common.tasks.delayed_white_noise import DelayedWhiteNoise
 from common.tasks.formal_languages import ModularArithmetic, Parity
-from common.tasks.frozen import frozen_split
+from common.tasks.frozen import evaluation_set, frozen_split
 from common.tasks.group_word import GroupWord
 from common.tasks.induction_heads import InductionHeads
 from common.tasks.key_value_retrieval import KeyValueRetrieval
@@ -37,5 +37,6 @@ __all__ = [
     "SequenceDuplication",
     "SequentialMNIST",
     "Task",
+    "evaluation_set",
     "frozen_split",
 ]
