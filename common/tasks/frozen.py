@@ -1,10 +1,10 @@
 """Evaluation sets that stay as they are: drawn once, written with TFDS, read back from then on."""
 
-import contextlib
 import functools
 import io
 import logging
 import os
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -102,12 +102,14 @@ def frozen_split(task: Task, split: str, size: int | None, seed: int, data_dir: 
     directory = root / builder_name(task) / config_name(task, sizes, seed) / task.VERSION
     if not directory.is_dir():
         root.mkdir(parents=True, exist_ok=True)
-        with locked(root):  # the second of two processes finds the work done
-            config = TaskConfig.of(task, sizes, seed)
-            builder = builder_class(task)(config=config, data_dir=root)
-            noise = io.StringIO()
-            with contextlib.redirect_stdout(noise), contextlib.redirect_stderr(noise):
+        builder = builder_class(task)(config=TaskConfig.of(task, sizes, seed), data_dir=root)
+        noise = io.StringIO()
+        try:
+            # The second of two processes finds the work done.
+            with locked(root), redirect_stdout(noise), redirect_stderr(noise):
                 builder.download_and_prepare()
+        except RuntimeError as error:  # array_record's on a full disk, the lock's where none is
+            raise OSError(f"{directory} can't be written: {error}") from error
 
     # From the files alone: the sampler may have changed since.
     builder = tfds.builder_from_directory(directory)
