@@ -120,11 +120,15 @@ class TaskDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
         return self.builder_config.arrays()
 
     def _info(self) -> tfds.core.DatasetInfo:
-        first = next(iter(self._arrays.values()))
+        splits = list(self._arrays.values())
         features = {
             # Raw bytes: exact for every dtype, and far faster than lists of numbers.
-            name: tfds.features.Tensor(shape=values.shape[1:], dtype=values.dtype, encoding="bytes")
-            for name, values in first.items()
+            name: tfds.features.Tensor(
+                shape=_common_shape([arrays[name].shape[1:] for arrays in splits]),
+                dtype=values.dtype,
+                encoding="bytes",
+            )
+            for name, values in splits[0].items()
         }
         return tfds.core.DatasetInfo(
             builder=self,
@@ -152,6 +156,11 @@ class TaskDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
     def _generate_examples(self, arrays: Arrays) -> Iterator:
         for index in range(len(arrays["inputs"])):
             yield index, {name: values[index] for name, values in arrays.items()}
+
+
+def _common_shape(shapes: list[tuple[int, ...]]) -> tuple[int | None, ...]:
+    """The shape of an example, None where splits differ: those of tests may be longer."""
+    return tuple(sizes[0] if len(set(sizes)) == 1 else None for sizes in zip(*shapes, strict=True))
 
 
 def builder_class(task: Task) -> type[TaskDataset]:

@@ -93,9 +93,10 @@ def test_processes_may_prepare_at_once(tmp_path):
 
 def test_tensorflow_is_not_imported(tmp_path):
     code = (
-        "import sys\n"
-        "from common.tasks import Copy, frozen_split\n"
-        f"for _ in range(2): frozen_split(Copy(), 'test', 2, 0, {str(tmp_path)!r})\n"
+        "import sys\nfrom pathlib import Path\n"
+        "from common.tasks import Copy, evaluation_set\n"
+        f"for _ in range(2): evaluation_set(Copy(), 'test', 2, 0, {str(tmp_path)!r})\n"
+        f"assert any(Path({str(tmp_path)!r}).iterdir())\n"
         "assert 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
