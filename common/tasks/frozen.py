@@ -4,6 +4,7 @@ import functools
 import io
 import logging
 import os
+import random
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -104,12 +105,16 @@ def frozen_split(task: Task, split: str, size: int | None, seed: int, data_dir: 
         root.mkdir(parents=True, exist_ok=True)
         builder = builder_class(task)(config=TaskConfig.of(task, sizes, seed), data_dir=root)
         noise = io.StringIO()
+        # TFDS draws a temporary name from the generator that Keras's initializers are seeded by.
+        generator = random.getstate()
         try:
             # The second of two processes finds the work done.
             with locked(root), redirect_stdout(noise), redirect_stderr(noise):
                 builder.download_and_prepare()
         except RuntimeError as error:  # array_record's on a full disk, the lock's where none is
             raise OSError(f"{directory} can't be written: {error}") from error
+        finally:
+            random.setstate(generator)
 
     # From the files alone: the sampler may have changed since.
     builder = tfds.builder_from_directory(directory)

@@ -1,5 +1,6 @@
 import dataclasses
 import multiprocessing
+import random
 import subprocess
 import sys
 
@@ -129,6 +130,17 @@ def test_an_evaluation_set_is_frozen(tmp_path):
     assert_same(evaluation_set(*RECORDED, tmp_path), expected)
     assert (tmp_path / "copy" / "min_length=3,max_length=3,test=32" / "1.0.0").is_dir()
     assert_same(evaluation_set(*RECORDED, tmp_path), expected)
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_the_global_generators_are_left_alone(tmp_path, prepared):
+    """Of them come the weights that a model starts from."""
+    if prepared:
+        evaluation_set(*RECORDED, tmp_path)
+    python, numpy = random.getstate(), np.random.get_state()
+    evaluation_set(*RECORDED, tmp_path)
+    assert random.getstate() == python
+    np.testing.assert_equal(np.random.get_state(), numpy)
 
 
 def test_it_lies_where_tfds_has_its_data(tmp_path, monkeypatch):
