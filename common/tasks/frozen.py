@@ -10,9 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
+# With this module, which trials import before the progress bar's thread starts: meanwhile every
+# import of another thread goes through TFDS's, and fails where it is a relative one.
+import tensorflow_datasets as tfds
+
 from common.checks import check_choice, check_integers
 from common.reproduce.files import FileError, locked
 from common.tasks.checksums import PATH, builder_name, config_name, dataset_name, digest, recorded
+from common.tasks.datasets.task_dataset import TaskConfig, builder_class, stack
 from common.tasks.task import SPLITS, Arrays, FiniteTask, Task
 
 # A larger set is drawn whenever it is wanted, which takes less time than to read it.
@@ -92,11 +97,7 @@ def frozen_split(task: Task, split: str, size: int | None, seed: int, data_dir: 
     """
     _check(task, split, size, seed)
 
-    # Imported here: a second that only those who want frozen data should wait for.
     import array_record  # noqa: F401
-    import tensorflow_datasets as tfds
-
-    from common.tasks.datasets.task_dataset import TaskConfig, builder_class, stack
 
     sizes = None if size is None else {split: size}
     root = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
