@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import tempfile
 from importlib import metadata
 
 from packaging.version import Version
@@ -15,6 +16,11 @@ FLAGS = ["--xla_cpu_parallel_codegen_split_count=1", "--xla_backend_optimization
 if Version(metadata.version("jax")) < Version("0.11"):
     FLAGS.append("--xla_cpu_use_fusion_emitters=false")
 os.environ.setdefault("XLA_FLAGS", " ".join(FLAGS))
+
+# Evaluation sets are frozen where no others lie, once for all workers.
+if "TFDS_DATA_DIR" not in os.environ:
+    DATA = tempfile.TemporaryDirectory(prefix="tensorflow_datasets-", ignore_cleanup_errors=True)
+    os.environ["TFDS_DATA_DIR"] = DATA.name
 
 if importlib.util.find_spec("triton"):  # which ends a process where TensorFlow came before it
     from benchmarks.frameworks import import_torch_first

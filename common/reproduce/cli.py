@@ -49,7 +49,7 @@ class Options:
     runs_dir: Path = Path("runs")
     """Where runs are written, and found again."""
     data_dir: Path | None = None
-    """Where datasets are; by default that of TensorFlow Datasets."""
+    """Where evaluation sets and MNIST are; by default $TFDS_DATA_DIR or ~/tensorflow_datasets."""
     verbose: bool = False
     """Show what the libraries log, and where an error comes from."""
 

@@ -41,7 +41,7 @@ class Run:
         preset: "smoke", "cpu" or "paper".
         seed: of this run.
         dir: directory of this run's files.
-        data_dir: where frozen datasets are, or None for the default of TFDS.
+        data_dir: where evaluation sets are, or None for the default of TFDS.
         history: rows of the latest `train`, one an evaluation.
         clocks: seconds by name ("compile", "data", "train", "eval", "checkpoint"), summed over
             the calls of `train`.

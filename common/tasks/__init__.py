@@ -1,10 +1,10 @@
 """Tasks: seeded samplers in NumPy, and their evaluation sets, frozen with TFDS."""
 
+from common.reproduce.lazy import lazy_exports
 from common.tasks.associative_recall import AssociativeRecall
 from common.tasks.copy import Copy
 from common.tasks.delayed_white_noise import DelayedWhiteNoise
 from common.tasks.formal_languages import ModularArithmetic, Parity
-from common.tasks.frozen import frozen_split
 from common.tasks.group_word import GroupWord
 from common.tasks.induction_heads import InductionHeads
 from common.tasks.key_value_retrieval import KeyValueRetrieval
@@ -37,5 +37,9 @@ __all__ = [
     "SequenceDuplication",
     "SequentialMNIST",
     "Task",
+    "evaluation_set",
     "frozen_split",
 ]
+
+# TFDS takes half a second to import, which only those who want frozen data should wait for.
+__getattr__ = lazy_exports(__name__, evaluation_set="frozen", frozen_split="frozen")

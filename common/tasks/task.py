@@ -25,7 +25,7 @@ class Task:
     it would have had.
     """
 
-    # Part of a frozen data set's identity: raise it when `sample` gives other numbers.
+    # Part of a data set's identity: raise it when `sample` or a default gives other numbers.
     VERSION: ClassVar[str] = "1.0.0"
 
     def batch(self, batch_size: int, seed: int, step: int, split: str = "train") -> Arrays:

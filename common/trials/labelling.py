@@ -3,6 +3,7 @@
 import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -13,7 +14,7 @@ import common.tasks
 from common.reproduce.run import Run
 from common.reproduce.timing import compiled
 from common.reproduce.training import Diverged
-from common.tasks import Task
+from common.tasks import Task, evaluation_set
 from common.tasks.task import Arrays
 from common.trials.answers import NOTHING, likeliest, likeliest_in_graph
 from common.typing import State, Tensor
@@ -96,7 +97,7 @@ def labelling(
         raise ValueError(f"keep is {keep!r}, expected 'best' or 'last'.")
     source = getattr(common.tasks, task)(**task_settings)
     make = _factory(model, source.vocabulary_size)
-    validation = source.batch(eval_size, EVALUATION_SEED, 0, split="validation")
+    validation = evaluation_set(source, "validation", eval_size, EVALUATION_SEED, run.data_dir)
     bound = math.inf if stop_accuracy is None else stop_accuracy
     best_accuracy, best, rate, updates = -1.0, None, 0.0, 0.0
     for learning_rate in learning_rates:
@@ -147,7 +148,7 @@ def labelling(
     net.build((None, None))
     net.set_weights(best)
     run.save(net)
-    tested = _Tester(net, test_size, batch_size, stream)
+    tested = _Tester(net, test_size, batch_size, stream, run.data_dir)
     results = {"accuracy": tested(source)}
     for name, changed in (tests or {}).items():
         harder = getattr(common.tasks, task)(**{**task_settings, **changed})
@@ -226,8 +227,16 @@ def _predicted(net: keras.Model, arrays: Arrays, batch_size: int) -> np.ndarray:
 class _Tester:
     """Tests a network on sets of any length; what it compiles serves all of them."""
 
-    def __init__(self, net: keras.Model, size: int, batch_size: int, stream: int):
+    def __init__(
+        self,
+        net: keras.Model,
+        size: int,
+        batch_size: int,
+        stream: int,
+        data_dir: Path | None = None,
+    ):
         self.net, self.size, self.batch_size, self.stream = net, size, batch_size, stream
+        self.data_dir = data_dir
         self.label = compiled(self._label)
         # Where nothing counts the compiler leaves out what the state does not need: all of the
         # last layer but its state.
@@ -235,7 +244,7 @@ class _Tester:
 
     def __call__(self, task: Task) -> float:
         """Accuracy on the test set of `task`."""
-        arrays = task.batch(self.size, EVALUATION_SEED, 0, split="test")
+        arrays = evaluation_set(task, "test", self.size, EVALUATION_SEED, self.data_dir)
         if self.stream:
             return accuracy(self._streamed(arrays), arrays)
         return accuracy(_predicted(self.net, arrays, self.batch_size), arrays)

@@ -5,7 +5,8 @@ import numpy as np
 from keras import ops
 
 from common.reproduce import Run, evaluations_since_best
-from common.tasks import KeyValueRetrieval
+from common.tasks import KeyValueRetrieval, evaluation_set
+from common.tasks.task import Arrays
 from papers.fast_weights.model import KeyValueMemory
 
 # The authors' evaluation: this many sequences, asked for every key, in pieces of 32 queries.
@@ -41,6 +42,9 @@ def retrieval(
     """
     task = KeyValueRetrieval(num_keys, replacement)
     full = KeyValueRetrieval(num_keys, replacement, full_length_test=True)
+    test, full_test = (
+        evaluation_set(one, "test", TEST_SEQUENCES, run.seed, run.data_dir) for one in (task, full)
+    )
     model = KeyValueMemory(num_keys, rule, feature_map, nu)
     model.compile(keras.optimizers.Adam(1e-3, epsilon=1e-8), HalfSquaredError(), jit_compile=False)
 
@@ -49,7 +53,7 @@ def retrieval(
         return {name: batch[name] for name in ("inputs", "query")}, batch["targets"]
 
     def evaluate():
-        return {"best_loss": retrieval_loss(model, task, run.seed)}
+        return {"best_loss": retrieval_loss(model, test)}
 
     def stop(history):
         return (
@@ -68,18 +72,17 @@ def retrieval(
     )
     return {
         "best_loss": row["best_loss"],
-        "full_length_loss": retrieval_loss(model, full, run.seed),
+        "full_length_loss": retrieval_loss(model, full_test),
         "updates": run.history[-1]["step"],
     }
 
 
-def retrieval_loss(model: KeyValueMemory, task: KeyValueRetrieval, seed: int) -> float:
+def retrieval_loss(model: KeyValueMemory, test: Arrays) -> float:
     """Mean over pieces of up to 32 queries of the piece's mean loss, as the authors compute it."""
-    test = task.batch(TEST_SEQUENCES, seed, 0, split="test")
     read = model.predict(
         {name: test[name] for name in ("inputs", "query")}, batch_size=TEST_SEQUENCES, verbose=0
     )
-    wanted = np.eye(task.num_keys, dtype=read.dtype)[test["targets"]]
+    wanted = np.eye(read.shape[-1], dtype=read.dtype)[test["targets"]]
     losses = 0.5 * np.square(wanted - read).sum(-1)
     pieces = []
     for loss, weights in zip(losses, test["weights"], strict=True):

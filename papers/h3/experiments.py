@@ -8,6 +8,7 @@ from keras import ops
 
 import common.tasks
 from common.reproduce import Run
+from common.tasks import evaluation_set
 from common.trials.answers import likeliest
 from papers.h3.model import H3Model
 
@@ -109,8 +110,13 @@ def synthetic(
         weights = batch["weights"][rows] * counts[:, None].astype("float32")
         return batch["inputs"][rows], batch["targets"][rows], weights
 
+    held_out = {
+        split: evaluation_set(source, split, data_dir=run.data_dir)
+        for split in ("validation", "test")
+    }
+
     def accuracy(split):
-        arrays = source.arrays(split)
+        arrays = held_out[split]
         logits = model.predict(arrays["inputs"], batch_size=500, verbose=0)
         return 100 * float((likeliest(logits[:, -1]) == arrays["targets"][:, -1]).mean())
 

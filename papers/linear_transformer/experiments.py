@@ -15,7 +15,7 @@ from common.reproduce.timing import (
     measure,
     measure_fastest,
 )
-from common.tasks import SequenceDuplication
+from common.tasks import SequenceDuplication, evaluation_set
 from common.trials.answers import likeliest
 from common.trials.decoding import STEPS, decode_loop, greedy
 from papers.linear_transformer.layers import LinearAttention
@@ -51,7 +51,7 @@ def duplication(
     )
     # Without the separator, whose place no model can predict: a perfect copy scores 0 and 1.
     scored = SequenceDuplication(length=length, score_separator=False)
-    test = scored.batch(test_size, run.seed, 0, split="test")
+    test = evaluation_set(scored, "test", test_size, run.seed, run.data_dir)
 
     def batches(step):
         batch = task.batch(batch_size, run.seed, step)

@@ -9,7 +9,7 @@ import numpy as np
 from common.layers import LSTM, SequenceLayer
 from common.reproduce import Run
 from common.reproduce.timing import compiled, measure
-from common.tasks import DelayedWhiteNoise, MackeyGlass, SequentialMNIST
+from common.tasks import DelayedWhiteNoise, MackeyGlass, SequentialMNIST, evaluation_set
 from common.trials.answers import likeliest
 from papers.lmu.layers import LMU
 from papers.lmu.legendre import LegendreReadout
@@ -30,7 +30,7 @@ def capacity(run: Run, *, window: int, order: int, signals: int) -> dict[str, fl
         and highest of those at delays above 0, which the paper's figure shows.
     """
     task = DelayedWhiteNoise(window=window)
-    data = task.batch(signals, run.seed, 0, split="test")
+    data = evaluation_set(task, "test", signals, run.seed, run.data_dir)
     layer = untrained_lmu(task.outputs, order, window - 0.5)
     layer.build((None, None, 1))
     read = compiled(lambda inputs, state: layer(inputs, initial_state=state, return_state=True))
@@ -75,8 +75,8 @@ def lstm_capacity(
     task = DelayedWhiteNoise(window=window)
     held_out = signals // 5
     train = task.batch(signals - held_out, run.seed, 0)
-    validation = task.batch(held_out, run.seed, 0, split="validation")
-    test = task.batch(signals, run.seed, 0, split="test")
+    validation = evaluation_set(task, "validation", held_out, run.seed, run.data_dir)
+    test = evaluation_set(task, "test", signals, run.seed, run.data_dir)
     model = LMUModel([LSTM(units)], task.outputs)
     model.compile("adam", "mse")
     epoch = -(-len(train["inputs"]) // batch_size)
@@ -148,7 +148,10 @@ def mackey_glass(
     """
     task = MackeyGlass(series=series, length=length)
     model = make_network(recurrent, output_activation)
-    train, validation, test = (task.arrays(split) for split in ("train", "validation", "test"))
+    train = task.arrays("train")
+    validation, test = (
+        evaluation_set(task, split, data_dir=run.data_dir) for split in ("validation", "test")
+    )
 
     def predict(inputs):
         return model.predict(inputs, batch_size=32, verbose=0)

@@ -5,7 +5,7 @@ import numpy as np
 
 from common.reproduce import Run
 from common.reproduce.timing import layer_gradient_maker, measure_fastest
-from common.tasks import MambaSelectiveCopying
+from common.tasks import MambaSelectiveCopying, evaluation_set
 from common.trials.answers import likeliest
 from papers.min_rnn.layers import MinGRU, MinLSTM
 from papers.min_rnn.model import MinRNN
@@ -81,7 +81,7 @@ def selective_copying(
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=keras.backend.backend() != "torch",
     )
-    validation = task.batch(validation_size, run.seed, 0, split="validation")
+    validation = evaluation_set(task, "validation", validation_size, run.seed, run.data_dir)
 
     def batches(step):
         batch = task.batch(batch_size, run.seed, step)
@@ -103,4 +103,4 @@ def selective_copying(
         eval_every=max(1, steps // 10),
         best=("max", "accuracy"),
     )
-    return score(task.batch(test_size, run.seed, 0, split="test"))
+    return score(evaluation_set(task, "test", test_size, run.seed, run.data_dir))

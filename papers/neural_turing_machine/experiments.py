@@ -10,7 +10,7 @@ import numpy as np
 from common.layers import LSTM
 from common.reproduce.files import write_bytes
 from common.reproduce.run import Run
-from common.tasks import AssociativeRecall, Copy, RepeatCopy, Task
+from common.tasks import AssociativeRecall, Copy, RepeatCopy, Task, evaluation_set
 from papers.neural_turing_machine.layers import NTM
 from papers.neural_turing_machine.model import BitsCrossEntropy, Transducer
 
@@ -64,7 +64,7 @@ def copy(
     net = _transducer(model, 8, lstm_layers, lstm_units)
     drawn = Copy(max_length=max_length, pad=False)
     lengths = range(1, max_length + 1)
-    held_out = _joined([Copy(min_length=n, max_length=n) for n in lengths], sequences)
+    held_out = _joined(run, [Copy(min_length=n, max_length=n) for n in lengths], sequences)
     metrics = _fit(
         run,
         net,
@@ -76,7 +76,7 @@ def copy(
     )
     # All lengths padded to the longest, which XLA compiles once.
     tests = [Copy(min_length=length, max_length=length) for length in test_lengths]
-    wrong = _wrong_bits(net, _joined(tests, sequences)).reshape(len(tests), sequences).mean(1)
+    wrong = _wrong_bits(net, _joined(run, tests, sequences)).reshape(len(tests), sequences).mean(1)
     curve = {length: float(bits) for length, bits in zip(test_lengths, wrong, strict=True)}
     for length, bits in curve.items():
         run.log(length, wrong_bits_at_length=bits)
@@ -127,7 +127,7 @@ def repeat_copy(
         run,
         net,
         lambda step: _xyw(task.batch(32, run.seed, step)),
-        _joined([task], sequences),
+        _joined(run, [task], sequences),
         steps,
         eval_every,
         patience,
@@ -158,7 +158,7 @@ def associative_recall(
         run,
         net,
         lambda step: _xyw(task.batch(32, run.seed, step)),
-        _joined(tests, sequences),
+        _joined(run, tests, sequences),
         steps,
         eval_every,
         patience,
@@ -227,9 +227,12 @@ def _padded(batch: dict[str, np.ndarray], multiple: int) -> Batch:
     return pad(x), pad(y), pad(weights)
 
 
-def _joined(tasks: Sequence[Task], sequences: int) -> Batch:
+def _joined(run: Run, tasks: Sequence[Task], sequences: int) -> Batch:
     """`sequences` test sequences of each task, one after another, padded to the longest."""
-    batches = [_xyw(t.batch(sequences, EVALUATION_SEED, 0, "test")) for t in tasks]
+    batches = [
+        _xyw(evaluation_set(task, "test", sequences, EVALUATION_SEED, run.data_dir))
+        for task in tasks
+    ]
     longest = max(x.shape[1] for x, _, _ in batches)
 
     def join(arrays):

@@ -5,73 +5,116 @@ TFDS names a builder after its class. A builder's module has to live in a packag
 
 from common import tasks
 from common.tasks.datasets.task_dataset import TaskConfig, TaskDataset
-from common.tasks.task import Task
+
+__all__ = ["TaskConfig", "TaskDataset"]
 
 
 class AssociativeRecall(TaskDataset):
-    BUILDER_CONFIGS = [TaskConfig.default(tasks.AssociativeRecall())]
+    TASK = tasks.AssociativeRecall
+    CITATION = "Graves et al. 2014. Neural Turing Machines."
+    HOMEPAGE = "https://arxiv.org/abs/1410.5401"
 
 
 class Copy(TaskDataset):
-    BUILDER_CONFIGS = [TaskConfig.default(tasks.Copy())]
+    TASK = tasks.Copy
+    CITATION = "Graves et al. 2014. Neural Turing Machines."
+    HOMEPAGE = "https://arxiv.org/abs/1410.5401"
 
 
 class DelayedWhiteNoise(TaskDataset):
-    BUILDER_CONFIGS = [TaskConfig.default(tasks.DelayedWhiteNoise())]
+    TASK = tasks.DelayedWhiteNoise
+    CITATION = (
+        "Voelker et al. 2019. "
+        "Legendre Memory Units: Continuous-Time Representation in Recurrent Neural Networks."
+    )
+    HOMEPAGE = "https://papers.nips.cc/paper/9689"
 
 
 class GroupWord(TaskDataset):
-    BUILDER_CONFIGS = [TaskConfig.default(tasks.GroupWord())]
+    TASK = tasks.GroupWord
+    CITATION = "Merrill et al. 2024. The Illusion of State in State-Space Models."
+    HOMEPAGE = "https://arxiv.org/abs/2404.08819"
 
 
 class InductionHeads(TaskDataset):
-    BUILDER_CONFIGS = [TaskConfig.default(tasks.InductionHeads())]
+    TASK = tasks.InductionHeads
+    CITATION = "Gu and Dao 2023. Mamba: Linear-Time Sequence Modeling with Selective State Spaces."
+    HOMEPAGE = "https://arxiv.org/abs/2312.00752"
 
 
 class KeyValueRetrieval(TaskDataset):
-    BUILDER_CONFIGS = [TaskConfig.default(tasks.KeyValueRetrieval())]
+    TASK = tasks.KeyValueRetrieval
+    CITATION = "Schlag et al. 2021. Linear Transformers Are Secretly Fast Weight Programmers."
+    HOMEPAGE = "https://arxiv.org/abs/2102.11174"
 
 
 class MQAR(TaskDataset):
-    BUILDER_CONFIGS = [TaskConfig.default(tasks.MQAR())]
+    TASK = tasks.MQAR
+    CITATION = (
+        "Arora et al. 2023. Zoology: Measuring and Improving Recall in Efficient Language Models."
+    )
+    HOMEPAGE = "https://arxiv.org/abs/2312.04927"
 
 
 class MackeyGlass(TaskDataset):
-    BUILDER_CONFIGS = [TaskConfig.default(tasks.MackeyGlass())]
+    TASK = tasks.MackeyGlass
+    CITATION = (
+        "Voelker et al. 2019. "
+        "Legendre Memory Units: Continuous-Time Representation in Recurrent Neural Networks."
+    )
+    HOMEPAGE = "https://papers.nips.cc/paper/9689"
 
 
 class MADSelectiveCopying(TaskDataset):
-    BUILDER_CONFIGS = [TaskConfig.default(tasks.MADSelectiveCopying())]
+    TASK = tasks.MADSelectiveCopying
+    CITATION = "Poli et al. 2024. Mechanistic Design and Scaling of Hybrid Architectures."
+    HOMEPAGE = "https://arxiv.org/abs/2403.17844"
 
 
 class MambaSelectiveCopying(TaskDataset):
-    BUILDER_CONFIGS = [TaskConfig.default(tasks.MambaSelectiveCopying())]
+    TASK = tasks.MambaSelectiveCopying
+    CITATION = "Gu and Dao 2023. Mamba: Linear-Time Sequence Modeling with Selective State Spaces."
+    HOMEPAGE = "https://arxiv.org/abs/2312.00752"
 
 
 class ModularArithmetic(TaskDataset):
-    BUILDER_CONFIGS = [TaskConfig.default(tasks.ModularArithmetic())]
+    TASK = tasks.ModularArithmetic
+    CITATION = "Deletang et al. 2023. Neural Networks and the Chomsky Hierarchy."
+    HOMEPAGE = "https://arxiv.org/abs/2207.02098"
 
 
 class Parity(TaskDataset):
-    BUILDER_CONFIGS = [TaskConfig.default(tasks.Parity())]
+    TASK = tasks.Parity
+    CITATION = "Deletang et al. 2023. Neural Networks and the Chomsky Hierarchy."
+    HOMEPAGE = "https://arxiv.org/abs/2207.02098"
 
 
 class RepeatCopy(TaskDataset):
-    BUILDER_CONFIGS = [TaskConfig.default(tasks.RepeatCopy())]
+    TASK = tasks.RepeatCopy
+    CITATION = "Graves et al. 2014. Neural Turing Machines."
+    HOMEPAGE = "https://arxiv.org/abs/1410.5401"
 
 
 class SafariAssociativeRecall(TaskDataset):
-    BUILDER_CONFIGS = [TaskConfig.default(tasks.SafariAssociativeRecall())]
+    TASK = tasks.SafariAssociativeRecall
+    CITATION = (
+        "Fu et al. 2022. Hungry Hungry Hippos: Towards Language Modeling with State Space Models."
+    )
+    HOMEPAGE = "https://arxiv.org/abs/2212.14052"
 
 
 class SafariInductionHead(TaskDataset):
-    BUILDER_CONFIGS = [TaskConfig.default(tasks.SafariInductionHead())]
+    TASK = tasks.SafariInductionHead
+    CITATION = (
+        "Fu et al. 2022. Hungry Hungry Hippos: Towards Language Modeling with State Space Models."
+    )
+    HOMEPAGE = "https://arxiv.org/abs/2212.14052"
 
 
 class SequenceDuplication(TaskDataset):
-    BUILDER_CONFIGS = [TaskConfig.default(tasks.SequenceDuplication())]
-
-
-def builder_class(task: Task) -> type[TaskDataset]:
-    """The builder of `task`; the common one for a task that has none here."""
-    return globals().get(type(task).__name__, TaskDataset)
+    TASK = tasks.SequenceDuplication
+    CITATION = (
+        "Katharopoulos et al. 2020. "
+        "Transformers are RNNs: Fast Autoregressive Transformers with Linear Attention."
+    )
+    HOMEPAGE = "https://arxiv.org/abs/2006.16236"

@@ -2,28 +2,21 @@
 
 import dataclasses
 import functools
-import hashlib
-import json
-import operator
+import importlib.util
+import inspect
+import types
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
 
+from common.checks import check_integers
+from common.tasks.checksums import builder_name, config_name, digest
 from common.tasks.task import SPLITS, Arrays, FiniteTask, Task
 
+# Of a config that gives none.
 SIZES = {"train": 1024, "validation": 256, "test": 1024}
-
-
-def digest(arrays: Arrays) -> str:
-    """SHA-256 of the names, dtypes, shapes and contents of `arrays`, in hexadecimal."""
-    sha = hashlib.sha256()
-    for name in sorted(arrays):
-        values = arrays[name]
-        sha.update(f"{name} {values.dtype.str} {values.shape} ".encode())
-        sha.update(values.tobytes())
-    return sha.hexdigest()
 
 
 def stack(examples: Iterable[Arrays]) -> Arrays:
@@ -38,7 +31,7 @@ class TaskConfig(tfds.core.BuilderConfig):
 
     Attributes:
         task: The task.
-        sizes: Number of examples of each split; `None` is all that a finite task has.
+        sizes: Number of examples of each split; `None` is all that a finite task has, or `SIZES`.
         seed: Seed of the splits' streams, of which step 0 is kept.
     """
 
@@ -47,25 +40,16 @@ class TaskConfig(tfds.core.BuilderConfig):
     seed: int
 
     @classmethod
-    def of(cls, task: Task, sizes: Mapping[str, int], seed: int) -> "TaskConfig":
-        """The config, named after everything that its examples depend on but the version."""
-        settings = json.dumps(dataclasses.asdict(task), sort_keys=True, default=operator.index)
-        short = hashlib.sha256(settings.encode()).hexdigest()[:12]
-        splits = "-".join(f"{split}-{size}" for split, size in sizes.items())
-        return cls._make(f"{short}-{splits}-seed{seed}", task, sizes, seed)
+    def of(cls, task: Task, sizes: Mapping[str, int] | None = None, seed: int = 0) -> "TaskConfig":
+        """The config, named after everything that its examples depend on but the version.
 
-    @classmethod
-    def default(cls, task: Task) -> "TaskConfig":
-        """The config `"default"`: all examples of a finite task, or `SIZES` of a stream."""
-        sizes = None if isinstance(task, FiniteTask) else SIZES
-        return cls._make("default", task, sizes, 0)
-
-    @classmethod
-    def _make(
-        cls, name: str, task: Task, sizes: Mapping[str, int] | None, seed: int
-    ) -> "TaskConfig":
+        Raises:
+            ValueError: if a size or the seed is out of range.
+        """
+        check_integers(task, 1, **(sizes or {}))
+        check_integers(task, 0, seed=seed)
         return cls(
-            name=name,
+            name=config_name(task, sizes, seed),
             version=task.VERSION,
             description=f"{task!r}, seed {seed}",
             task=task,
@@ -75,39 +59,82 @@ class TaskConfig(tfds.core.BuilderConfig):
 
     def arrays(self) -> dict[str, Arrays]:
         """The arrays of each split."""
-        if self.sizes is None:
-            assert isinstance(self.task, FiniteTask), "only a finite task has a number of examples"
+        if self.sizes is None and isinstance(self.task, FiniteTask):
             return {split: self.task.arrays(split) for split in SPLITS}
+        sizes = SIZES if self.sizes is None else self.sizes
         return {
             split: self.task.batch(size, self.seed, step=0, split=split)
-            for split, size in self.sizes.items()
+            for split, size in sizes.items()
         }
 
 
 class TaskDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """Splits of a task, in the order in which they were drawn.
 
-    The metadata hold the SHA-256 of each split's arrays. A subclass has its task's default
-    settings as the config `"default"`; other settings take a config of their own, as in
-    `tfds.load("mqar", builder_kwargs={"config": TaskConfig.of(MQAR(length=32), sizes, seed)})`.
+    The metadata hold the SHA-256 of each split's arrays. Without arguments it has the task's
+    default settings: all examples of a finite task, or `SIZES` of a stream.
+
+    Args:
+        seed: Seed of the splits' streams, by default 0.
+        **arguments: Settings of the task, as in `tfds.load("mqar/length=128,num_pairs=8")`; sizes
+            of the splits to make, as in `tfds.load("mqar/test=3000")`; and those of
+            `tfds.core.GeneratorBasedBuilder`, of which `config` may be a `TaskConfig`.
+
+    Raises:
+        ValueError: if a setting is out of range, or given beside `config`.
     """
 
+    TASK: ClassVar[type[Task]]
+    CITATION: ClassVar[str] = ""
+    HOMEPAGE: ClassVar[str] = ""
+
     VERSION = tfds.core.Version("1.0.0")  # the config's, which is the task's, comes first
+
+    def __init_subclass__(cls, skip_registration: bool = False, **kwargs):
+        super().__init_subclass__(skip_registration=skip_registration, **kwargs)
+        if not skip_registration:
+            cls.BUILDER_CONFIGS = [TaskConfig.of(cls.TASK())]
+
+    def __init__(self, *, config: str | TaskConfig | None = None, **arguments):
+        fields = {field.name for field in dataclasses.fields(self.TASK)}
+        own = {
+            name: arguments.pop(name)
+            for name in tuple(arguments)
+            if name in fields or name in SPLITS or name == "seed"
+        }
+        if own:
+            if config is not None:
+                raise ValueError(f"`config` is {config!r}, expected none beside {sorted(own)}.")
+            settings = {name: own[name] for name in own if name in fields}
+            sizes = {split: own[split] for split in SPLITS if split in own}
+            config = TaskConfig.of(self.TASK(**settings), sizes or None, own.get("seed", 0))
+        if isinstance(config, TaskConfig):
+            config = self.builder_configs.get(config.name, config)
+        # TFDS's own default can't be read without TensorFlow.
+        if importlib.util.find_spec("array_record"):
+            arguments = {"file_format": "array_record", **arguments}
+        super().__init__(config=config, **arguments)
 
     @functools.cached_property
     def _arrays(self) -> dict[str, Arrays]:
         return self.builder_config.arrays()
 
     def _info(self) -> tfds.core.DatasetInfo:
-        first = next(iter(self._arrays.values()))
+        splits = list(self._arrays.values())
         features = {
             # Raw bytes: exact for every dtype, and far faster than lists of numbers.
-            name: tfds.features.Tensor(shape=values.shape[1:], dtype=values.dtype, encoding="bytes")
-            for name, values in first.items()
+            name: tfds.features.Tensor(
+                shape=_common_shape([arrays[name].shape[1:] for arrays in splits]),
+                dtype=values.dtype,
+                encoding="bytes",
+            )
+            for name, values in splits[0].items()
         }
         return tfds.core.DatasetInfo(
             builder=self,
-            description=self.builder_config.description,
+            description=inspect.getdoc(self.TASK),
+            citation=self.CITATION,
+            homepage=self.HOMEPAGE,
             features=tfds.features.FeaturesDict(features),
             metadata=tfds.core.MetadataDict(
                 sha256={split: digest(arrays) for split, arrays in self._arrays.items()}
@@ -129,3 +156,19 @@ class TaskDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
     def _generate_examples(self, arrays: Arrays) -> Iterator:
         for index in range(len(arrays["inputs"])):
             yield index, {name: values[index] for name, values in arrays.items()}
+
+
+def _common_shape(shapes: list[tuple[int, ...]]) -> tuple[int | None, ...]:
+    """The shape of an example, None where splits differ: those of tests may be longer."""
+    return tuple(sizes[0] if len(set(sizes)) == 1 else None for sizes in zip(*shapes, strict=True))
+
+
+def builder_class(task: Task) -> type[TaskDataset]:
+    """The builder of `task`; for a task that has none, one that TFDS does not know by name."""
+    for known in TaskDataset.__subclasses__():
+        if known.TASK is type(task):
+            return known
+    body = {"TASK": type(task), "name": builder_name(task)}
+    return types.new_class(
+        type(task).__name__, (TaskDataset,), {"skip_registration": True}, lambda it: it.update(body)
+    )

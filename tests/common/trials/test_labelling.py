@@ -5,6 +5,7 @@ import pytest
 from common.layers import LSTM, SoftmaxAttention
 from common.models import LanguageModel
 from common.reproduce.run import Run
+from common.tasks import InductionHeads
 from common.trials.labelling import accuracy, labelling
 
 
@@ -22,9 +23,9 @@ MODEL = f"{__name__}:attention_model"
 ONE_LAYER = {"window": 8, "num_layers": 1}
 
 
-def trial(tmp_path, **options):
+def trial(tmp_path, data_dir=None, **options):
     keras.utils.set_random_seed(0)
-    run = Run(variant="v", preset="cpu", seed=0, dir=tmp_path)
+    run = Run(variant="v", preset="cpu", seed=0, dir=tmp_path, data_dir=data_dir)
     settings = {
         "model": MODEL,
         "model_settings": {"window": 8},
@@ -54,6 +55,27 @@ def test_a_sweep_keeps_the_best_on_validation(tmp_path):
     assert metrics["learning_rate"] == 1e-2
     assert metrics["accuracy"] > 0.4 > 0.25  # a guess is right in one of four
     assert (tmp_path / "train-1e-09.checkpoint.npz").exists()
+
+
+def test_validation_and_test_sets_are_frozen_and_read(tmp_path, monkeypatch):
+    data = tmp_path / "data"
+    options = {"steps": 1, "model_settings": ONE_LAYER, "tests": {"16": {"length": 16}}}
+    _run, first = trial(tmp_path / "first", data_dir=data, **options)
+    configs = {path.parent.parent.name for path in data.rglob("dataset_info.json")}
+    assert configs == {
+        "length=8,vocabulary_size=5,validation=64",
+        "length=8,vocabulary_size=5,test=64",
+        "length=16,vocabulary_size=5,test=64",
+    }
+    batch = InductionHeads.batch
+
+    def only_training(self, batch_size, seed, step, split="train"):
+        assert split == "train" or batch_size == 1  # of which the size in bytes is told
+        return batch(self, batch_size, seed, step, split)
+
+    monkeypatch.setattr(InductionHeads, "batch", only_training)
+    _run, second = trial(tmp_path / "second", data_dir=data, **options)
+    assert first == second
 
 
 def test_streamed_tests_equal_whole_ones(tmp_path):

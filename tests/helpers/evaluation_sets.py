@@ -1,0 +1,126 @@
+"""The sets that recorded runs are evaluated on; run as a program it writes `checksums.csv`.
+
+The test split of every task's default settings is there too: its digest tells a changed sampler.
+Real numbers whose last bits another machine computes otherwise are left out: white noise goes
+through a Fourier transform, the Mackey-Glass series is chaotic.
+"""
+
+import importlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import common.tasks
+from common.reproduce import runner
+from common.reproduce.cli import package_directory
+from common.reproduce.files import format_csv, write_text
+from common.reproduce.results import load_results, of_fingerprint
+from common.tasks import Copy, KeyValueRetrieval, SequenceDuplication, Task
+from common.tasks.checksums import COLUMNS, PATH, dataset_name, digest
+from common.tasks.datasets import TaskConfig, TaskDataset
+from papers import get_paper, list_papers
+
+INEXACT = ("DelayedWhiteNoise", "MackeyGlass")
+
+
+class EvaluationSet(NamedTuple):
+    """The arguments of `evaluation_set`."""
+
+    task: Task
+    split: str
+    size: int | None = None
+    seed: int = 0
+
+    @property
+    def sizes(self) -> dict[str, int] | None:
+        return None if self.size is None else {self.split: self.size}
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Of `checksums.recorded`."""
+        return dataset_name(self.task, self.sizes, self.seed), self.task.VERSION, self.split
+
+    @property
+    def bytes(self) -> int:
+        example = self.task.batch(1, self.seed, 0, self.split)
+        return (self.size or 1024) * sum(values.nbytes for values in example.values())
+
+    def digest(self) -> str:
+        return digest(TaskConfig.of(self.task, self.sizes, self.seed).arrays()[self.split])
+
+
+def labelling(seed, *, task, task_settings, eval_size, test_size, tests, **_):
+    make = getattr(common.tasks, task)
+    yield EvaluationSet(make(**task_settings), "validation", eval_size)
+    for changed in ({}, *(tests or {}).values()):
+        yield EvaluationSet(make(**{**task_settings, **changed}), "test", test_size)
+
+
+def synthetic(seed, *, task, task_settings, **_):
+    for split in ("validation", "test"):
+        yield EvaluationSet(getattr(common.tasks, task)(**task_settings), split)
+
+
+def selective_copying(seed, *, length, num_tokens, validation_size, test_size, **_):
+    task = common.tasks.MambaSelectiveCopying(length=length, num_tokens=num_tokens)
+    yield EvaluationSet(task, "validation", validation_size, seed)
+    yield EvaluationSet(task, "test", test_size, seed)
+
+
+def duplication(seed, *, length, test_size, **_):
+    task = SequenceDuplication(length=length, score_separator=False)
+    yield EvaluationSet(task, "test", test_size, seed)
+
+
+def retrieval(seed, *, num_keys, replacement, **_):
+    for full in (False, True):
+        task = KeyValueRetrieval(num_keys, replacement, full_length_test=full)
+        yield EvaluationSet(task, "test", 20, seed)
+
+
+def copy(seed, *, max_length, test_lengths, sequences, **_):
+    for length in (*range(1, max_length + 1), *test_lengths):
+        yield EvaluationSet(Copy(min_length=length, max_length=length), "test", sequences)
+
+
+TRIALS = {
+    "common.trials.labelling:labelling": labelling,
+    "papers.h3.experiments:synthetic": synthetic,
+    "papers.min_rnn.experiments:selective_copying": selective_copying,
+    "papers.linear_transformer.experiments:duplication": duplication,
+    "papers.fast_weights.experiments:retrieval": retrieval,
+    "papers.neural_turing_machine.experiments:copy": copy,
+}
+
+
+def recorded_runs() -> Iterator[tuple[str, dict, int]]:
+    """Trial, settings and seed of the recorded runs whose settings are the declared ones."""
+    for name in list_papers():
+        paper = get_paper(name)
+        rows = load_results(package_directory(paper) / "results.csv")
+        for experiment in paper.experiments:
+            for preset in experiment.presets:
+                for variant in experiment.variants:
+                    settings = experiment.settings(preset, variant)
+                    for run in of_fingerprint(rows, experiment, preset, variant):
+                        yield experiment.trial, settings, run.seed
+
+
+def recorded_sets() -> dict[tuple[str, str, str], EvaluationSet]:
+    """By key, those of recorded runs and of the tasks' defaults."""
+    tasks = [builder.TASK() for builder in TaskDataset.__subclasses__()]
+    found = [EvaluationSet(task, "test") for task in tasks]
+    for trial, settings, seed in recorded_runs():
+        if trial in TRIALS:
+            module, _, name = trial.partition(":")
+            function = getattr(importlib.import_module(module), name)
+            found += TRIALS[trial](seed, **runner.arguments(function, settings))
+    return {one.key: one for one in found if type(one.task).__name__ not in INEXACT}
+
+
+if __name__ == "__main__":
+    rows = [
+        dict(zip(COLUMNS, (*key, one.digest()), strict=True))
+        for key, one in sorted(recorded_sets().items())
+    ]
+    write_text(PATH, format_csv(COLUMNS, rows))
+    print(f"{PATH}: {len(rows)} sets")
