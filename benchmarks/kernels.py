@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from common.reproduce.spec import LayerCase
+from common.reproduce.declare.spec import LayerCase
 
 HEADS, SIZE, CHUNK = 8, 64, 64
 CHANNELS = 256  # of the diagonal recurrences

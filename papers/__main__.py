@@ -5,10 +5,10 @@ from pathlib import Path
 
 import tyro
 
-from common.reproduce import report
 from common.reproduce.arguments import parse
 from common.reproduce.command import HOLD, run_command
-from common.reproduce.ledger import Book
+from common.reproduce.judge import report
+from common.reproduce.judge.ledger import Book
 from papers import get_paper, list_papers
 
 ROOT = Path(__file__).parent
@@ -70,14 +70,14 @@ def _main() -> int:
         return _merge(options.names, options.merge)
     papers = [get_paper(name) for name in names]
     if options.declare:
-        from common.reproduce.probe import declare_claims
+        from common.reproduce.judge.probe import declare_claims
 
         for paper in papers:
             for id in declare_claims(paper, ROOT / paper.name):
                 print(f"{paper.name}: {id} declared")
         return HOLD
     if options.probe:
-        from common.reproduce.probe import take_probes
+        from common.reproduce.judge.probe import take_probes
 
         for paper in papers:
             take_probes(paper, ROOT / paper.name)
@@ -103,7 +103,7 @@ def _main() -> int:
 
 
 def _verify(names: list[str]) -> int:
-    from common.reproduce.results import verify, verify_length
+    from common.reproduce.execute.results import verify, verify_length
 
     lengths = report.recorded_lengths(ROOT / "LEDGER.md")
     for name in names:
@@ -117,7 +117,7 @@ def _verify(names: list[str]) -> int:
 
 
 def _merge(names: tuple[str, ...], other: Path) -> int:
-    from common.reproduce.results import merge
+    from common.reproduce.execute.results import merge
 
     if len(names) != 1 or not other.is_file():
         raise ValueError(f"--merge is {other}, expected a file, and the name of one paper.")
