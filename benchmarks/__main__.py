@@ -18,7 +18,7 @@ from common.reproduce.arguments import parse
 from common.reproduce.command import FAIL, HOLD, run_command
 from common.reproduce.execute.interrupts import Interrupted
 from common.reproduce.files import FileError, read_json, write_json, write_text
-from common.reproduce.judge.report import make_console
+from common.reproduce.judge.terminal import make_console
 from papers import list_papers
 
 ENVIRONMENT = "environment.json"

@@ -9,7 +9,7 @@ from benchmarks.rows import BOTH, Row
 from common.reproduce.cli import package_directory
 from common.reproduce.declare.spec import FORMS, Paper
 from common.reproduce.files import read_csv
-from common.reproduce.judge import report
+from common.reproduce.judge import words
 from common.reproduce.judge.ledger import ledger
 from common.reproduce.judge.reported import load_reported
 from common.reproduce.judge.verdict import NOT_RUN
@@ -105,7 +105,7 @@ def _paper_claims(paper: Paper, rows: Sequence[Row]) -> list[SpeedClaim]:
                 reported=number,
                 hardware=baseline.hardware,
                 baseline=baseline.theirs,
-                recorded="–" if verdict is None else report.measured(verdict),
+                recorded="–" if verdict is None else words.measured(verdict),
                 our_baseline=baseline.ours,
                 this_run=_this_run(baseline, rows) if "growth" not in one.id else "–",
                 verdict="not claimed" if verdict is None else verdict.word,

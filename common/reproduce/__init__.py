@@ -40,6 +40,7 @@
     judge.verdict       the verdict on a claim
     judge.ledger        all verdicts of a paper
     judge.words         a verdict in words
+    judge.upkeep        what is added to probes.csv and declared.csv
     judge.terminal      the ledger on a terminal
     judge.tables        the ledger as CSV, JSON and Markdown
 """

@@ -2,7 +2,10 @@
 
 import io
 import json
+import re
 import zipfile
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,10 @@ import numpy as np
 from common.reproduce.files import FileError, write_bytes
 
 Row = dict[str, float]
+
+# Keras numbers names on through a process, so the numbers tell nothing of the model; and ours.
+_NUMBER = re.compile(r"_\d+(?=[_/#]|$)|#\d+$")
+_LISTED = 3
 
 
 @dataclass
@@ -43,24 +50,14 @@ def state_variables(model: keras.Model) -> list[Any]:
 
 def save(path: Path, model: keras.Model, progress: Progress) -> None:
     """Writes `model`'s whole state and `progress` to `path` atomically."""
-    arrays = {
-        f"variable/{index}/{variable.path}": keras.ops.convert_to_numpy(variable)
-        for index, variable in enumerate(state_variables(model))
-    }
-    for index, (array, weight) in enumerate(zip(progress.best or [], model.weights, strict=False)):
-        arrays[f"best/{index}/{weight.path}"] = array
+    variables = state_variables(model)
+    arrays = _named("variable", variables, map(keras.ops.convert_to_numpy, variables))
+    if progress.best is not None:
+        arrays |= _named("best", model.weights, progress.best)
     arrays |= {f"generator/{index}": array for index, array in enumerate(_generators())}
-    notes = {
-        "step": progress.step,
-        "history": progress.history,
-        "clocks": progress.clocks,
-        "probe": progress.probe,
-        "finished": progress.finished,
-        "kept": progress.best is not None,
-    }
-    arrays["notes"] = np.array(json.dumps(notes))
+    arrays["notes"] = np.array(json.dumps({**vars(progress), "best": None}))
     content = io.BytesIO()
-    np.savez(content, **arrays)
+    np.savez(content, **arrays)  # type: ignore[arg-type]
     write_bytes(path, content.getvalue())
 
 
@@ -70,45 +67,86 @@ def restore(path: Path, model: keras.Model) -> Progress:
     Raises:
         FileError: if the checkpoint is damaged, or of another model.
     """
-    variables = state_variables(model)
     try:
         with np.load(path) as file:
             arrays = dict(file)
-        notes = json.loads(str(arrays["notes"]))
-        saved = _numbered(arrays, "variable")
-        progress = Progress(
-            step=notes["step"],
-            history=notes["history"],
-            clocks=notes["clocks"],
-            probe=notes["probe"],
-            best=_numbered(arrays, "best") if notes["kept"] else None,
-            finished=notes["finished"],
-        )
+        progress = Progress(**json.loads(str(arrays["notes"])))
     # NumPy's own for what is no archive, is cut short, or lacks an entry.
     except (ValueError, EOFError, zipfile.BadZipFile, KeyError, TypeError) as error:
         raise FileError(
             f"{path} is damaged ({type(error).__name__}), expected a checkpoint. Run again with "
             "--rerun."
         ) from error
-    _require_shapes(path, saved, variables)
+    variables = state_variables(model)
+    saved = _matched(path, _part(arrays, "variable"), variables)
+    if best := _part(arrays, "best"):
+        progress.best = _matched(path, best, model.weights)
     for variable, array in zip(variables, saved, strict=True):
-        variable.assign(_typed(array, variable))
-    _set_generators(_numbered(arrays, "generator"))
-    if progress.best is not None:
-        _require_shapes(path, progress.best, model.weights)
-        kept = zip(progress.best, model.weights, strict=True)
-        progress.best = [_typed(array, weight) for array, weight in kept]
+        variable.assign(array)
+    _set_generators(list(_part(arrays, "generator").values()))
     return progress
 
 
-def _require_shapes(path: Path, saved: list[np.ndarray], variables: list[Any]) -> None:
-    shapes = [array.shape for array in saved]
-    expected = [tuple(variable.shape) for variable in variables]
-    if shapes != expected:
+def _named(
+    prefix: str, variables: Sequence[Any], arrays: Iterable[np.ndarray]
+) -> dict[str, np.ndarray]:
+    """`arrays` by the paths of their variables."""
+    names = _distinct(variable.path for variable in variables)
+    return {f"{prefix}/{name}": array for name, array in zip(names, arrays, strict=True)}
+
+
+def _part(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """What is named `<prefix>/<name>`, by name, in the order in which it was saved."""
+    names = [name for name in arrays if name.startswith(f"{prefix}/")]
+    return {name.removeprefix(f"{prefix}/"): arrays[name] for name in names}
+
+
+def _distinct(names: Iterable[str]) -> list[str]:
+    """`names`, a second one of the same with #2 behind it, a third one with #3."""
+    seen: Counter[str] = Counter()
+    found = []
+    for name in names:
+        seen[name] += 1
+        found.append(f"{name}#{seen[name]}" if seen[name] > 1 else name)
+    return found
+
+
+def _unnumbered(names: Iterable[str]) -> list[str]:
+    """`names` by which the variables of two processes are matched: numbered among the same."""
+    return _distinct(_NUMBER.sub("", name) for name in names)
+
+
+def _matched(
+    path: Path, saved: dict[str, np.ndarray], variables: Sequence[Any]
+) -> list[np.ndarray]:
+    """The saved arrays of `variables`.
+
+    Raises:
+        FileError: with the variables that are missing, unexpected or of another shape.
+    """
+    paths = [variable.path for variable in variables]
+    theirs = dict(zip(_unnumbered(saved), saved.items(), strict=True))
+    ours = dict(zip(_unnumbered(paths), variables, strict=True))
+    missing = [variable.path for name, variable in ours.items() if name not in theirs]
+    unexpected = [full for name, (full, _) in theirs.items() if name not in ours]
+    shapes = [
+        f"{ours[name].path} {array.shape}, expected {tuple(ours[name].shape)}"
+        for name, (_, array) in theirs.items()
+        if name in ours and array.shape != tuple(ours[name].shape)
+    ]
+    differences = {"lacks": missing, "unexpected": unexpected, "of another shape": shapes}
+    said = [f"{what}: {_listed(found)}" for what, found in differences.items() if found]
+    if said:
         raise FileError(
-            f"{path} holds variables of the shapes {shapes}, the model has {expected}: the code "
-            "changed since. Run again with --rerun."
+            f"{path} is of another model ({'; '.join(said)}): the code changed since. Run again "
+            "with --rerun."
         )
+    return [_typed(theirs[name][1], variable) for name, variable in ours.items()]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
 
 
 def _generators() -> list[np.ndarray]:
@@ -131,13 +169,6 @@ def _set_generators(states: list[np.ndarray]) -> None:
     first, *others = (torch.from_numpy(state) for state in states)
     torch.set_rng_state(first)
     torch.cuda.set_rng_state_all(others)
-
-
-def _numbered(arrays: dict[str, np.ndarray], prefix: str) -> list[np.ndarray]:
-    """Arrays named `<prefix>/<index>`, then maybe a path, which is for the reader of the file."""
-    names = (name.split("/", 2) for name in arrays)
-    found = {int(name[1]): "/".join(name) for name in names if name[0] == prefix}
-    return [arrays[found[index]] for index in range(len(found))]
 
 
 def _typed(array: np.ndarray, variable: Any) -> np.ndarray:

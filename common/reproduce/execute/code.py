@@ -125,16 +125,16 @@ class _Reader:
         self.imports: set[Name] = set()
         self.names: dict[str, Name] = {}
 
-    def read(self, node: Any, in_class: bool = False) -> None:
+    def read(self, node: Any, parent: ast.AST | None = None) -> None:
         if isinstance(node, list):
             self.words.append("[")
             for one in node:
-                if not self._is_silent(one, in_class):
-                    self.read(one, in_class)
+                if not self._is_silent(one, parent):
+                    self.read(one, parent)
             self.words.append("]")
         elif isinstance(node, ast.AST):
-            if isinstance(node, ast.AnnAssign) and not in_class:
-                node = ast.Assign([node.target], node.value)
+            if isinstance(node, ast.AnnAssign) and not isinstance(parent, ast.ClassDef):
+                node = ast.Assign([node.target], node.value)  # type: ignore[arg-type]
             self._collect(node)
             self.words.append(type(node).__name__)
             for name in node._fields:
@@ -142,12 +142,14 @@ class _Reader:
                 typing = name == "annotation" and isinstance(node, ast.arg)
                 if value not in (None, []) and name not in _UNSEEN and not typing:
                     self.words.append(name)
-                    self.read(value, isinstance(node, ast.ClassDef))
+                    self.read(value, node)
         else:
             self.words.append(ascii(node))
 
-    def _is_silent(self, node: Any, in_class: bool) -> bool:
-        """Whether a statement computes nothing: a docstring, or what type checkers alone read."""
+    def _is_silent(self, node: Any, parent: ast.AST | None) -> bool:
+        """Whether nothing is computed: by a docstring, or what type checkers alone read."""
+        if isinstance(node, ast.Constant):  # Python 3.12 puts an empty one into some f-strings
+            return node.value == "" and isinstance(parent, ast.JoinedStr)
         if isinstance(node, ast.Expr):
             return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
         if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
@@ -155,7 +157,7 @@ class _Reader:
                 self.names |= _imported(one)
             return not node.orelse
         if isinstance(node, ast.AnnAssign):
-            return node.value is None and not in_class
+            return node.value is None and not isinstance(parent, ast.ClassDef)
         return isinstance(node, ast.ImportFrom) and node.module in _TYPING
 
     def _collect(self, node: ast.AST) -> None:
@@ -164,8 +166,8 @@ class _Reader:
             self.imports |= set(_targets(node.value))
         elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "lazy_exports":
             for one in node.keywords:
-                assert one.arg and isinstance(one.value, ast.Constant), "names of submodules"
-                self.names[one.arg] = (f"{self.package}.{one.value.value}", one.arg)
+                assert one.arg, "names of submodules"
+                self.names[one.arg] = (f"{self.package}.{ast.literal_eval(one.value)}", one.arg)
         elif isinstance(node, ast.Import | ast.ImportFrom):
             found = _imported(node)
             self.names |= found

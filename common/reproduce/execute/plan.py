@@ -126,6 +126,15 @@ def set_aside(directory: Path) -> Path:
     return aside
 
 
+def is_held(directory: Path) -> bool:
+    """Whether a process holds `directory`."""
+    try:
+        with held(directory):
+            return False
+    except BlockingIOError:
+        return True
+
+
 @contextmanager
 def held(directory: Path) -> Iterator[None]:
     """Makes `directory` and keeps other processes from it.

@@ -1,11 +1,11 @@
 """What `--show` prints: the settings with which the trial of a plan would be called."""
 
-import inspect
 import json
 
 from rich.console import Console
 
 from common.reproduce.execute.plan import Plan
+from common.reproduce.execute.trial import arguments, load_trial, parameters
 
 
 def show(plan: Plan, console: Console) -> None:
@@ -21,9 +21,7 @@ def show(plan: Plan, console: Console) -> None:
     Raises:
         ValueError: if the settings are not the trial's.
     """
-    from common.reproduce.execute import runner  # imports Matplotlib, and with the trial Keras
-
-    trial = runner.load_trial(plan)
+    trial = load_trial(plan)
     preset = plan.experiment.presets[plan.preset]
 
     def say(line: str) -> None:
@@ -34,9 +32,9 @@ def show(plan: Plan, console: Console) -> None:
     say(f"seeds {' '.join(map(str, plan.seeds))}")
     for variant in plan.variants:
         declared = plan.experiment.settings(plan.preset, variant)
-        values = runner.arguments(trial, declared)
+        values = arguments(trial, declared)
         say(f"\n{variant}, fingerprint {plan.experiment.fingerprint(plan.preset, variant)}")
-        for name in list(inspect.signature(trial).parameters)[1:]:
+        for name in (one.name for one in parameters(trial)):
             given = "  (--set)" if name in plan.overrides else ""
             mark = given if name in declared else "  (default)"
             say(f"  {name}={json.dumps(values[name], ensure_ascii=False)}{mark}")

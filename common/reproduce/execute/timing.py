@@ -5,6 +5,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 from keras import tree
@@ -24,7 +25,7 @@ class Timing:
     first: float
 
 
-def synchronise(result) -> None:
+def synchronise(result: object) -> None:
     """Waits until every tensor of `result` is computed; torch's may be among any backend's."""
     leaves = tree.flatten(result)
     if keras.backend.backend() == "jax":
@@ -136,7 +137,7 @@ def compiled_gradient(loss: Callable, jit_compile: bool = True) -> Callable:
     if backend == "tensorflow":
         import tensorflow as tf
 
-        def gradient(*inputs):
+        def gradient(*inputs: Any) -> Any:
             with tf.GradientTape() as tape:
                 tape.watch(inputs)
                 value = loss(*inputs)
@@ -145,12 +146,12 @@ def compiled_gradient(loss: Callable, jit_compile: bool = True) -> Callable:
     elif backend == "jax":
         import jax
 
-        def gradient(*inputs):
+        def gradient(*inputs: Any) -> Any:
             return jax.grad(loss, argnums=tuple(range(len(inputs))))(*inputs)
 
     else:
 
-        def gradient(*inputs):
+        def gradient(*inputs: Any) -> Any:
             watched = [x.detach().requires_grad_() for x in inputs]
             loss(*watched).backward()
             return [x.grad for x in watched]
@@ -181,7 +182,7 @@ def measure_fastest(
 def gradient_maker(loss: Callable, inputs: Sequence) -> Callable[[bool], Callable[[], object]]:
     """What makes the gradients of a scalar `loss` in all of its `inputs`, for `measure_fastest`."""
 
-    def make(jit_compile: bool):
+    def make(jit_compile: bool) -> Callable[[], object]:
         gradient = compiled_gradient(loss, jit_compile)
         return lambda: gradient(*inputs)
 
@@ -209,14 +210,14 @@ def layer_gradient_maker(
     # Keras's own recurrent layers have a seed among theirs.
     others = [variable.value for variable in layer.non_trainable_variables]
 
-    def loss(inputs, upstream, *weights):
+    def loss(inputs: Any, upstream: Any, *weights: Any) -> Any:
         outputs, _ = layer.stateless_call(list(weights), others, inputs)
         return keras.ops.sum(outputs * upstream)
 
     return gradient_maker(loss, (inputs, upstream, *weights))
 
 
-def exponent(lengths, seconds) -> float:
+def exponent(lengths: Sequence[float], seconds: Sequence[float]) -> float:
     """Slope of log time against log length, by least squares: 1 is linear, 2 quadratic."""
     import numpy as np
 

@@ -50,7 +50,7 @@ def median_interval(values: Sequence[float], below: Sequence[float] = ()) -> Int
 
     generator = np.random.default_rng(0)
 
-    def medians(numbers: Sequence[float]):
+    def medians(numbers: Sequence[float]) -> "np.ndarray":
         picked = generator.integers(len(numbers), size=(RESAMPLES, len(numbers)))
         return np.median(np.asarray(numbers, float)[picked], axis=1)
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from common.reproduce.declare.spec import Claim, Experiment, Paper
 from common.reproduce.execute.results import Result, load_results, of_fingerprint
+from common.reproduce.judge.behaviour import Behaviour
 from common.reproduce.judge.declared import declared_dates
 from common.reproduce.judge.notes import load_notes
-from common.reproduce.judge.probes import Behaviour, load_probes
-from common.reproduce.judge.reported import reported_claims
+from common.reproduce.judge.probes import load_probes
+from common.reproduce.judge.soundness import reported_claims
 from common.reproduce.judge.verdict import (
     NOT_RUN,
     POSITIVE,

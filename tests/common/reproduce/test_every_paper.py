@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from common.reproduce.execute.results import load_results
-from common.reproduce.judge.reported import reported_claims
+from common.reproduce.judge.soundness import reported_claims
 from papers import get_paper, list_papers
 
 ROOT = Path(__file__).parents[3] / "papers"
@@ -53,7 +53,8 @@ def test_claims_are_reported_and_results_are_read(name):
 
 @pytest.mark.parametrize("name", list_papers())
 def test_trials_take_the_settings_of_every_preset(name, tmp_path):
-    from common.reproduce.execute.runner import Plan, load_trial
+    from common.reproduce.execute.plan import Plan
+    from common.reproduce.execute.trial import load_trial
 
     paper = get_paper(name)
     for experiment in paper.experiments:

@@ -114,24 +114,68 @@ def test_comments_and_docstrings_do_not_count(tmp_path, old, new, counts):
     assert (hashed(tmp_path) != before) == counts
 
 
-def test_the_lines_hold_what_the_parser_finds():
-    """Reading by lines finds the imports and the statements that Python's parser finds."""
+SAMPLE = '''
+from dataclasses import dataclass
+
+
+@dataclass
+class Pair:
+    """Two of them."""
+
+    first: int
+    second: int = 2
+
+
+def scaled(pair, by=0.5):
+    total = pair.first + pair.second
+    return f"{total * by:>{pair.second}} of {total!r}"
+'''
+
+
+def digest(directory, text):
+    code._read.cache_clear()
+    (directory / "sample.py").write_text(text)
+    return code._read(directory / "sample.py", directory).digest
+
+
+@pytest.mark.parametrize(
+    "old, new, counts",
+    [
+        ("def scaled(pair, by=0.5):", "def scaled(pair: Pair, by: float = 0.5) -> str:", False),
+        ("pair, by=0.5", "\n    pair,\n    by=0.5,\n", False),
+        ("    total = ", "    total: int = ", False),
+        ("    total = ", "    total: int\n    total = ", False),
+        ("from data", "from collections.abc import Sequence\nfrom data", False),
+        ("\n\n@", "\nif TYPE_CHECKING:\n    from common.ops import scan\n\n@", False),
+        ('"""Two of them."""', '"""A pair."""', False),
+        ("    return", '    """Not the first statement."""\n    return', False),
+        ("def scaled", "# A function.\ndef scaled", False),
+        ("by=0.5", "by=0.25", True),
+        ("first: int", "first: float", True),  # a dataclass reads it
+        ("second: int = 2", "second = 2", True),
+        ("from dataclasses", "from others", True),
+        ("!r", "!s", True),
+        ("total * by", "(total) * (by)", False),
+        ("total * by", "by * total", True),
+        (" of ", "of ", True),
+    ],
+)
+def test_what_of_a_module_counts(tmp_path, old, new, counts):
+    assert old in SAMPLE
+    assert (digest(tmp_path, SAMPLE.replace(old, new)) != digest(tmp_path, SAMPLE)) == counts
+
+
+def test_the_hash_is_the_same_on_every_version_of_python(tmp_path):
+    assert digest(tmp_path, SAMPLE)[:12] == "738311c3d386"
+
+
+def test_imports_are_those_of_the_parser():
     paths = sorted([*ROOT.glob("common/**/*.py"), *ROOT.glob("papers/**/*.py")])
     assert len(paths) > 100
-    compared = 0
     for path in paths:
-        tree = ast.parse(path.read_text())
-        lines, typing = code._split(path.read_text())
-        found = {source for part in (lines, typing) for _, source in code._imported(part)}
-        assert found == set(_parsed_imports(tree)), path
-        try:
-            split = ast.parse(lines)
-        except SyntaxError:  # a docstring, or an import for type checkers, was a whole body
-            continue
-        if not typing:
-            assert _without_docstrings(split) == _without_docstrings(tree), path
-            compared += 1
-    assert compared > 80
+        module = code._read(path, ROOT)
+        found = set(_parsed_imports(ast.parse(path.read_text())))
+        assert found <= module.imports | set(module.names.values()), path
 
 
 def _parsed_imports(tree):
@@ -145,12 +189,3 @@ def _parsed_imports(tree):
             if node.module.split(".")[0] in code.PACKAGES:
                 for alias in node.names:
                     yield node.module, alias.name
-
-
-def _without_docstrings(tree):
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
-            node, clean=False
-        ):
-            node.body = node.body[1:]
-    return ast.dump(tree)

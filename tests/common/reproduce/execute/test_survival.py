@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from common.reproduce import command, files
-from common.reproduce.execute import interrupts, runner
+from common.reproduce.execute import batch, interrupts
 from common.reproduce.files import content_digest, locked
 
 SMOKE = ("--preset", "smoke", "--variant", "narrow")
@@ -121,7 +121,7 @@ def _other_shapes(directory):
         (_spoil_summary(b"\xff\xfe"), "summary.json: byte 0 is no UTF-8"),
         (_spoil("train.checkpoint.npz", b""), "train.checkpoint.npz is damaged (EOFError)"),
         (_spoil("train.checkpoint.npz", b"PK\x03\x04"), "train.checkpoint.npz is damaged (Bad"),
-        (_other_shapes, "train.checkpoint.npz holds variables of the shapes"),
+        (_other_shapes, "is of another model (of another shape: sequential/dense/kernel (4, 8), "),
     ],
 )
 def test_a_damaged_run_is_named_and_rerun_gets_out(run_tiny, directory, spoil, said):
@@ -260,7 +260,7 @@ def test_what_becomes_free_meanwhile_is_taken(tree, run_tiny, monkeypatch):
     (tree.root / RUN_DIR).mkdir(parents=True)
     other = locked(tree.root / RUN_DIR)
     other.__enter__()
-    add = runner._add
+    add = batch._add
 
     def then_free(*arguments):
         if "free" not in done:
@@ -269,7 +269,7 @@ def test_what_becomes_free_meanwhile_is_taken(tree, run_tiny, monkeypatch):
         add(*arguments)
 
     done = []
-    monkeypatch.setattr(runner, "_add", then_free)
+    monkeypatch.setattr(batch, "_add", then_free)
     code, output, _ = run_tiny("--preset", "smoke", "--variant", "narrow", "--seeds", "0", "1")
     assert code == 0 and "narrow seed 0: error" in output
 

@@ -1,4 +1,5 @@
 import csv
+import json
 import signal
 
 import keras
@@ -154,15 +155,62 @@ def test_evaluations_since_best():
     assert training.evaluations_since_best([{"step": 2.0, "x": float("nan")}], ("min", "x")) == 1
 
 
-def test_checkpoint_of_another_model_is_refused(tmp_path):
-    model = make_model()
-    model.train_on_batch(*batch(0))
+def dense_model(**units):
+    """Dense layers by name and width, trained on a batch."""
+    layers = [keras.layers.Dense(width, name=name) for name, width in units.items()]
+    model = keras.Sequential([keras.Input((3,)), *layers], name="model")
+    model.compile("sgd", "mse", run_eagerly=True)
+    model.train_on_batch(np.ones((2, 3)), np.ones((2, model.output_shape[-1])))
+    return model
+
+
+@pytest.mark.parametrize(
+    "units, said",
+    [
+        ({"a": 5, "b": 2}, "(of another shape: a/kernel (3, 4), expected (3, 5), a/bias"),
+        ({"a": 4, "c": 2}, "(lacks: c/kernel, c/bias; unexpected: b/kernel, b/bias)"),
+        ({"a": 4, "b": 2, "c": 2}, "(lacks: c/kernel, c/bias)"),
+        ({"b": 2}, "unexpected: a/kernel, a/bias; of another shape: b/kernel (4, 2), expected (3"),
+        ({"b": 2, "c": 2, "d": 2}, "(lacks: c/kernel, c/bias, d/kernel and 1 more; unexpected"),
+    ],
+)
+def test_checkpoint_of_another_model_says_which_variables(tmp_path, units, said):
     path = tmp_path / "one.npz"
+    checkpoint.save(path, dense_model(a=4, b=2), checkpoint.Progress(step=1))
+    with pytest.raises(FileError, match="the code changed since") as caught:
+        checkpoint.restore(path, dense_model(**units))
+    message = str(caught.value)
+    assert said in message.replace("model/", "") and "\n" not in message
+
+
+def test_variables_of_one_path_are_told_by_their_order(tmp_path):
+    def build():
+        twins = [keras.layers.Dense(3, name="same") for _ in range(2)]
+        inputs = keras.Input((3,))
+        branches = [keras.Sequential([one], name="same")(inputs) for one in twins]
+        model = keras.Model(inputs, keras.layers.Dense(2)(branches[0] + branches[1]))
+        model.compile("adam", "mse", run_eagerly=True)
+        model.train_on_batch(np.ones((2, 3)), np.ones((2, 2)))
+        return model
+
+    model, path = build(), tmp_path / "one.npz"
+    paths = [variable.path for variable in model.variables]
+    assert len(set(paths)) < len(paths)
     checkpoint.save(path, model, checkpoint.Progress(step=1))
-    other = make_model(width=5)
-    other.train_on_batch(*batch(0))
-    with pytest.raises(ValueError, match="the code changed since"):
-        checkpoint.restore(path, other)
+    other = build()  # Keras gives it other numbers
+    checkpoint.restore(path, other)
+    assert_same(other.get_weights(), model.get_weights())
+    ours, theirs = checkpoint.state_variables(model), checkpoint.state_variables(other)
+    assert_same([np.asarray(one) for one in theirs], [np.asarray(one) for one in ours])
+
+
+def test_a_checkpoint_of_older_code_is_refused_in_one_line(tmp_path):
+    model = dense_model(a=4)
+    old = {f"variable/{i}/{one.path}": np.asarray(one) for i, one in enumerate(model.variables)}
+    notes = json.dumps(vars(checkpoint.Progress(step=1)))
+    np.savez(tmp_path / "one.npz", notes=np.array(notes), **old)
+    with pytest.raises(FileError, match="lacks: model/a/kernel.*unexpected: 0/model/a/kernel"):
+        checkpoint.restore(tmp_path / "one.npz", model)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short", b"no archive", None])
@@ -198,8 +246,8 @@ def test_arrays_are_named_by_the_path_of_their_variable(tmp_path):
     checkpoint.save(tmp_path / "one.npz", model, progress)
     with np.load(tmp_path / "one.npz") as file:
         kernel = model.layers[0].kernel
-        np.testing.assert_array_equal(file[f"variable/0/{kernel.path}"], kernel)
-        np.testing.assert_array_equal(file[f"best/0/{kernel.path}"], kernel)
+        np.testing.assert_array_equal(file[f"variable/{kernel.path}"], kernel)
+        np.testing.assert_array_equal(file[f"best/{kernel.path}"], kernel)
 
 
 def test_bfloat16_survives(tmp_path):

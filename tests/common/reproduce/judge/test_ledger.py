@@ -9,14 +9,15 @@ from common.reproduce.declare.spec import Quantity
 from common.reproduce.declare.tolerances import at_least, at_most, between
 from common.reproduce.execute.results import read_row, record
 from common.reproduce.files import format_csv
-from common.reproduce.judge import report
+from common.reproduce.judge import tables
 from common.reproduce.judge.declared import claim_digest, declare, declared_dates, load_declared
 from common.reproduce.judge.ledger import Book, judge_runs
 from common.reproduce.judge.notes import COLUMNS as NOTES
 from common.reproduce.judge.probes import Probe, add_probe, load_probes
-from tests.common.reproduce.judge.test_reported import write
-from tests.common.reproduce.execute.test_results import row as given
+from common.reproduce.judge.words import word
 from tests.common.reproduce.declare.test_spec import claim, experiment, paper, preset
+from tests.common.reproduce.execute.test_results import row as given
+from tests.common.reproduce.judge.test_reported import write
 
 PRESENT = "present"
 EARLY, LATE = "2026-01-01T00:00:00+00:00", "2026-03-01T00:00:00+00:00"
@@ -24,7 +25,7 @@ EARLY, LATE = "2026-01-01T00:00:00+00:00", "2026-03-01T00:00:00+00:00"
 
 @pytest.fixture(autouse=True)
 def present_code(monkeypatch):
-    monkeypatch.setattr("common.reproduce.judge.probes.code_hash", lambda *arguments: PRESENT)
+    monkeypatch.setattr("common.reproduce.judge.behaviour.code_hash", lambda *arguments: PRESENT)
 
 
 def make(kind="training", **changes):
@@ -70,7 +71,7 @@ def test_a_seed_without_a_value_is_null_in_json(tmp_path):
     one = make()
     declared(tmp_path, one)
     fill(tmp_path, one, values=(1.0, math.nan))
-    (found,) = json.loads(report.to_json([Book(one, tmp_path)]))
+    (found,) = json.loads(tables.to_json([Book(one, tmp_path)]))
     (row,) = found["claims"]
     assert (row["verdict"], row["measured"], row["hold"]) == ("not reproduced", None, None)
     assert (row["reported"], row["tolerance"]) == (0.007, "0 to 2")
@@ -338,7 +339,7 @@ def test_runs_of_earlier_settings_are_told(tmp_path):
     fill(tmp_path, one, "paper", fingerprint="older")
 
     def told():
-        return [report.word(found) for found in Book(one, tmp_path).verdicts()]
+        return [word(found) for found in Book(one, tmp_path).verdicts()]
 
     assert told() == ["not run; 1 earlier setting"]
     fill(tmp_path, one)
@@ -352,8 +353,8 @@ def test_runs_of_earlier_settings_are_told(tmp_path):
         "reproduced at reduced scale; 1 earlier setting",
     ]
     book = Book(one, tmp_path)
-    assert "; 1 earlier setting |" in report.ledger_markdown([book])
-    assert [row["earlier_settings"] for row in json.loads(report.to_json([book]))[0]["claims"]] == [
+    assert "; 1 earlier setting |" in tables.ledger_markdown([book])
+    assert [row["earlier_settings"] for row in json.loads(tables.to_json([book]))[0]["claims"]] == [
         1,
         1,
     ]
@@ -362,7 +363,7 @@ def test_runs_of_earlier_settings_are_told(tmp_path):
 def test_every_column_of_the_summary_has_a_name(tmp_path):
     one = make()
     declared(tmp_path, one)
-    header = report.summary_markdown([Book(one, tmp_path)], "{}").splitlines()[0]
+    header = tables.summary_markdown([Book(one, tmp_path)], "{}").splitlines()[0]
     assert all(cell.strip() for cell in header.strip("|").split("|"))
 
 

@@ -7,7 +7,7 @@ import pytest
 from common.reproduce import provenance
 from common.reproduce.execute import code
 from common.reproduce.execute.results import load_results
-from common.reproduce.judge import probe
+from common.reproduce.judge import upkeep
 from common.reproduce.judge.ledger import Book
 from common.reproduce.judge.probes import load_probes
 
@@ -31,7 +31,7 @@ def edit(tree, run_tiny):
 def test_probes_of_changed_code(tree, run_tiny, edit, monkeypatch):
     monkeypatch.setattr(provenance, "commit", lambda directory: ("c" * 40, False))
     paper = edit("import time", "import time")
-    probe.declare_claims(paper, tree.tiny)
+    upkeep.declare_claims(paper, tree.tiny)
     exit_code, _, _ = run_tiny("--preset", "paper", "--variant", "wide", "--record")
     rows = load_results(tree.tiny / "results.csv")
     assert [len(row.probe) for row in rows] == [3, 3]
@@ -43,15 +43,15 @@ def test_probes_of_changed_code(tree, run_tiny, edit, monkeypatch):
 
     paper = edit("run.log(width=width)", "run.log(width=width, more=1)")
     assert "no probe tells" in judged(paper).reason
-    probe.take_probes(paper, tree.tiny)
-    probe.take_probes(paper, tree.tiny)  # nothing is lacking now
+    upkeep.take_probes(paper, tree.tiny)
+    upkeep.take_probes(paper, tree.tiny)  # nothing is lacking now
     (taken,) = load_probes(tree.tiny)
     assert (taken.variant, taken.seed, taken.code) != ("wide", 0, rows[0].code)
     assert taken.losses == pytest.approx(rows[0].probe, rel=1e-4)
     assert judged(paper).reason == ""
 
     paper = edit("Dropout(0.2)", "Dropout(0.5)")
-    probe.take_probes(paper, tree.tiny)
+    upkeep.take_probes(paper, tree.tiny)
     assert "computes something else" in judged(paper).reason
     assert len(load_probes(tree.tiny)) == 2
 
@@ -62,5 +62,5 @@ def test_no_probe_of_a_tree_that_no_commit_names(tree, run_tiny, edit, monkeypat
     paper = edit("run.log(width=width)", "run.log(width=width, more=1)")
     monkeypatch.setattr(provenance, "commit", lambda directory: ("c" * 40, True))
     with pytest.raises(ValueError, match="the tree has changes"):
-        probe.take_probes(paper, tree.tiny)
+        upkeep.take_probes(paper, tree.tiny)
     assert not load_probes(tree.tiny)

@@ -13,9 +13,8 @@ from common.reproduce.declare.tolerances import (
 from common.reproduce.files import format_csv
 from common.reproduce.judge.notes import COLUMNS as NOTE_COLUMNS
 from common.reproduce.judge.notes import load_notes
-from common.reproduce.judge.reported import (
-    COLUMNS,
-    load_reported,
+from common.reproduce.judge.reported import COLUMNS, load_reported
+from common.reproduce.judge.soundness import (
     problems,
     reported_claims,
     source_problems,

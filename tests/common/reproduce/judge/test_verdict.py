@@ -7,6 +7,7 @@ import pytest
 from common.reproduce.declare.spec import Quantity
 from common.reproduce.declare.tolerances import at_least, at_most, between, within_absolute
 from common.reproduce.execute.results import read_row
+from common.reproduce.judge.measure import measure
 from common.reproduce.judge.reported import Reported
 from common.reproduce.judge.verdict import (
     CHANGED,
@@ -14,10 +15,9 @@ from common.reproduce.judge.verdict import (
     UNKNOWN,
     Evidence,
     judge,
-    measure,
 )
-from tests.common.reproduce.execute.test_results import row as given
 from tests.common.reproduce.declare.test_spec import claim, experiment, paper, preset
+from tests.common.reproduce.execute.test_results import row as given
 
 DAYS = [f"2026-01-{day:02d}T00:00:00+00:00" for day in range(1, 29)]
 DECLARED = DAYS[0]

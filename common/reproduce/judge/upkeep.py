@@ -37,7 +37,7 @@ def take_probes(paper: Paper, directory: Path) -> None:
     commit, dirty = provenance.commit(directory)
     if dirty:
         raise ValueError(f"{paper.name}: the tree has changes, expected them to be in a commit.")
-    from common.reproduce.execute import runner
+    from common.reproduce.execute.attempt import take_probe
     from common.reproduce.execute.plan import Plan
 
     for experiment, preset, variant, seed in needed:
@@ -51,7 +51,7 @@ def take_probes(paper: Paper, directory: Path) -> None:
                 seeds=(seed,),
                 runs_dir=Path(runs_dir),
             )
-            losses = runner.take_probe(plan, variant, seed)
+            losses = take_probe(plan, variant, seed)
         probe = Probe(
             experiment=experiment.name,
             preset=preset,
