@@ -3,7 +3,8 @@
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from types import UnionType
 from typing import Any
 
 # Names become directories and columns: no separators, no blanks.
@@ -19,14 +20,18 @@ def require(condition: bool, what: str, value: Any, expected: str) -> None:
 
 def require_name(what: str, value: Any) -> None:
     """`value` can name a directory and a column."""
-    valid = isinstance(value, str) and _NAME.fullmatch(value) is not None
-    require(valid, what, value, "letters, digits and _ . + = - only")
+    require_match(_NAME, what, value, "letters, digits and _ . + = - only")
 
 
 def require_target(what: str, value: Any) -> None:
     """`value` names what can be imported."""
-    valid = isinstance(value, str) and _TARGET.fullmatch(value) is not None
-    require(valid, what, value, "'package.module:attribute'")
+    require_match(_TARGET, what, value, "'package.module:attribute'")
+
+
+def require_match(pattern: re.Pattern[str], what: str, value: Any, expected: str) -> None:
+    """`value` is a string of that form, all of it."""
+    valid = isinstance(value, str) and pattern.fullmatch(value) is not None
+    require(valid, what, value, expected)
 
 
 def require_unique(what: str, values: Iterable[Any]) -> None:
@@ -34,6 +39,21 @@ def require_unique(what: str, values: Iterable[Any]) -> None:
     values = list(values)
     repeated = sorted({str(value) for value in values if values.count(value) > 1})
     require(not repeated, what, repeated, "each name once")
+
+
+def require_one_of(what: str, value: Any, allowed: Collection[Any]) -> None:
+    """`value` is one of `allowed`."""
+    require(value in allowed, what, value, f"one of {allowed}")
+
+
+def require_type(what: str, value: Any, kind: type | UnionType, expected: str) -> None:
+    """`value` is of a type."""
+    require(isinstance(value, kind), what, value, expected)
+
+
+def require_tuple(what: str, value: Any, expected: str) -> None:
+    """`value` is a tuple with something in it."""
+    require(isinstance(value, tuple) and value != (), what, value, expected)
 
 
 def require_number(what: str, value: Any) -> None:

@@ -15,10 +15,14 @@ from typing import Any, Literal
 
 from common.reproduce.declare.require import (
     require,
+    require_match,
     require_name,
     require_number,
+    require_one_of,
     require_settings,
     require_target,
+    require_tuple,
+    require_type,
     require_unique,
 )
 from common.reproduce.declare.tolerances import Acceptance
@@ -62,10 +66,9 @@ class LayerCase:
         require_settings("LayerCase.config", self.config)
         valid = isinstance(self.input_dim, int) and self.input_dim > 0
         require(valid, "LayerCase.input_dim", self.input_dim, "a positive integer")
-        valid = (
-            isinstance(self.forms, tuple) and len(self.forms) > 0 and set(self.forms) <= set(FORMS)
-        )
-        require(valid, "LayerCase.forms", self.forms, f"a non-empty tuple of {FORMS}")
+        expected = f"a non-empty tuple of {FORMS}"
+        require_tuple("LayerCase.forms", self.forms, expected)
+        require(set(self.forms) <= set(FORMS), "LayerCase.forms", self.forms, expected)
         require_settings("LayerCase.benchmark", self.benchmark)
 
     def at_benchmark_size(self) -> "LayerCase":
@@ -104,10 +107,10 @@ class Preset:
         if self.scale == "paper":
             require(not self.reduces, "Preset.reduces", self.reduces, "'' at paper scale")
         else:
-            valid = bool(self.reduces.strip())
-            require(valid, "Preset.reduces", self.reduces, "what is reduced, one sentence")
-        valid = self.variants is None or (isinstance(self.variants, tuple) and self.variants != ())
-        require(valid, "Preset.variants", self.variants, "None or a non-empty tuple")
+            said = self.reduces.strip()
+            require(said != "", "Preset.reduces", self.reduces, "what is reduced, one sentence")
+        if self.variants is not None:
+            require_tuple("Preset.variants", self.variants, "None or a non-empty tuple")
 
     @classmethod
     def smoke(
@@ -176,20 +179,16 @@ class Experiment:
             valid = set(chosen) <= set(self.variants)
             allowed = f"some of {tuple(self.variants)}"
             require(valid, f"{where} variants of preset {name!r}", chosen, allowed)
-        valid = (
-            isinstance(self.seeds, tuple)
-            and len(self.seeds) > 0
-            and all(isinstance(seed, int) and seed >= 0 for seed in self.seeds)
-        )
-        require(valid, f"{where} seeds", self.seeds, "a non-empty tuple of integers >= 0")
+        expected = "a non-empty tuple of integers >= 0"
+        require_tuple(f"{where} seeds", self.seeds, expected)
+        valid = all(isinstance(seed, int) and seed >= 0 for seed in self.seeds)
+        require(valid, f"{where} seeds", self.seeds, expected)
         require_unique(f"{where} seeds", self.seeds)
-        valid = isinstance(self.metrics, tuple) and len(self.metrics) > 0
-        require(valid, f"{where} metrics", self.metrics, "a non-empty tuple of names")
+        require_tuple(f"{where} metrics", self.metrics, "a non-empty tuple of names")
         for metric in self.metrics:
             require_name(f"{where} metric", metric)
         require_unique(f"{where} metrics", self.metrics)
-        valid = self.kind in EXPERIMENT_KINDS
-        require(valid, f"{where} kind", self.kind, f"one of {EXPERIMENT_KINDS}")
+        require_one_of(f"{where} kind", self.kind, EXPERIMENT_KINDS)
         if self.kind == "timing":
             require(
                 self.seeds == TIMING_SEEDS,
@@ -204,8 +203,8 @@ class Experiment:
             valid = isinstance(value, int | float) and not isinstance(value, bool)
             require(valid, f"{where} untrained {metric!r}", value, "a number")
         if self.untrained:
-            valid = self.kind == "training"
-            require(valid, f"{where} untrained", self.untrained, "none where nothing is trained")
+            trains = self.kind == "training"
+            require(trains, f"{where} untrained", self.untrained, "none where nothing is trained")
 
     def preset_variants(self, preset: str) -> tuple[str, ...]:
         """Names of the variants that run at `preset`."""
@@ -329,24 +328,21 @@ class Claim:
     def __post_init__(self) -> None:
         require_name("Claim.id", self.id)
         where = f"Claim {self.id!r}:"
-        valid = isinstance(self.quantity, Quantity)
-        require(valid, f"{where} quantity", self.quantity, "a Quantity")
-        valid = self.relative_to is None or isinstance(self.relative_to, Quantity)
-        require(valid, f"{where} relative_to", self.relative_to, "a Quantity or None")
-        valid = self.kind in CLAIM_KINDS
-        require(valid, f"{where} kind", self.kind, f"one of {CLAIM_KINDS}")
-        valid = self.aggregate in AGGREGATES
-        require(valid, f"{where} aggregate", self.aggregate, f"one of {AGGREGATES}")
-        valid = isinstance(self.accept, Acceptance)
-        require(valid, f"{where} accept", self.accept, "an Acceptance, e.g. within_relative(0.1)")
+        require_type(f"{where} quantity", self.quantity, Quantity, "a Quantity")
+        expected = "a Quantity or None"
+        require_type(f"{where} relative_to", self.relative_to, Quantity | None, expected)
+        require_one_of(f"{where} kind", self.kind, CLAIM_KINDS)
+        require_one_of(f"{where} aggregate", self.aggregate, AGGREGATES)
+        expected = "an Acceptance, e.g. within_relative(0.1)"
+        require_type(f"{where} accept", self.accept, Acceptance, expected)
         if self.aggregate == "best":
             valid = self.accept.kind in ("at_least", "at_most") and self.relative_to is None
             expected = "at_least or at_most of one quantity, the best of which can be told"
             require(valid, f"{where} accept", self.accept, expected)
-        valid = isinstance(self.controls, tuple) and all(
-            isinstance(one, str) for one in self.controls
-        )
-        require(valid, f"{where} controls", self.controls, "a tuple of ids of claims")
+        expected = "a tuple of ids of claims"
+        require_type(f"{where} controls", self.controls, tuple, expected)
+        valid = all(isinstance(one, str) for one in self.controls)
+        require(valid, f"{where} controls", self.controls, expected)
         require_unique(f"{where} controls", self.controls)
         require(bool(self.reason.strip()), f"{where} reason", self.reason, "why this tolerance")
 
@@ -392,8 +388,7 @@ class Paper:
     not_attempted: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        valid = isinstance(self.name, str) and _PACKAGE.fullmatch(self.name) is not None
-        require(valid, "Paper.name", self.name, "a package name in lower case")
+        require_match(_PACKAGE, "Paper.name", self.name, "a package name in lower case")
         where = f"Paper {self.name!r}:"
         for name in ("layers", "experiments", "claims", "headline_claims", "not_attempted"):
             value = getattr(self, name)
@@ -408,12 +403,8 @@ class Paper:
             experiment = self.experiment(claim.experiment)
             for quantity in claim.quantities:
                 what = f"{where} claim {claim.id!r}:"
-                allowed = tuple(experiment.variants)
-                valid = quantity.variant in allowed
-                require(valid, f"{what} variant", quantity.variant, f"one of {allowed}")
-                valid = quantity.metric in experiment.metrics
-                allowed = experiment.metrics
-                require(valid, f"{what} metric", quantity.metric, f"one of {allowed}")
+                require_one_of(f"{what} variant", quantity.variant, tuple(experiment.variants))
+                require_one_of(f"{what} metric", quantity.metric, experiment.metrics)
         known = {claim.id for claim in self.claims}
         unknown = [one for one in self.headline_claims if one not in known]
         require(not unknown, f"{where} headline_claims", unknown, "ids of its claims")

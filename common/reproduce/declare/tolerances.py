@@ -63,32 +63,22 @@ class Acceptance:
 
 def within_relative(fraction: float) -> Acceptance:
     """Accepts values within `fraction` (0.1 is 10 %) of the reported one."""
-    require_number("fraction", fraction)
-    require(fraction > 0, "fraction", fraction, "a positive number")
-    return Acceptance("relative", (fraction,))
+    return Acceptance("relative", _positive("fraction", fraction))
 
 
 def within_absolute(difference: float) -> Acceptance:
     """Accepts values within `difference`, in the metric's unit, of the reported one."""
-    require_number("difference", difference)
-    require(difference > 0, "difference", difference, "a positive number")
-    return Acceptance("absolute", (difference,))
+    return Acceptance("absolute", _positive("difference", difference))
 
 
 def at_most(bound: float | None = None) -> Acceptance:
     """Accepts values up to `bound`, by default up to the reported value."""
-    if bound is None:
-        return Acceptance("at_most")
-    require_number("bound", bound)
-    return Acceptance("at_most", (bound,))
+    return Acceptance("at_most", _optional(bound))
 
 
 def at_least(bound: float | None = None) -> Acceptance:
     """Accepts values from `bound`, by default from the reported value."""
-    if bound is None:
-        return Acceptance("at_least")
-    require_number("bound", bound)
-    return Acceptance("at_least", (bound,))
+    return Acceptance("at_least", _optional(bound))
 
 
 def between(low: float, high: float) -> Acceptance:
@@ -97,3 +87,16 @@ def between(low: float, high: float) -> Acceptance:
     require_number("high", high)
     require(low <= high, "low", low, f"at most high = {high!r}")
     return Acceptance("between", (low, high))
+
+
+def _positive(what: str, bound: float) -> tuple[float, ...]:
+    require_number(what, bound)
+    require(bound > 0, what, bound, "a positive number")
+    return (bound,)
+
+
+def _optional(bound: float | None) -> tuple[float, ...]:
+    if bound is None:
+        return ()
+    require_number("bound", bound)
+    return (bound,)

@@ -7,8 +7,8 @@ taken out or put in between is found (`verify`).
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,34 +18,6 @@ from common.reproduce.files import format_csv, locked, read_csv
 KEY = ("experiment", "preset", "variant", "seed", "fingerprint")
 JSON = ("metrics", "probe", "settings")
 STATUS = ("ok", "diverged")
-
-# What the runner gives of a run.
-GIVEN = (
-    "date",
-    "experiment",
-    "preset",
-    "variant",
-    "seed",
-    "status",
-    *JSON,
-    "fingerprint",
-    "code",
-    "commit",
-    "dirty",
-    "command",
-    "process",
-    "seconds",
-    "backend",
-    "backend_version",
-    "keras",
-    "python",
-    "numpy",
-    "hardware",
-    "threads",
-    "xla_flags",
-    "load",
-)
-COLUMNS = ("attempt", *GIVEN, "lacks", "digest")
 
 
 @dataclass(frozen=True)
@@ -112,6 +84,11 @@ class Result:
     load: str
     lacks: tuple[str, ...]
     digest: str
+
+
+COLUMNS = tuple(field.name for field in fields(Result))
+# What the runner gives of a run.
+GIVEN = COLUMNS[1:-2]
 
 
 def load_results(path: Path) -> list[Result]:
@@ -295,25 +272,33 @@ def _result(row: Mapping[str, str], where: str) -> Result:
         ValueError: with the column that cannot be.
     """
     read: dict[str, Any] = dict(row)
-    try:
-        column = "attempt"
-        read["attempt"] = int(row["attempt"])
-        column = "seed"
-        read["seed"] = int(row["seed"])
-        column = "seconds"
-        read["seconds"] = float(row["seconds"])
-        for column in JSON:
-            read[column] = json.loads(row[column])
-        column = "metrics"
-        read["metrics"] = {name: float(value) for name, value in read["metrics"].items()}
-        column = "probe"
-        read["probe"] = tuple(float(loss) for loss in read["probe"])
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{where}: {column} is {row[column]!r}: {error}.") from error
-    if row["status"] not in STATUS:
-        raise ValueError(f"{where}: status is {row['status']!r}, expected one of {STATUS}.")
-    if row["dirty"] not in ("True", "False"):
-        raise ValueError(f"{where}: dirty is {row['dirty']!r}, expected True or False.")
-    read["dirty"] = row["dirty"] == "True"
-    read["lacks"] = tuple(row["lacks"].split())
+    for column, convert in _READ.items():
+        try:
+            read[column] = convert(row[column])
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ValueError(f"{where}: {column} is {row[column]!r}: {error}.") from error
+    for column, allowed in (("status", STATUS), ("dirty", ("True", "False"))):
+        if row[column] not in allowed:
+            raise ValueError(f"{where}: {column} is {row[column]!r}, expected one of {allowed}.")
     return Result(**read)
+
+
+def _metrics(text: str) -> dict[str, float]:
+    return {name: float(value) for name, value in json.loads(text).items()}
+
+
+def _probe(text: str) -> tuple[float, ...]:
+    return tuple(float(loss) for loss in json.loads(text))
+
+
+# How a column is read that is no text.
+_READ: dict[str, Callable[[str], Any]] = {
+    "attempt": int,
+    "seed": int,
+    "seconds": float,
+    "metrics": _metrics,
+    "probe": _probe,
+    "settings": json.loads,
+    "dirty": lambda text: text == "True",
+    "lacks": lambda text: tuple(text.split()),
+}

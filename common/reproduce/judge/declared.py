@@ -5,13 +5,11 @@ A claim that is younger than the runs it is judged by is post hoc.
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from common.reproduce.declare.spec import Claim, Paper
 from common.reproduce.files import format_csv, locked, read_csv, write_text
-
-COLUMNS = ("claim", "digest", "commit", "date")
 
 
 @dataclass(frozen=True)
@@ -29,6 +27,9 @@ class Declaration:
     digest: str
     commit: str
     date: str
+
+
+COLUMNS = tuple(field.name for field in fields(Declaration))
 
 
 def claim_digest(claim: Claim) -> str:

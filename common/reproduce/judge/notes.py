@@ -1,12 +1,10 @@
 """Why recorded runs are as they are: a paper's notes.csv."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from common.reproduce.declare.spec import Paper
 from common.reproduce.files import read_csv
-
-COLUMNS = ("claim", "preset", "commit", "date", "text")
 
 
 @dataclass(frozen=True)
@@ -26,6 +24,9 @@ class Note:
     commit: str
     date: str
     text: str
+
+
+COLUMNS = tuple(field.name for field in fields(Note))
 
 
 def load_notes(paper: Paper, directory: Path) -> dict[tuple[str, str], Note]:

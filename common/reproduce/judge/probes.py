@@ -4,22 +4,10 @@ A run keeps its own; here are those that the code of a later day gives.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from common.reproduce.files import format_csv, locked, read_csv, write_text
-
-COLUMNS = (
-    "experiment",
-    "preset",
-    "variant",
-    "seed",
-    "commit",
-    "code",
-    "date",
-    "losses",
-    "hardware",
-)
 
 
 @dataclass(frozen=True)
@@ -47,6 +35,9 @@ class Probe:
     date: str
     losses: tuple[float, ...]
     hardware: str
+
+
+COLUMNS = tuple(field.name for field in fields(Probe))
 
 
 def load_probes(directory: Path) -> list[Probe]:

@@ -3,27 +3,11 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from common.reproduce.files import read_csv
 
-COLUMNS = (
-    "id",
-    "paper",
-    "arxiv",
-    "location",
-    "url",
-    "metric",
-    "variant",
-    "value",
-    "deviation",
-    "n",
-    "statistic",
-    "unit",
-    "statement",
-    "note",
-)
 _BEST_OF = re.compile(r"best of (\d+)")
 
 
@@ -68,6 +52,9 @@ class Reported:
         """Of how many runs the number is the best; None if it is no such number."""
         match = _BEST_OF.fullmatch(self.statistic)
         return int(match[1]) if match else None
+
+
+COLUMNS = tuple(field.name for field in fields(Reported))
 
 
 def load_reported(path: Path) -> dict[str, Reported]:

@@ -184,11 +184,16 @@ def test_checkpoint_of_another_model_says_which_variables(tmp_path, units, said)
 
 
 def test_variables_of_one_path_are_told_by_their_order(tmp_path):
+    class Twins(keras.Layer):
+        def __init__(self):
+            super().__init__()
+            self.twins = [keras.layers.Dense(3, name="same") for _ in range(2)]
+
+        def call(self, inputs):
+            return self.twins[0](inputs) + self.twins[1](inputs)
+
     def build():
-        twins = [keras.layers.Dense(3, name="same") for _ in range(2)]
-        inputs = keras.Input((3,))
-        branches = [keras.Sequential([one], name="same")(inputs) for one in twins]
-        model = keras.Model(inputs, keras.layers.Dense(2)(branches[0] + branches[1]))
+        model = keras.Sequential([keras.Input((3,)), Twins(), keras.layers.Dense(2)])
         model.compile("adam", "mse", run_eagerly=True)
         model.train_on_batch(np.ones((2, 3)), np.ones((2, 2)))
         return model
