@@ -16,9 +16,9 @@ from benchmarks.rows import Row, append_row, latest, pack_rows, read_rows
 from common.reproduce import provenance
 from common.reproduce.arguments import parse
 from common.reproduce.command import FAIL, HOLD, run_command
+from common.reproduce.execute.interrupts import Interrupted
 from common.reproduce.files import FileError, read_json, write_json, write_text
-from common.reproduce.interrupts import Interrupted
-from common.reproduce.report import make_console
+from common.reproduce.judge.terminal import make_console
 from papers import list_papers
 
 ENVIRONMENT = "environment.json"

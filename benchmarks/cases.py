@@ -11,7 +11,7 @@ from benchmarks.models import Model, Shape, kernel_model, layer_model, load, out
 from benchmarks.options import Options
 from benchmarks.peers import find_peers
 from benchmarks.programs import Workload
-from common.reproduce.spec import LayerCase
+from common.reproduce.declare.spec import LayerCase
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.rows import BOTH, Row
-from common.reproduce import report
 from common.reproduce.cli import package_directory
+from common.reproduce.declare.spec import FORMS, Paper
 from common.reproduce.files import read_csv
-from common.reproduce.ledger import ledger
-from common.reproduce.reported import load_reported
-from common.reproduce.spec import FORMS, Paper
-from common.reproduce.verdict import NOT_RUN
+from common.reproduce.judge import words
+from common.reproduce.judge.ledger import ledger
+from common.reproduce.judge.reported import load_reported
+from common.reproduce.judge.verdict import NOT_RUN
 from papers import get_paper
 
 _SPEED = re.compile(r"\b(time|seconds|throughput|latency|memory)\b")
@@ -105,7 +105,7 @@ def _paper_claims(paper: Paper, rows: Sequence[Row]) -> list[SpeedClaim]:
                 reported=number,
                 hardware=baseline.hardware,
                 baseline=baseline.theirs,
-                recorded="–" if verdict is None else report.measured(verdict),
+                recorded="–" if verdict is None else words.measured(verdict),
                 our_baseline=baseline.ours,
                 this_run=_this_run(baseline, rows) if "growth" not in one.id else "–",
                 verdict="not claimed" if verdict is None else verdict.word,

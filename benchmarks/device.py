@@ -10,8 +10,8 @@ from pathlib import Path
 import keras
 
 from common.ops.device import default_device
+from common.reproduce.execute.timing import synchronise
 from common.reproduce.provenance import load_averages
-from common.reproduce.timing import synchronise
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from common.reproduce.spec import LayerCase
+from common.reproduce.declare.spec import LayerCase
 from common.typing import Tensor
 
 HEADS, SIZE, CHUNK = 8, 64, 64

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from benchmarks.kernels import HEADS, SIZE, WINDOW, Kernel
-from common.reproduce.spec import LayerCase
+from common.reproduce.declare.spec import LayerCase
 
 
 @dataclass(frozen=True)

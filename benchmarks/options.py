@@ -8,8 +8,8 @@ from typing import Literal
 from benchmarks.kernels import NAMES, forms_of
 from benchmarks.peers import LIBRARIES
 from benchmarks.rows import FILE
-from common.reproduce.require import require
-from common.reproduce.spec import LayerCase
+from common.reproduce.declare.require import require
+from common.reproduce.declare.spec import LayerCase
 from papers import get_paper, list_papers
 
 Mode = Literal["forward", "backward", "train", "step"]

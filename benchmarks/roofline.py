@@ -6,8 +6,8 @@ import keras
 import numpy as np
 
 from benchmarks.rows import Roofline
+from common.reproduce.execute.timing import Timing, compiled, measure
 from common.reproduce.provenance import cores
-from common.reproduce.timing import Timing, compiled, measure
 
 
 def measure_roofline(device: str, dtype: str, samples: int = 10) -> Roofline:

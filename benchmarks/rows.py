@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from common.reproduce.declare.require import require
 from common.reproduce.files import FileError, read_text, write_bytes
-from common.reproduce.require import require
 
 FILE = "rows.jsonl.gz"
 

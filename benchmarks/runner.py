@@ -25,8 +25,8 @@ from benchmarks.rows import (
     Row,
 )
 from benchmarks.sampling import doubt, sample_steadily
-from common.reproduce.spec import FORMS
-from common.reproduce.timing import call_seconds
+from common.reproduce.declare.spec import FORMS
+from common.reproduce.execute.timing import call_seconds
 
 
 @dataclass(frozen=True)

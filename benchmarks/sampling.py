@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from benchmarks.options import Options
-from common.reproduce.timing import Timing, sample
+from common.reproduce.execute.timing import Timing, sample
 
 # From p20 to p80, relative to the median; beyond it a number is measured once more.
 LARGEST_SPREAD = 0.5

@@ -19,7 +19,7 @@ if getattr(common, "DISTRIBUTION", None) != "keras-papers":
 from papers.registration import register_with_keras
 
 if TYPE_CHECKING:
-    from common.reproduce.spec import Paper
+    from common.reproduce.declare.spec import Paper
 
 register_with_keras()
 

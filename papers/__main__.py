@@ -5,10 +5,10 @@ from pathlib import Path
 
 import tyro
 
-from common.reproduce import report
 from common.reproduce.arguments import parse
 from common.reproduce.command import HOLD, run_command
-from common.reproduce.ledger import Book
+from common.reproduce.judge import tables, terminal, words
+from common.reproduce.judge.ledger import Book
 from papers import get_paper, list_papers
 
 ROOT = Path(__file__).parent
@@ -70,14 +70,14 @@ def _main() -> int:
         return _merge(options.names, options.merge)
     papers = [get_paper(name) for name in names]
     if options.declare:
-        from common.reproduce.probe import declare_claims
+        from common.reproduce.judge.upkeep import declare_claims
 
         for paper in papers:
             for id in declare_claims(paper, ROOT / paper.name):
                 print(f"{paper.name}: {id} declared")
         return HOLD
     if options.probe:
-        from common.reproduce.probe import take_probes
+        from common.reproduce.judge.upkeep import take_probes
 
         for paper in papers:
             take_probes(paper, ROOT / paper.name)
@@ -88,54 +88,54 @@ def _main() -> int:
     if options.update:
         _update(books)
     elif options.csv:
-        print(report.to_csv(books), end="")
+        print(tables.to_csv(books), end="")
     elif options.json:
-        print(report.to_json(books), end="")
+        print(tables.to_json(books), end="")
     elif options.markdown:
-        print(report.ledger_markdown(books), end="")
+        print(tables.ledger_markdown(books), end="")
     elif options.names or options.all:
-        console = report.make_console()
+        console = terminal.make_console()
         for book in books:
-            report.print_claims(console, book)
+            terminal.print_claims(console, book)
     else:
-        report.print_summary(report.make_console(), books)
+        terminal.print_summary(terminal.make_console(), books)
     return HOLD
 
 
 def _verify(names: list[str]) -> int:
-    from common.reproduce.results import verify, verify_length
+    from common.reproduce.execute.results import verify, verify_length
 
-    lengths = report.recorded_lengths(ROOT / "LEDGER.md")
+    lengths = tables.recorded_lengths(ROOT / "LEDGER.md")
     for name in names:
         get_paper(name)
         path = ROOT / name / "results.csv"
         verify(path)
         if name in lengths:
             verify_length(path, *lengths[name])
-    print(f"{report.count(len(names), 'paper')}: every row of results.csv is as it was written")
+    print(f"{words.count(len(names), 'paper')}: every row of results.csv is as it was written")
     return HOLD
 
 
 def _merge(names: tuple[str, ...], other: Path) -> int:
-    from common.reproduce.results import merge
+    from common.reproduce.execute.results import merge
 
     if len(names) != 1 or not other.is_file():
         raise ValueError(f"--merge is {other}, expected a file, and the name of one paper.")
     get_paper(names[0])
     added = merge(ROOT / names[0] / "results.csv", other)
-    print(f"{names[0]}: {report.count(added, 'run')} added")
+    print(f"{names[0]}: {words.count(added, 'run')} added")
     return HOLD
 
 
 def _update(books: list[Book]) -> None:
     from common.reproduce.files import write_text
 
-    write_text(ROOT / "LEDGER.md", report.ledger_markdown(books))
-    tables = {ROOT.parent / "README.md": report.summary_markdown(books, "papers/{}/README.md")}
+    write_text(ROOT / "LEDGER.md", tables.ledger_markdown(books))
+    written = {ROOT.parent / "README.md": tables.summary_markdown(books, "papers/{}/README.md")}
     for book in books:
-        tables[ROOT / book.paper.name / "README.md"] = report.claims_markdown(book)
-    for path, table in tables.items():
-        done = report.replace_table(path, table)
+        written[ROOT / book.paper.name / "README.md"] = tables.claims_markdown(book)
+    for path, table in written.items():
+        done = tables.replace_table(path, table)
         print(f"{path}: {'up to date' if done else 'skipped, it has no ledger markers'}")
 
 

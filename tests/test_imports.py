@@ -52,7 +52,7 @@ def test_another_common_is_an_error(run, shadow):
 
 def test_another_papers_is_a_warning(run, shadow):
     other = shadow("papers")
-    done = run("import common.reproduce.spec; print('there')")
+    done = run("import common.reproduce.declare.spec; print('there')")
     assert (done.returncode, done.stdout) == (0, "there\n"), done.stderr
     assert "UserWarning" in done.stderr and str(other) in done.stderr
     assert str(ROOT / "common" / "__init__.py") in done.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from common.reproduce import results
+from common.reproduce.execute import results
 from tests.common.reproduce import tiny
 
 ROOT = Path(__file__).parents[1]

@@ -9,7 +9,7 @@ import keras
 
 from benchmarks.models import Model
 from benchmarks.programs import SMALL, Program, Workload
-from common.reproduce.timing import compiled, compiled_gradient
+from common.reproduce.execute.timing import compiled, compiled_gradient
 from common.typing import Nest, Tensor
 
 

@@ -7,8 +7,8 @@ all three. Tuples may stand inside of settings that are mappings.
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from common.reproduce.require import require
-from common.reproduce.spec import PRESETS, TIMING_SEEDS, Experiment, Preset, Settings
+from common.reproduce.declare.require import require
+from common.reproduce.declare.spec import PRESETS, TIMING_SEEDS, Experiment, Preset, Settings
 
 # In a tuple of a table: this preset leaves the setting to the trial.
 DEFAULT = object()

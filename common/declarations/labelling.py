@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from common.declarations.experiments import Minutes, Table, training
-from common.reproduce.spec import Experiment, Settings
+from common.reproduce.declare.spec import Experiment, Settings
 
 
 def labelling(

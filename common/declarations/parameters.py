@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from common.reproduce.spec import Claim, Experiment, Preset, Quantity
-from common.reproduce.tolerances import Acceptance
+from common.reproduce.declare.spec import Claim, Experiment, Preset, Quantity
+from common.reproduce.declare.tolerances import Acceptance
 
 
 def parameters(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from common.declarations.experiments import DEFAULT
 from common.declarations.labelling import labelling
-from common.reproduce.spec import Experiment, Settings
+from common.reproduce.declare.spec import Experiment, Settings
 
 
 def mqar(

@@ -13,13 +13,13 @@ from rich.table import Table
 from common.reproduce import provenance
 from common.reproduce.arguments import parse
 from common.reproduce.command import FAIL, HOLD, STOPPED, run_command
-from common.reproduce.ledger import judge_runs
-from common.reproduce.overrides import override, read_overrides
-from common.reproduce.plan import Plan
-from common.reproduce.report import make_console, print_table
-from common.reproduce.show import show
-from common.reproduce.spec import Experiment, Paper
-from common.reproduce.verdict import NOT_REPRODUCED
+from common.reproduce.declare.overrides import override, read_overrides
+from common.reproduce.declare.spec import Experiment, Paper
+from common.reproduce.execute.plan import Plan
+from common.reproduce.execute.show import show
+from common.reproduce.judge.ledger import judge_runs
+from common.reproduce.judge.terminal import make_console, print_table
+from common.reproduce.judge.verdict import NOT_REPRODUCED
 
 MAX_SEED = 2**32 - 1  # of NumPy's generators
 
@@ -105,10 +105,10 @@ def _main(paper: Paper) -> int:
 
 
 def _run(plan: Plan, console: Console) -> int:
-    from common.reproduce import runner  # imports Matplotlib, and with the trial Keras
+    from common.reproduce.execute import batch  # imports Matplotlib, and with the trial Keras
 
-    outcome = runner.run(plan, console)
-    curves = runner.draw(plan)
+    outcome = batch.run(plan, console)
+    curves = batch.draw(plan)
     console.print(f"learning curves: {escape(str(curves or 'none, nothing was trained'))}")
     if plan.overrides:
         given = escape(" ".join(plan.overrides))

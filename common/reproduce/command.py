@@ -9,7 +9,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 
-from common.reproduce.interrupts import Interrupted, raised
+from common.reproduce.execute.interrupts import Interrupted, raised
 
 HOLD, FAIL, BAD, STOPPED = 0, 1, 2, 3
 _INTERRUPTED = 130
@@ -70,7 +70,7 @@ def _write_utf8() -> None:
 
 
 def _report(error: Exception, verbose: bool) -> int:
-    from common.reproduce.processes import ProcessError
+    from common.reproduce.execute.processes import ProcessError
 
     if verbose:
         traceback.print_exception(error)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from keras import ops
 
-from common.reproduce.timing import compiled
+from common.reproduce.execute.timing import compiled
 from common.typing import State, Tensor
 
 # A call copies the state that it was given once, for so many steps.

@@ -11,9 +11,9 @@ import numpy as np
 from keras import ops
 
 import common.tasks
-from common.reproduce.run import Run
-from common.reproduce.timing import compiled
-from common.reproduce.training import Diverged
+from common.reproduce.execute.run import Run
+from common.reproduce.execute.timing import compiled
+from common.reproduce.execute.training import Diverged
 from common.tasks import Task, evaluation_set
 from common.tasks.task import Arrays
 from common.trials.answers import NOTHING, likeliest, likeliest_in_graph

@@ -6,7 +6,7 @@ from keras import ops
 from common.models import count_parameters
 from common.ops.delta_rule import chunkwise_delta_rule, recurrent_delta_rule
 from common.reproduce import Run
-from common.reproduce.timing import gradient_maker, measure_fastest
+from common.reproduce.execute.timing import gradient_maker, measure_fastest
 from papers.delta_net.model import SIZES, DeltaNetLM
 
 _FORMS = {"chunkwise": chunkwise_delta_rule, "recurrent": recurrent_delta_rule}

@@ -4,8 +4,8 @@ from functools import partial
 from typing import Any
 
 from common.declarations import DEFAULT, formal_language, mqar, parameter_claims, parameters, timing
-from common.reproduce.spec import LayerCase, Paper, Quantity
-from common.reproduce.tolerances import at_least, at_most, within_absolute, within_relative
+from common.reproduce.declare.spec import LayerCase, Paper, Quantity
+from common.reproduce.declare.tolerances import at_least, at_most, within_absolute, within_relative
 
 _FORMAL: dict[str, Any] = {
     "task_settings": {},

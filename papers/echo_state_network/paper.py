@@ -1,8 +1,8 @@
 """Echo state networks: what it declares. A tuple in settings is for smoke, cpu and paper."""
 
 from common.declarations import experiment
-from common.reproduce.spec import LayerCase, Paper, Quantity
-from common.reproduce.tolerances import at_most, within_relative
+from common.reproduce.declare.spec import LayerCase, Paper, Quantity
+from common.reproduce.declare.tolerances import at_most, within_relative
 
 MEMORY_CAPACITY = experiment(
     name="memory_capacity",

@@ -3,8 +3,8 @@
 from functools import partial
 
 from common.declarations import training
-from common.reproduce.spec import Claim, LayerCase, Paper, Quantity
-from common.reproduce.tolerances import at_most, within_absolute
+from common.reproduce.declare.spec import Claim, LayerCase, Paper, Quantity
+from common.reproduce.declare.tolerances import at_most, within_absolute
 
 _retrieval = partial(
     training,

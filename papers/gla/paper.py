@@ -1,8 +1,8 @@
 """Gated linear attention: what it declares."""
 
 from common.declarations import mqar, parameter_claims, parameters
-from common.reproduce.spec import LayerCase, Paper
-from common.reproduce.tolerances import within_relative
+from common.reproduce.declare.spec import LayerCase, Paper
+from common.reproduce.declare.tolerances import within_relative
 
 # Section 5.1: two layers, two heads for RetNet and GLA.
 _MODEL = {"units": 64, "num_layers": 2, "num_heads": 2, "hidden_units": 0}

@@ -5,7 +5,7 @@ from keras import ops
 
 from common.ops.linear_scan import linear_scan
 from common.reproduce import Run
-from common.reproduce.timing import compiled, compiled_gradient, exponent, measure
+from common.reproduce.execute.timing import compiled, compiled_gradient, exponent, measure
 
 
 def native_scan(a, b):

@@ -3,8 +3,8 @@
 import math
 
 from common.declarations import DEFAULT, labelling, timing
-from common.reproduce.spec import LayerCase, Paper, Quantity
-from common.reproduce.tolerances import at_least, at_most
+from common.reproduce.declare.spec import LayerCase, Paper, Quantity
+from common.reproduce.declare.tolerances import at_least, at_most
 
 _FAMILIES = ("hawk", "griffin", "transformer")
 _VARIANTS = {family: {"model": f"papers.griffin.model:{family}"} for family in _FAMILIES}

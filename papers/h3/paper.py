@@ -3,8 +3,8 @@
 from functools import partial
 
 from common.declarations import training
-from common.reproduce.spec import Claim, Experiment, LayerCase, Paper, Quantity
-from common.reproduce.tolerances import at_least, at_most, within_absolute
+from common.reproduce.declare.spec import Claim, Experiment, LayerCase, Paper, Quantity
+from common.reproduce.declare.tolerances import at_least, at_most, within_absolute
 
 # The authors' setting: github.com/HazyResearch/safari, configs/experiment/synthetics.
 _SETTING = {

@@ -8,7 +8,7 @@ from keras import ops
 
 from common.layers import SoftmaxAttention
 from common.reproduce import Run
-from common.reproduce.timing import (
+from common.reproduce.execute.timing import (
     compiled,
     exponent,
     layer_gradient_maker,

@@ -3,8 +3,8 @@
 from functools import partial
 
 from common.declarations import timing, training
-from common.reproduce.spec import LayerCase, Paper, Quantity
-from common.reproduce.tolerances import at_least, at_most, between, within_relative
+from common.reproduce.declare.spec import LayerCase, Paper, Quantity
+from common.reproduce.declare.tolerances import at_least, at_most, between, within_relative
 
 _ATTENTIONS = {name: {"attention": name} for name in ("linear", "softmax")}
 

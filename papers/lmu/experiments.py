@@ -8,7 +8,7 @@ import numpy as np
 
 from common.layers import LSTM, SequenceLayer
 from common.reproduce import Run
-from common.reproduce.timing import compiled, measure
+from common.reproduce.execute.timing import compiled, measure
 from common.tasks import DelayedWhiteNoise, MackeyGlass, SequentialMNIST, evaluation_set
 from common.trials.answers import likeliest
 from papers.lmu.layers import LMU

@@ -1,8 +1,8 @@
 """Legendre memory units: what it declares. A tuple in settings is for smoke, cpu and paper."""
 
 from common.declarations import timing, training
-from common.reproduce.spec import Claim, Experiment, LayerCase, Paper, Preset, Quantity
-from common.reproduce.tolerances import at_most, within_absolute, within_relative
+from common.reproduce.declare.spec import Claim, Experiment, LayerCase, Paper, Preset, Quantity
+from common.reproduce.declare.tolerances import at_most, within_absolute, within_relative
 
 CAPACITY = Experiment(
     name="capacity",

@@ -9,7 +9,7 @@ from common.layers import SoftmaxAttention
 from common.models import MLP, LanguageModel, count_parameters
 from common.ops.selective_scan import fused_selective_scan, recurrent_selective_scan
 from common.reproduce import Run
-from common.reproduce.timing import compiled_gradient, measure
+from common.reproduce.execute.timing import compiled_gradient, measure
 from common.trials.decoding import STEPS, decode_loop, greedy
 from papers.h3 import S4D
 from papers.mamba.model import SIZES, VOCABULARY, MambaLM

@@ -1,8 +1,8 @@
 """Mamba: what it declares. A tuple in settings is for smoke, cpu and paper."""
 
 from common.declarations import DEFAULT, labelling, parameter_claims, parameters, timing
-from common.reproduce.spec import Claim, LayerCase, Paper, Quantity
-from common.reproduce.tolerances import at_least, at_most, within_absolute, within_relative
+from common.reproduce.declare.spec import Claim, LayerCase, Paper, Quantity
+from common.reproduce.declare.tolerances import at_least, at_most, within_absolute, within_relative
 
 # Appendix E.1: two layers, Mamba of width 64, attention of 128, which there did not learn at a rate
 # of 1e-3. In tests the attentions see all that came before.

@@ -9,7 +9,7 @@ from common.models import count_parameters
 from common.ops.gated_attention import chunkwise_gated_attention
 from common.ops.selective_scan import fused_selective_scan, recurrent_selective_scan
 from common.reproduce import Run
-from common.reproduce.timing import gradient_maker, measure_fastest
+from common.reproduce.execute.timing import gradient_maker, measure_fastest
 from papers.mamba2.model import SIZES, Mamba2LM
 
 

@@ -1,8 +1,8 @@
 """Mamba-2: what it declares. A tuple in settings is for smoke, cpu and paper."""
 
 from common.declarations import mqar, parameter_claims, parameters, timing
-from common.reproduce.spec import LayerCase, Paper, Quantity
-from common.reproduce.tolerances import at_least, within_relative
+from common.reproduce.declare.spec import LayerCase, Paper, Quantity
+from common.reproduce.declare.tolerances import at_least, within_relative
 
 # Figure 8 compares the two at equal width and number of layers.
 _MODELS = {

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from common.reproduce import Run
-from common.reproduce.timing import layer_gradient_maker, measure_fastest
+from common.reproduce.execute.timing import layer_gradient_maker, measure_fastest
 from common.tasks import MambaSelectiveCopying, evaluation_set
 from common.trials.answers import likeliest
 from papers.min_rnn.layers import MinGRU, MinLSTM

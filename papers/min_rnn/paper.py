@@ -1,8 +1,8 @@
 """Were RNNs all we needed?: what it declares. A tuple in settings is for smoke, cpu and paper."""
 
 from common.declarations import experiment, timing, training
-from common.reproduce.spec import LayerCase, Paper, Quantity
-from common.reproduce.tolerances import at_least, within_absolute, within_relative
+from common.reproduce.declare.spec import LayerCase, Paper, Quantity
+from common.reproduce.declare.tolerances import at_least, within_absolute, within_relative
 
 _CELLS = ("mingru", "minlstm")
 

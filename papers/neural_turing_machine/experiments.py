@@ -8,8 +8,8 @@ import keras
 import numpy as np
 
 from common.layers import LSTM
+from common.reproduce.execute.run import Run
 from common.reproduce.files import write_bytes
-from common.reproduce.run import Run
 from common.tasks import AssociativeRecall, Copy, RepeatCopy, Task, evaluation_set
 from papers.neural_turing_machine.layers import NTM
 from papers.neural_turing_machine.model import BitsCrossEntropy, Transducer

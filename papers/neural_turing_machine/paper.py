@@ -3,8 +3,8 @@
 from functools import partial
 
 from common.declarations import training
-from common.reproduce.spec import LayerCase, Paper, Quantity
-from common.reproduce.tolerances import at_least, at_most
+from common.reproduce.declare.spec import LayerCase, Paper, Quantity
+from common.reproduce.declare.tolerances import at_least, at_most
 
 _TEST_LENGTHS = (20, 40, 60, 80, 100, 120)
 _TRAINING = {

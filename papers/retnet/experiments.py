@@ -8,7 +8,7 @@ from keras import ops
 from common.layers import SequenceLayer, SoftmaxAttention
 from common.models import count_parameters
 from common.reproduce import Run
-from common.reproduce.timing import measure
+from common.reproduce.execute.timing import measure
 from common.trials.decoding import STEPS, decode_loop
 from papers.retnet.layers import Retention
 from papers.retnet.model import SIZES, RetNet

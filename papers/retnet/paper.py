@@ -1,8 +1,8 @@
 """The retentive network: what it declares. A tuple in settings is for smoke, cpu and paper."""
 
 from common.declarations import parameter_claims, parameters, timing
-from common.reproduce.spec import LayerCase, Paper, Quantity
-from common.reproduce.tolerances import at_least, at_most, within_relative
+from common.reproduce.declare.spec import LayerCase, Paper, Quantity
+from common.reproduce.declare.tolerances import at_least, at_most, within_relative
 
 DECODING = timing(
     name="decoding",

@@ -3,7 +3,7 @@
 from common.layers import SequenceLayer
 from common.models import count_parameters
 from common.reproduce import Run
-from common.reproduce.timing import layer_gradient_maker, measure_fastest
+from common.reproduce.execute.timing import layer_gradient_maker, measure_fastest
 from papers.xlstm.layers import MLSTM, SLSTM
 from papers.xlstm.model import SIZES, XLSTM
 

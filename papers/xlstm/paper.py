@@ -10,8 +10,8 @@ from common.declarations import (
     parameters,
     timing,
 )
-from common.reproduce.spec import Claim, Experiment, LayerCase, Paper, Quantity
-from common.reproduce.tolerances import at_least, at_most, within_absolute
+from common.reproduce.declare.spec import Claim, Experiment, LayerCase, Paper, Quantity
+from common.reproduce.declare.tolerances import at_least, at_most, within_absolute
 
 _SLSTM = {"model": "papers.xlstm.experiments:slstm"}
 _MLSTM = {"model": "papers.xlstm.experiments:mlstm"}

@@ -6,7 +6,7 @@ import pytest
 import benchmarks.options
 from benchmarks.__main__ import main
 from benchmarks.rows import FILE, Roofline, read_rows
-from common.reproduce.spec import LayerCase
+from common.reproduce.declare.spec import LayerCase
 
 
 def run(capsys, *arguments):

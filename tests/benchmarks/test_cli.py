@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.rows import append_row, read_rows
-from common.reproduce.interrupts import Interrupted
+from common.reproduce.execute.interrupts import Interrupted
 from papers import get_paper, list_papers
 from tests.benchmarks.conftest import ALONE, lines, run
 

@@ -9,7 +9,7 @@ from benchmarks.claims import speed_claims
 from benchmarks.compare import slowdowns
 from benchmarks.report import growth, layer_table, to_markdown
 from benchmarks.rows import append_row, read_rows
-from common.reproduce.timing import Timing
+from common.reproduce.execute.timing import Timing
 from tests.benchmarks.conftest import lines, run
 from tests.benchmarks.test_compare import ROW
 

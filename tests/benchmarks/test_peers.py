@@ -16,7 +16,7 @@ from benchmarks.roofline import measure_roofline
 from benchmarks.rows import Row
 from benchmarks.runner import classify
 from common.reproduce.cli import package_directory
-from common.reproduce.reported import load_reported
+from common.reproduce.judge.reported import load_reported
 from papers import get_paper, list_papers
 
 SHAPE = Shape("float32", "cpu", 8, 8, 2)

@@ -3,7 +3,7 @@ import math
 import keras
 import pytest
 
-from common.reproduce import timing
+from common.reproduce.execute import timing
 
 
 class Clock:

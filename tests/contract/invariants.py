@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops, tree
 
 from common.layers import SequenceLayer
-from common.reproduce.timing import compiled
+from common.reproduce.execute.timing import compiled
 from tests.contract.subjects import FLOAT32, FLOAT64, Subject, jitted, warm_state
 from tests.helpers.arguments import parameters
 from tests.helpers.gradients import gradients

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import common.tasks
 from common.reproduce import runner
 from common.reproduce.cli import package_directory
+from common.reproduce.execute.results import load_results, of_fingerprint
 from common.reproduce.files import format_csv, write_text
-from common.reproduce.results import load_results, of_fingerprint
 from common.tasks import Copy, KeyValueRetrieval, SequenceDuplication, Task
 from common.tasks.checksums import COLUMNS, PATH, dataset_name, digest
 from common.tasks.datasets import TaskConfig, TaskDataset

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from common.reproduce.run import Run
+from common.reproduce.execute.run import Run
 from papers.echo_state_network import EchoStateNetwork, Reservoir
 from papers.echo_state_network.experiments import memory_capacity
 from tests.contract.papers import COMMON, ModelSubject, PaperContract

@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from common.reproduce import report
-from common.reproduce.code import code_hash
-from common.reproduce.declared import declared_dates
-from common.reproduce.ledger import Book
-from common.reproduce.reported import load_reported, problems, source_problems
-from common.reproduce.results import GIVEN, load_results, read_row, verify
-from common.reproduce.spec import EXPERIMENT_KINDS
-from common.reproduce.verdict import (
+from common.reproduce.declare.spec import EXPERIMENT_KINDS
+from common.reproduce.execute.code import code_hash
+from common.reproduce.execute.results import GIVEN, load_results, read_row, verify
+from common.reproduce.judge import terminal
+from common.reproduce.judge.declared import declared_dates
+from common.reproduce.judge.ledger import Book
+from common.reproduce.judge.reported import load_reported
+from common.reproduce.judge.soundness import problems, source_problems
+from common.reproduce.judge.verdict import (
     NOT_REPRODUCED,
     POSITIVE,
     REDUCED,
@@ -89,7 +90,7 @@ def test_results_have_every_attempt_once(name):
 
 def test_the_claims_fit_80_columns(name):
     text = io.StringIO()
-    report.print_claims(Console(file=text, width=160), Book(get_paper(name), ROOT / name))
+    terminal.print_claims(Console(file=text, width=160), Book(get_paper(name), ROOT / name))
     assert max(map(len, text.getvalue().splitlines())) <= 80
 
 

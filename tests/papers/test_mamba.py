@@ -10,7 +10,7 @@ from keras import ops
 
 import papers.mamba
 from common.models import count_parameters
-from common.reproduce.run import Run
+from common.reproduce.execute.run import Run
 from papers.mamba import Mamba, MambaLM
 from papers.mamba.experiments import associative_selective_scan, generation, scan_speed
 from papers.mamba.model import SIZES, VOCABULARY, AttentionLM

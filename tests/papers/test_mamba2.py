@@ -7,7 +7,7 @@ from keras import ops
 
 from common.models import count_parameters
 from common.ops.selective_scan import fused_selective_scan, recurrent_selective_scan
-from common.reproduce.run import Run
+from common.reproduce.execute.run import Run
 from papers.mamba2 import Mamba2, Mamba2LM, experiments
 from papers.mamba2.model import SIZES
 from tests.contract.papers import APART, SIZE, ModelSubject, PaperContract, mlps

@@ -8,7 +8,7 @@ import pytest
 from keras import ops
 
 import papers.min_rnn
-from common.reproduce.run import Run
+from common.reproduce.execute.run import Run
 from common.tasks import MambaSelectiveCopying
 from papers.min_rnn import MinGRU, MinLSTM, MinRNN
 from papers.min_rnn.experiments import selective_copying

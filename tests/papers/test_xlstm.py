@@ -10,7 +10,7 @@ from keras import ops
 
 import papers.xlstm
 from common.models import count_parameters
-from common.reproduce.run import Run
+from common.reproduce.execute.run import Run
 from papers.xlstm import MLSTM, SIZES, SLSTM, XLSTM, block_pattern, experiments
 from tests.contract.papers import APART, SIZE, ModelSubject, PaperContract, without
 

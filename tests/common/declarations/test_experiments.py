@@ -1,7 +1,7 @@
 import pytest
 
 from common.declarations import DEFAULT, presets, timing, training
-from common.reproduce.spec import TIMING_SEEDS
+from common.reproduce.declare.spec import TIMING_SEEDS
 
 DECLARED = {
     "name": "fit",

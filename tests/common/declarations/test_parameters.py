@@ -1,6 +1,6 @@
 from common.declarations import parameter_claims, parameters
-from common.reproduce.spec import Quantity
-from common.reproduce.tolerances import within_relative
+from common.reproduce.declare.spec import Quantity
+from common.reproduce.declare.tolerances import within_relative
 
 TRIAL = "papers.gla.experiments:parameters"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from common.reproduce.reported import reported_claims
-from common.reproduce.results import load_results, of_fingerprint
+from common.reproduce.execute.results import load_results, of_fingerprint
+from common.reproduce.judge.soundness import reported_claims
 from papers import get_paper, list_papers
 
 ROOT = Path(__file__).parents[3] / "papers"
@@ -63,7 +63,8 @@ def test_runs_recorded_under_other_names_of_settings_are_the_experiments_own(nam
 
 @pytest.mark.parametrize("name", list_papers())
 def test_trials_take_the_settings_of_every_preset(name, tmp_path):
-    from common.reproduce.runner import Plan, load_trial
+    from common.reproduce.execute.plan import Plan
+    from common.reproduce.execute.trial import load_trial
 
     paper = get_paper(name)
     for experiment in paper.experiments:

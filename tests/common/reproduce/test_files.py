@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from common.reproduce import files, plots
+from common.reproduce import files
+from common.reproduce.execute import plots
 from common.reproduce.files import FileError, locked, read_csv, read_json, write_bytes
 
 

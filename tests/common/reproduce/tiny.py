@@ -10,8 +10,8 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[3]
 
 PAPER = """
-from common.reproduce.spec import Claim, Experiment, Paper, Preset, Quantity
-from common.reproduce.tolerances import at_most, between, within_relative
+from common.reproduce.declare.spec import Claim, Experiment, Paper, Preset, Quantity
+from common.reproduce.declare.tolerances import at_most, between, within_relative
 
 PAPER = Paper(
     name="tiny",

@@ -4,7 +4,7 @@ import pytest
 
 from common.layers import LSTM, SoftmaxAttention
 from common.models import LanguageModel
-from common.reproduce.run import Run
+from common.reproduce.execute.run import Run
 from common.tasks import InductionHeads
 from common.trials.labelling import accuracy, labelling
 

@@ -1,0 +1,1 @@
+"""What a paper declares, and the checks of it. Standard library only."""

@@ -1,0 +1,1 @@
+"""What makes runs, and what they leave: directories, and rows of results.csv."""

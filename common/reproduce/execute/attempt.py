@@ -1,0 +1,246 @@
+"""One run of a plan, from its settings to its summary."""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from common.reproduce import provenance
+from common.reproduce.execute import plots
+from common.reproduce.execute.code import code_hash
+from common.reproduce.execute.plan import (
+    DIVERGED,
+    OK,
+    Plan,
+    held,
+    read_config,
+    read_summary,
+    set_aside,
+    write_summary,
+)
+from common.reproduce.execute.trial import Trial, arguments, load_trial
+from common.reproduce.files import FileError, remove_leftovers, write_json
+
+SHOWN_VALUES = 3
+Show = Callable[[str, int, int, dict[str, float]], None]
+
+
+class TrialError(RuntimeError):
+    """A trial failed: the message names the run, and the cause is what it raised."""
+
+
+def run_one(plan: Plan, trial: Trial, variant: str, seed: int, bar: Progress) -> dict[str, Any]:
+    """The summary of one run, from its file if it is finished.
+
+    Raises:
+        BlockingIOError: if another process is at it.
+    """
+    directory = plan.run_dir(variant, seed)
+    name = run_name(variant, seed)
+    with held(directory):
+        remove_leftovers(directory)
+        config = _config(plan, trial, variant, seed)
+        before = _attempts_before(directory, config, plan.rerun, bar.console)
+        summary = read_summary(plan, variant, seed)
+        if summary is not None:
+            bar.console.print(f"{name}: finished before, {told(summary)}", markup=False)
+            return summary
+        attempts = [*before, _attempt(plan, variant)]
+        write_json(directory / "config.json", {**config, "attempts": attempts})
+        task = bar.add_task(name, total=None, values="")
+
+        def show(phase: str, step: int, steps: int, values: dict[str, float]) -> None:
+            text = name if phase == "train" else f"{name} {phase}"
+            shown = _formatted(dict(list(values.items())[:SHOWN_VALUES]))
+            bar.update(task, description=text, completed=step, total=steps, values=shown)
+
+        summary = _try(plan, trial, config, attempts, directory, show)
+        curve = directory / "learning_curve.png"
+        plots.learning_curves({variant: [directory]}, plan.experiment.metrics, curve)
+        write_summary(directory, summary)
+        bar.remove_task(task)
+        seconds = summary["seconds"]["total"]
+        bar.console.print(f"{name}: {told(summary)} ({seconds:.1f} s)", markup=False)
+        return summary
+
+
+def _try(
+    plan: Plan,
+    trial: Trial,
+    config: dict[str, Any],
+    attempts: list[dict[str, Any]],
+    directory: Path,
+    show: Show,
+) -> dict[str, Any]:
+    """Calls the trial and returns its summary."""
+    from common.reproduce.execute.run import Run
+    from common.reproduce.execute.training import Diverged
+
+    _start_afresh(config["seed"])
+    one = Run(
+        variant=config["variant"],
+        preset=plan.preset,
+        seed=config["seed"],
+        dir=directory,
+        data_dir=plan.data_dir,
+        show=show,
+    )
+    start = time.perf_counter()
+    found: dict[str, Any]
+    try:
+        metrics = {name: float(value) for name, value in trial(one, **config["settings"]).items()}
+        found = {"status": OK, "metrics": metrics}
+    except Diverged as error:
+        found = {"status": DIVERGED, "metrics": {}, "diverged_at": error.step, "why": error.what}
+    except FileError:
+        raise
+    except Exception as error:
+        name = run_name(config["variant"], config["seed"])
+        raise TrialError(f"{name}: {type(error).__name__}: {error}") from error
+    seconds = time.perf_counter() - start
+    if found["status"] == OK and set(found["metrics"]) != set(plan.experiment.metrics):
+        raise TrialError(
+            f"{plan.experiment.trial} returned {sorted(found['metrics'])}, expected exactly the "
+            f"metrics {sorted(plan.experiment.metrics)}."
+        )
+    board = config["backend"] == "tensorflow"
+    commits = {attempt["commit"] for attempt in attempts}
+    dirty = any(attempt["dirty"] for attempt in attempts) or len(commits) > 1
+    return {
+        **config,
+        **found,
+        "probe": one.probe,
+        "seconds": {**one.clocks, "total": seconds},
+        "provenance": {
+            **attempts[-1],
+            "dirty": dirty,  # of all attempts: resumed with other code is no commit's result
+            "end": provenance.now(),
+            "load_average_end": provenance.load_averages(),
+            "resumptions": len(attempts) - 1,
+            "attempts": attempts,
+        },
+        "tensorboard": "tensorboard" if board else "none: it takes the TensorFlow backend",
+    }
+
+
+def take_probe(plan: Plan, variant: str, seed: int) -> list[float]:
+    """The losses of the first updates of a run, which goes no further and leaves nothing behind.
+
+    Returns:
+        As many as a run records; none where the experiment trains nothing.
+    """
+    from common.reproduce.execute.run import Probed, Run
+
+    if plan.experiment.kind != "training":
+        return []
+    trial = load_trial(plan)
+    _start_afresh(seed)
+    with TemporaryDirectory() as directory:
+        one = Run(
+            variant=variant,
+            preset=plan.preset,
+            seed=seed,
+            dir=Path(directory),
+            data_dir=plan.data_dir,
+            probes=True,
+        )
+        try:
+            trial(one, **plan.experiment.settings(plan.preset, variant))
+        except Probed as probed:
+            return probed.losses
+    return []
+
+
+def _start_afresh(seed: int) -> None:
+    """A run must not depend on those before it in this process."""
+    import keras
+
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(seed)
+
+
+def _config(plan: Plan, trial: Trial, variant: str, seed: int) -> dict[str, Any]:
+    """What makes a run the same run."""
+    return {
+        "paper": plan.paper.name,
+        "experiment": plan.experiment.name,
+        "preset": plan.preset,
+        "variant": variant,
+        "seed": seed,
+        "trial": plan.experiment.trial,
+        "settings": arguments(trial, plan.experiment.settings(plan.preset, variant)),
+        "fingerprint": plan.experiment.fingerprint(plan.preset, variant),
+        "backend": provenance.backend(),
+    }
+
+
+def finished(plan: Plan, trial: Trial, variant: str, seed: int) -> dict[str, Any] | None:
+    """The summary of a run, None if it is not finished or has other settings now."""
+    old = read_config(plan.run_dir(variant, seed)) or {}
+    changed = _changed(old, _config(plan, trial, variant, seed))
+    return None if changed else read_summary(plan, variant, seed)
+
+
+def _changed(old: Mapping[str, Any], config: dict[str, Any]) -> list[str]:
+    return [key for key in config if old.get(key) != config[key]]
+
+
+def _attempts_before(
+    directory: Path, config: dict[str, Any], rerun: bool, console: Console
+) -> list[dict[str, Any]]:
+    """The processes that worked on this run so far.
+
+    A run of other settings or another backend, and any run if `rerun`, is moved aside, so that
+    results never mix.
+    """
+    reason = "rerun"
+    if not rerun:
+        old = read_config(directory)
+        changed = _changed(old or {}, config)
+        if old is not None and not changed:
+            return old["attempts"]
+        reason = f"changed: {', '.join(changed)}" if old is not None else "it lacks config.json"
+    if any(not path.name.startswith(".") for path in directory.iterdir()):
+        aside = set_aside(directory)
+        console.print(f"{directory}: moved to {aside.name} ({reason})", markup=False)
+    return []
+
+
+def _attempt(plan: Plan, variant: str) -> dict[str, Any]:
+    """This process, about to work on a run."""
+    root = plan.directory.parents[1]
+    commit, dirty = provenance.commit(Path(__file__).parent)
+    return {
+        "start": provenance.now(),
+        "process": provenance.process(),
+        "command": provenance.command(),
+        "commit": commit,
+        "dirty": dirty,
+        "code": code_hash(plan.paper.name, plan.experiment, plan.preset, variant, root),
+        "versions": provenance.versions(),
+        "hardware": provenance.hardware(),
+        "threads": provenance.threads(),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "load_average": provenance.load_averages(),
+    }
+
+
+def run_name(variant: str, seed: int) -> str:
+    """What the user reads of a run."""
+    return f"{variant} seed {seed}"
+
+
+def told(summary: dict[str, Any]) -> str:
+    """What came of a run: its metrics, or where it diverged."""
+    if summary["status"] == DIVERGED:
+        return f"diverged, {summary['why']} at step {summary['diverged_at']:,}"
+    return _formatted(summary["metrics"])
+
+
+def _formatted(values: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in values.items())

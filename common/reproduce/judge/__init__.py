@@ -1,0 +1,1 @@
+"""What judges runs: what is reported, what was measured, and the verdicts."""
