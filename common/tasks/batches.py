@@ -35,13 +35,14 @@ class TaskBatches(keras.utils.PyDataset):
         self.steps = steps
         self.seed = seed
         self.split = split
-        self.epoch = 0
+        # `fit` ends an epoch before its first one.
+        self.epoch = -1
 
     def __len__(self) -> int:
         return self.steps
 
     def __getitem__(self, index: int) -> tuple:
-        step = self.epoch * self.steps + index
+        step = max(self.epoch, 0) * self.steps + index
         arrays = self.task.batch(self.batch_size, self.seed, step, self.split)
         inputs: Nest = arrays["inputs"]
         targets = arrays["targets"]

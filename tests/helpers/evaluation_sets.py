@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import common.tasks
-from common.reproduce import runner
 from common.reproduce.cli import package_directory
 from common.reproduce.execute.results import load_results, of_fingerprint
+from common.reproduce.execute.trial import arguments
 from common.reproduce.files import format_csv, write_text
-from common.tasks import Copy, KeyValueRetrieval, SequenceDuplication, Task
+from common.tasks import Copy, KeyValueRetrieval, SequenceDuplication, Task, datasets
 from common.tasks.checksums import COLUMNS, PATH, dataset_name, digest
 from common.tasks.datasets import TaskConfig, TaskDataset
 from papers import get_paper, list_papers
@@ -107,13 +107,14 @@ def recorded_runs() -> Iterator[tuple[str, dict, int]]:
 
 def recorded_sets() -> dict[tuple[str, str, str], EvaluationSet]:
     """By key, those of recorded runs and of the tasks' defaults."""
-    tasks = [builder.TASK() for builder in TaskDataset.__subclasses__()]
+    builders = [one for one in TaskDataset.__subclasses__() if one.__module__ == datasets.__name__]
+    tasks = [builder.TASK() for builder in builders]
     found = [EvaluationSet(task, "test") for task in tasks]
     for trial, settings, seed in recorded_runs():
         if trial in TRIALS:
             module, _, name = trial.partition(":")
             function = getattr(importlib.import_module(module), name)
-            found += TRIALS[trial](seed, **runner.arguments(function, settings))
+            found += TRIALS[trial](seed, **arguments(function, settings))
     return {one.key: one for one in found if type(one.task).__name__ not in INEXACT}
 
 

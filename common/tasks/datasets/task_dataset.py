@@ -90,12 +90,12 @@ class TaskDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
 
     VERSION = tfds.core.Version("1.0.0")  # the config's, which is the task's, comes first
 
-    def __init_subclass__(cls, skip_registration: bool = False, **kwargs):
+    def __init_subclass__(cls, skip_registration: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(skip_registration=skip_registration, **kwargs)
         if not skip_registration:
             cls.BUILDER_CONFIGS = [TaskConfig.of(cls.TASK())]
 
-    def __init__(self, *, config: str | TaskConfig | None = None, **arguments):
+    def __init__(self, *, config: str | TaskConfig | None = None, **arguments: Any) -> None:
         fields = {field.name for field in dataclasses.fields(self.TASK)}
         own = {
             name: arguments.pop(name)
