@@ -10,7 +10,7 @@ from common.reproduce.cli import package_directory
 from common.reproduce.declare.spec import FORMS, Paper
 from common.reproduce.files import read_csv
 from common.reproduce.judge import words
-from common.reproduce.judge.ledger import ledger
+from common.reproduce.judge.ledger import Book
 from common.reproduce.judge.reported import load_reported
 from common.reproduce.judge.verdict import NOT_RUN
 from papers import get_paper
@@ -89,7 +89,9 @@ def _paper_claims(paper: Paper, rows: Sequence[Row]) -> list[SpeedClaim]:
     directory = package_directory(paper)
     baselines = load_baselines(directory)
     # Of the verdicts on a claim the first: that at paper scale, if there is one.
-    verdicts = {verdict.claim.id: verdict for verdict in reversed(ledger(paper, directory))}
+    verdicts = {
+        verdict.claim.id: verdict for verdict in reversed(Book(paper, directory).verdicts())
+    }
     lines = []
     for one in load_reported(directory / "reported.csv").values():
         verdict = verdicts.get(one.id)

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,11 +23,11 @@ from common.reproduce.execute.plan import (
     set_aside,
     write_summary,
 )
+from common.reproduce.execute.run import Probed, Run, Show
 from common.reproduce.execute.trial import Trial, arguments, load_trial
 from common.reproduce.files import FileError, remove_leftovers, write_json
 
 SHOWN_VALUES = 3
-Show = Callable[[str, int, int, dict[str, float]], None]
 
 
 class TrialError(RuntimeError):
@@ -78,7 +78,6 @@ def _try(
     show: Show,
 ) -> dict[str, Any]:
     """Calls the trial and returns its summary."""
-    from common.reproduce.execute.run import Run
     from common.reproduce.execute.training import Diverged
 
     _start_afresh(config["seed"])
@@ -134,8 +133,6 @@ def take_probe(plan: Plan, variant: str, seed: int) -> list[float]:
     Returns:
         As many as a run records; none where the experiment trains nothing.
     """
-    from common.reproduce.execute.run import Probed, Run
-
     if plan.experiment.kind != "training":
         return []
     trial = load_trial(plan)

@@ -94,7 +94,7 @@ def _run_processes(plan: Plan, trial: Trial, bar: Progress, outcome: Outcome) ->
         found = [finished(kept, trial, variant, seed) for variant in plan.variants]
         code = 0
         if plan.rerun or None in found:
-            code = run_process(plan.of_seed(seed))
+            code = run_process(replace(plan, seeds=(seed,)))
         for variant in plan.variants:
             summary = finished(kept, trial, variant, seed)
             if summary is not None:

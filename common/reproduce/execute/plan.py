@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +59,6 @@ class Plan:
     def run_dir(self, variant: str, seed: int) -> Path:
         """Directory of one run."""
         return self.root / variant / f"seed-{seed}"
-
-    def of_seed(self, seed: int) -> "Plan":
-        """The part with one seed."""
-        return replace(self, seeds=(seed,))
 
 
 def write_summary(directory: Path, summary: dict[str, Any]) -> None:

@@ -148,11 +148,6 @@ class Book:
         return judge(self.paper, claim, self.reported[id], preset, evidence)
 
 
-def ledger(paper: Paper, directory: Path) -> list[Verdict]:
-    """The verdicts on the claims of `paper`, whose package is in `directory`, as recorded."""
-    return Book(paper, directory).verdicts()
-
-
 def judge_runs(
     paper: Paper, directory: Path, experiment: Experiment, preset: str, runs: Sequence[Result]
 ) -> list[Verdict]:
