@@ -175,6 +175,8 @@ def test_trains_with_fit(subject, form, jit_compile):
     model.compile(keras.optimizers.Adam(1e-2), "mse", jit_compile=jit_compile)
     inputs = inputs_of(subject, 5, 6)
     targets = np.tanh(np.random.default_rng(0).standard_normal((5, 6, layer.output_dim)))
+    # Built in the first step, which Keras would trace a second time.
+    model.optimizer.build(model.trainable_variables)
     before = [array(w) for w in layer.trainable_variables]
     history = model.fit(inputs, targets, epochs=6, batch_size=4, verbose=0).history["loss"]
     assert np.all(np.isfinite(history))
