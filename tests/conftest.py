@@ -1,6 +1,6 @@
 """Set up before any backend is imported: quiet logs, float64 that stays float64.
 
-Beside it what the default run takes (`grid.py`), and memory given back after every module.
+Beside it what the default run takes (`grid.py`), and memory given back now and then.
 """
 
 import gc
@@ -25,11 +25,11 @@ if importlib.util.find_spec("triton"):  # which ends a process where TensorFlow 
 
     import_torch_first()
 
-import keras  # noqa: E402
 import pytest  # noqa: E402
 
 from common.precision import keep_float64  # noqa: E402
 from tests.grid import leave_to_the_grid  # noqa: E402
+from tests.helpers.memory import Memory  # noqa: E402
 
 # The references of functions that stand in no layer need all of float64, as layers do.
 keep_float64()
@@ -46,16 +46,12 @@ def pytest_collection_finish():
     gc.freeze()
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _release():
-    """Drops what a module's tests compiled."""
+@pytest.fixture(scope="session")
+def _memory():
+    return Memory()
+
+
+@pytest.fixture(autouse=True)
+def _tidy(_memory):
     yield
-    gc.collect()
-    if keras.backend.backend() == "jax":
-        import jax
-
-        jax.clear_caches()
-    elif keras.backend.backend() == "tensorflow":
-        from tensorflow.python.eager import context
-
-        context.context().clear_kernel_cache()
+    _memory.tidy()
