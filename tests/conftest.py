@@ -1,5 +1,9 @@
-"""Set up before any backend is imported: quiet logs, float64 that stays float64."""
+"""Set up before any backend is imported: quiet logs, float64 that stays float64.
 
+Beside it what the default run takes (`grid.py`), and memory given back now and then.
+"""
+
+import gc
 import importlib.util
 import os
 import tempfile
@@ -27,7 +31,33 @@ if importlib.util.find_spec("triton"):  # which ends a process where TensorFlow 
 
     import_torch_first()
 
+import pytest  # noqa: E402
+
 from common.precision import keep_float64  # noqa: E402
+from tests.grid import leave_to_the_grid  # noqa: E402
+from tests.helpers.memory import Memory  # noqa: E402
 
 # The references of functions that stand in no layer need all of float64, as layers do.
 keep_float64()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    leave_to_the_grid(items)
+
+
+def pytest_collection_finish():
+    """Takes what was imported out of all later searches for garbage, of which Keras orders many."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def _memory():
+    return Memory()
+
+
+@pytest.fixture(autouse=True)
+def _tidy(_memory):
+    yield
+    _memory.tidy()

@@ -30,7 +30,7 @@ def inputs_of(subject, batch=2, length=12):
 def test_explicit_build_equals_lazy_build(subject):
     keras.utils.set_random_seed(3)
     lazy = subject.make()
-    lazy(inputs_of(subject))
+    lazy(keras.KerasTensor((2, 12, subject.input_dim)))
     keras.utils.set_random_seed(3)
     explicit = subject.make()
     explicit.build((None, None, subject.input_dim))
@@ -53,7 +53,7 @@ def test_step_builds_too(subject):
     state = subject.layer("recurrent", "float32").get_initial_state(2)
     outputs, _ = layer.step(inputs[:, 0], state)
     assert tuple(outputs.shape) == (2, layer.output_dim)
-    want = layer(inputs[:, :1], initial_state=state)
+    want = jitted(layer)(inputs[:, :1], initial_state=state)
     np.testing.assert_allclose(array(want)[:, 0], array(outputs), atol=1e-5)
 
 
@@ -85,34 +85,49 @@ def test_symbolic_shapes_are_the_eager_ones(subject):
     assert layer.compute_output_shape((2, 12, subject.input_dim)) == tuple(eager.shape)
 
 
+class Subclassed(keras.Model):
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def call(self, inputs):
+        return self.layer(inputs)
+
+
+def functional_model(subject, layer):
+    x = keras.Input((None, subject.input_dim))
+    return keras.Model(x, layer(x))
+
+
+MODELS = {
+    "sequential": lambda subject, layer: keras.Sequential(
+        [keras.Input((None, subject.input_dim)), layer]
+    ),
+    "functional": functional_model,
+    "subclassed": lambda subject, layer: Subclassed(layer),
+}
+# Three ways into one call, which JAX compiles anew for each and each shape.
+if keras.backend.backend() == "jax":
+    del MODELS["sequential"]
+
+
 @for_each
-def test_sequential_functional_and_subclassed_models_agree(subject, tmp_path):
+@pytest.mark.parametrize("way", MODELS)
+def test_runs_in_a_model(subject, way):
     layer = subject.make()
     inputs = inputs_of(subject)
     want = array(layer(inputs))
+    model = MODELS[way](subject, layer)
+    np.testing.assert_allclose(predicted(model, inputs), want, atol=1e-5)
+    # Another batch size and length through the same model.
+    short = inputs[:1, :5]
+    np.testing.assert_allclose(predicted(model, short), want[:1, :5], atol=1e-5)
 
-    sequential = keras.Sequential([keras.Input((None, subject.input_dim)), layer])
-    x = keras.Input((None, subject.input_dim))
-    functional = keras.Model(x, layer(x))
 
-    class Subclassed(keras.Model):
-        def __init__(self):
-            super().__init__()
-            self.layer = layer
-
-        def call(self, inputs):
-            return self.layer(inputs)
-
-    # Three ways into one call, which JAX compiles anew for each and each shape.
-    ways = (functional,) if keras.backend.backend() == "jax" else (sequential, functional)
-    for model in (*ways, Subclassed()):
-        np.testing.assert_allclose(predicted(model, inputs), want, atol=1e-5)
-        # Another batch size and length through the same model.
-        short = inputs[:1, :5]
-        np.testing.assert_allclose(predicted(model, short), want[:1, :5], atol=1e-5)
-
-    # State in and out of a functional model.
-    # (Fresh layers: Keras loses its way where one is called with and without `return_state`.)
+@for_each
+def test_state_passes_through_a_functional_model(subject):
+    inputs, x = inputs_of(subject), keras.Input((None, subject.input_dim))
+    # Two layers: Keras loses its way where one is called with and without `return_state`.
     first, second = subject.make(), subject.make()
     _, state = first(x, return_state=True)
     continued = keras.Model(x, second(x, initial_state=state))
@@ -120,8 +135,12 @@ def test_sequential_functional_and_subclassed_models_agree(subject, tmp_path):
     _, state = first(inputs, return_state=True)
     np.testing.assert_allclose(got, array(second(inputs, initial_state=state)), atol=1e-4)
 
-    # Saved and loaded, bit for bit.
-    path = tmp_path / "model.keras"
+
+@for_each
+def test_loads_as_saved(subject, tmp_path):
+    """Bit for bit."""
+    inputs, path = inputs_of(subject), tmp_path / "model.keras"
+    functional = functional_model(subject, subject.make())
     functional.save(path)
     loaded = keras.models.load_model(path)
     np.testing.assert_array_equal(predicted(loaded, inputs), predicted(functional, inputs))
@@ -156,6 +175,8 @@ def test_trains_with_fit(subject, form, jit_compile):
     model.compile(keras.optimizers.Adam(1e-2), "mse", jit_compile=jit_compile)
     inputs = inputs_of(subject, 5, 6)
     targets = np.tanh(np.random.default_rng(0).standard_normal((5, 6, layer.output_dim)))
+    # Built in the first step, which Keras would trace a second time.
+    model.optimizer.build(model.trainable_variables)
     before = [array(w) for w in layer.trainable_variables]
     history = model.fit(inputs, targets, epochs=6, batch_size=4, verbose=0).history["loss"]
     assert np.all(np.isfinite(history))

@@ -118,12 +118,6 @@ def test_trains_under_xla_with_a_last_batch_of_one(temperature):
         np.testing.assert_allclose(chunkwise, recurrent, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("form", GatedLinearAttention.forms)
-def test_an_empty_batch(form):
-    outputs, state = GatedLinearAttention(8, 2, form=form)(np.zeros((0, 7, 8)), return_state=True)
-    assert tuple(outputs.shape) == (0, 7, 8) and tuple(state["memory"].shape) == (0, 2, 2, 4)
-
-
 @pytest.mark.skipif(keras.backend.backend() != "jax", reason="JAX's symbolic sizes")
 def test_exports_with_a_free_batch_and_length():
     import jax

@@ -207,19 +207,6 @@ def test_learns_in_a_custom_loop():
     assert losses[-1] < 0.3 * losses[0]
 
 
-def test_model_carries_its_state_over():
-    x, _ = sines(length=20)
-    model = small_model()
-    want = array(model(x))
-    first, state = model(x[:, :7], return_state=True)
-    second = model(x[:, 7:], initial_state=state)
-    np.testing.assert_allclose(
-        np.concatenate([array(first), array(second)], 1), want, rtol=1e-5, atol=1e-6
-    )
-    again = model(x[:, :7], initial_state=model.get_initial_state(16))
-    np.testing.assert_allclose(array(again), want[:, :7], rtol=1e-5, atol=1e-6)
-
-
 def test_nrmse_is_relative_to_the_targets():
     targets = np.array([[3.0, 4.0]])
     assert nrmse(np.zeros((1, 2)), targets) == pytest.approx(100)
