@@ -140,4 +140,6 @@ def _subject(item: pytest.Item, test: str) -> Hashable:
 
 def _identity(value) -> Hashable:
     """The class of a model, whose versions are one; the name of a layer case; or just which."""
+    if isinstance(value, type):
+        return value
     return getattr(value, "cls", None) or getattr(value, "name", None) or id(value)
