@@ -52,25 +52,34 @@ PROPERTIES = {
         "test_trains_with_fit",
         "test_trains_with_a_last_batch_of_one",
         "test_survives_quantisation",
+        "test_arguments_survive",
     },
 }
 # Tests every case of which takes seconds, to compile or to start TensorFlow: one group each.
 ALIKE = {
     "test_a_damaged_run_is_named_and_rerun_gets_out",
     "test_a_served_step_is_the_models",
-    "test_a_smoke_run",
+    "test_a_signal_saves_first",
     "test_an_interrupted_run_is_saved_and_says_so",
+    "test_answers_at_once",
+    "test_answers_at_once_without_keras",
     "test_every_form_passes_the_gate",
+    "test_lengths_are_uniform",
+    "test_resumed_training_is_the_same",
     "test_the_examples_of_a_paper",
+    "test_the_probe_survives_a_kill",
     "test_trains_under_xla_with_a_last_batch_of_one",
     "test_whole_sequences_are_served_with_free_batch_and_length",
 }
-# Tests that do so several times, beside others of their module that do it once.
+# Tests that do so several times, beside others of their module that do it once; and those of the
+# suite of models, which tests no model of ours.
 REPEATED = {
+    "test_a_broken_model_fails",
     "test_a_failed_process_of_a_seed_says_why_once",
     "test_a_file_loads_after_import_papers",
     "test_a_killed_process_leaves_the_rows_that_it_had",
     "test_a_run_is_quiet_but_for_its_own_output",
+    "test_a_smoke_run",
     "test_a_timing_takes_a_process_a_seed",
     "test_a_training_step_beside_the_peers_that_are_asked_for",
     "test_compare_exits_with_one_if_slower",
@@ -78,6 +87,7 @@ REPEATED = {
     "test_kernels_are_cases_of_the_program",
     "test_killed_runs_end_as_if_never_killed",
     "test_learning_curves_are_drawn",
+    "test_no_probe_of_a_tree_that_no_commit_names",
     "test_of_equal_weights_the_first_or_the_last_are_tested",
     "test_peers_of_torch_are_absent_where_tensorflow_came_first",
     "test_probes_of_changed_code",
@@ -88,6 +98,7 @@ REPEATED = {
     "test_speeds_are_ratios_of_times",
     "test_streamed_tests_equal_whole_ones",
     "test_tables_and_plots_are_drawn_from_the_rows",
+    "test_the_right_model_passes",
     "test_the_stand_in_ends_a_process_in_the_other_order",
     "test_training_stops_when_it_is_done",
     "test_triton_comes_before_tensorflow",
@@ -129,4 +140,6 @@ def _subject(item: pytest.Item, test: str) -> Hashable:
 
 def _identity(value) -> Hashable:
     """The class of a model, whose versions are one; the name of a layer case; or just which."""
+    if isinstance(value, type):
+        return value
     return getattr(value, "cls", None) or getattr(value, "name", None) or id(value)

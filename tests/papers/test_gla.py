@@ -131,14 +131,16 @@ def test_exports_with_a_free_batch_and_length():
     np.testing.assert_allclose(array(exported.call(inputs)), array(layer(inputs)), atol=1e-6)
 
 
-def test_bad_arguments_are_named():
-    with pytest.raises(ValueError, match="units.*8.*12"):
-        GatedLinearAttention(12, num_heads=4)
-    with pytest.raises(ValueError, match="gate_rank.*0"):
-        GatedLinearAttention(8, gate_rank=0)
-    with pytest.raises(ValueError, match="chunk_size.*48"):
-        GatedLinearAttention(8, chunk_size=48)
-    with pytest.raises(ValueError, match="temperature.*0"):
-        GatedLinearAttention(8, temperature=0)
-    with pytest.raises(ValueError, match="form.*parallel"):
-        GatedLinearAttention(8, form="parallel")
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: GatedLinearAttention(12, num_heads=4), "units.*8.*12"),
+        (lambda: GatedLinearAttention(8, gate_rank=0), "gate_rank.*0"),
+        (lambda: GatedLinearAttention(8, chunk_size=48), "chunk_size.*48"),
+        (lambda: GatedLinearAttention(8, temperature=0), "temperature.*0"),
+        (lambda: GatedLinearAttention(8, form="parallel"), "form.*parallel"),
+    ],
+)
+def test_bad_arguments_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -298,14 +298,16 @@ def test_the_timed_scans_compute_the_same(name):
     np.testing.assert_allclose(array(got), np.stack(want, 1), rtol=1e-12)
 
 
-def test_bad_arguments_are_named():
-    with pytest.raises(ValueError, match="units.*0"):
-        RGLRU(0)
-    with pytest.raises(ValueError, match="num_blocks.*16"):
-        RGLRU(10)
-    with pytest.raises(ValueError, match="inputs.*6"):
-        RGLRU(6, 2).build((None, None, 4))
-    with pytest.raises(ValueError, match="kernel_size.*0"):
-        RecurrentBlock(4, 16, kernel_size=0)
-    with pytest.raises(ValueError, match="blocks.*x"):
-        Griffin(4, 16, "rx", 16)
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: RGLRU(0), "units.*0"),
+        (lambda: RGLRU(10), "num_blocks.*16"),
+        (lambda: RGLRU(6, 2).build((None, None, 4)), "inputs.*6"),
+        (lambda: RecurrentBlock(4, 16, kernel_size=0), "kernel_size.*0"),
+        (lambda: Griffin(4, 16, "rx", 16), "blocks.*x"),
+    ],
+)
+def test_bad_arguments_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -249,16 +249,17 @@ def test_learning_rates():
     assert type(cosine).from_config(cosine.get_config()).get_config() == cosine.get_config()
 
 
-def test_bad_arguments_are_named():
-    with pytest.raises(ValueError, match="units.*0"):
-        S4D(0)
-    with pytest.raises(ValueError, match="state_dim.*5"):
-        S4D(4, state_dim=5)
-    with pytest.raises(ValueError, match="initialisation.*legs"):
-        H3(4, initialisation="legs")
-    with pytest.raises(ValueError, match="`discretisation` must be.*'dss'"):
-        H3(4, discretisation="dss")
-    with pytest.raises(ValueError, match="head_dim.*3"):
-        H3(4, head_dim=3)
-    with pytest.raises(ValueError, match="mixer.*gss"):
-        H3Model(4, mixer="gss")
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: S4D(0), "units.*0"),
+        (lambda: S4D(4, state_dim=5), "state_dim.*5"),
+        (lambda: H3(4, initialisation="legs"), "initialisation.*legs"),
+        (lambda: H3(4, discretisation="dss"), "`discretisation` must be.*'dss'"),
+        (lambda: H3(4, head_dim=3), "head_dim.*3"),
+        (lambda: H3Model(4, mixer="gss"), "mixer.*gss"),
+    ],
+)
+def test_bad_arguments_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

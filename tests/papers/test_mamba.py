@@ -188,17 +188,19 @@ def test_speeds_are_ratios_of_times(tmp_path):
         assert result["tokens_per_second"] == pytest.approx(1e3 / result["milliseconds"])
 
 
-def test_bad_arguments_are_named():
-    with pytest.raises(ValueError, match="units.*0"):
-        Mamba(0)
-    with pytest.raises(ValueError, match="dt_rank.*0"):
-        Mamba(4, dt_rank=0)
-    with pytest.raises(ValueError, match="kernel_size.*1"):
-        Mamba(4, kernel_size=1)
-    with pytest.raises(ValueError, match="num_layers|mixers"):
-        MambaLM(4, 8, 0)
-    with pytest.raises(ValueError, match="positions.*learned"):
-        AttentionLM(4, 8, 1, 1, 4, positions="learned")
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Mamba(0), "units.*0"),
+        (lambda: Mamba(4, dt_rank=0), "dt_rank.*0"),
+        (lambda: Mamba(4, kernel_size=1), "kernel_size.*1"),
+        (lambda: MambaLM(4, 8, 0), "num_layers|mixers"),
+        (lambda: AttentionLM(4, 8, 1, 1, 4, positions="learned"), "positions.*learned"),
+    ],
+)
+def test_bad_arguments_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
 
 
 @pytest.mark.skipif(keras.backend.backend() != "jax", reason="JAX's symbolic sizes")

@@ -127,17 +127,19 @@ def test_parameters_are_those_of_the_released_models(size, published):
     assert count_parameters(lambda: Mamba2LM(**SIZES[size])) == published
 
 
-def test_bad_arguments_are_named():
-    with pytest.raises(ValueError, match="head_dim.*5"):
-        Mamba2(8, head_dim=5)
-    with pytest.raises(ValueError, match="num_groups.*3"):
-        Mamba2(8, head_dim=4, num_groups=3)
-    with pytest.raises(ValueError, match="kernel_size.*1"):
-        Mamba2(8, head_dim=4, kernel_size=1)
-    with pytest.raises(ValueError, match="chunk_size.*48"):
-        Mamba2(8, head_dim=4, chunk_size=48)
-    with pytest.raises(ValueError, match="state_dim.*0"):
-        Mamba2(8, state_dim=0, head_dim=4)
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Mamba2(8, head_dim=5), "head_dim.*5"),
+        (lambda: Mamba2(8, head_dim=4, num_groups=3), "num_groups.*3"),
+        (lambda: Mamba2(8, head_dim=4, kernel_size=1), "kernel_size.*1"),
+        (lambda: Mamba2(8, head_dim=4, chunk_size=48), "chunk_size.*48"),
+        (lambda: Mamba2(8, state_dim=0, head_dim=4), "state_dim.*0"),
+    ],
+)
+def test_bad_arguments_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
 
 
 def test_duality_is_compared_with_the_faster_scan(tmp_path, monkeypatch):

@@ -136,15 +136,18 @@ def test_parameters_of_the_papers_model():
     assert model.count_params() == 3 * block + 16 * 64 + 64 + 64 * 16
 
 
-def test_bad_arguments_are_named():
-    with pytest.raises(ValueError, match="units.*0"):
-        MinGRU(0)
-    with pytest.raises(ValueError, match="form.*parallel"):
-        MinLSTM(4, positive=False, form="parallel")
-    with pytest.raises(ValueError, match="cell.*gru"):
-        MinRNN(4, 8, 1, cell="gru")
-    with pytest.raises(ValueError, match="build"):
-        MinGRU(4, learned_initial_state=True).get_initial_state(2)
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: MinGRU(0), "units.*0"),
+        (lambda: MinLSTM(4, positive=False, form="parallel"), "form.*parallel"),
+        (lambda: MinRNN(4, 8, 1, cell="gru"), "cell.*gru"),
+        (lambda: MinGRU(4, learned_initial_state=True).get_initial_state(2), "build"),
+    ],
+)
+def test_bad_arguments_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="static shapes of a graph")

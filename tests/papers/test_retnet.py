@@ -132,12 +132,15 @@ def test_parameters_are_the_published_number(size, published):
     assert abs(counted / published - 1) < 0.03
 
 
-def test_bad_arguments_are_named():
-    with pytest.raises(ValueError, match="key_dim.*3"):
-        Retention(6, num_heads=2)
-    with pytest.raises(ValueError, match="units.*7"):
-        Retention(7, num_heads=2)
-    with pytest.raises(ValueError, match="chunk_size.*48"):
-        Retention(8, 2, chunk_size=48)
-    with pytest.raises(ValueError, match="num_heads.*0"):
-        Retention(8, 0)
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Retention(6, num_heads=2), "key_dim.*3"),
+        (lambda: Retention(7, num_heads=2), "units.*7"),
+        (lambda: Retention(8, 2, chunk_size=48), "chunk_size.*48"),
+        (lambda: Retention(8, 0), "num_heads.*0"),
+    ],
+)
+def test_bad_arguments_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -81,14 +81,16 @@ def test_parameters_are_counted_without_allocating():
     assert keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).count_params() == 8
 
 
-def test_bad_arguments_are_named():
-    with pytest.raises(ValueError, match="vocabulary_size.*0"):
-        LanguageModel(0, 8, [LSTM(8)])
-    with pytest.raises(ValueError, match=r"mixers\[0\].*width 8.*7"):
-        LanguageModel(3, 8, [LSTM(7)])
-    with pytest.raises(ValueError, match="norm.*batch"):
-        LanguageModel(3, 8, [LSTM(8)], norm="batch")
-    with pytest.raises(ValueError, match="mlps.*1.*2"):
-        LanguageModel(3, 8, [LSTM(8)], [None, None])
-    with pytest.raises(ValueError, match="hidden_units"):
-        MLP(0)
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: LanguageModel(0, 8, [LSTM(8)]), "vocabulary_size.*0"),
+        (lambda: LanguageModel(3, 8, [LSTM(7)]), r"mixers\[0\].*width 8.*7"),
+        (lambda: LanguageModel(3, 8, [LSTM(8)], norm="batch"), "norm.*batch"),
+        (lambda: LanguageModel(3, 8, [LSTM(8)], [None, None]), "mlps.*1.*2"),
+        (lambda: MLP(0), "hidden_units"),
+    ],
+)
+def test_bad_arguments_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
