@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from common.reproduce import runner
+from common.reproduce.execute.trial import arguments
 from common.tasks.checksums import recorded
 from tests.helpers.evaluation_sets import INEXACT, TRIALS, EvaluationSet, recorded_runs
 
@@ -57,7 +57,7 @@ def test_a_trial_asks_for_what_is_named(name, monkeypatch, tmp_path):
     run = SimpleNamespace(seed=seed, data_dir=tmp_path)
     with pytest.raises(Asked) as asked:
         getattr(module, function)(run, **settings)
-    settings = runner.arguments(getattr(module, function), settings)
+    settings = arguments(getattr(module, function), settings)
     assert asked.value.args[0] == next(iter(TRIALS[name](seed, **settings)))
 
 

@@ -9,8 +9,8 @@ from keras import ops
 
 import papers.min_rnn
 from common.reproduce.execute.run import Run
-from common.tasks import MambaSelectiveCopying
-from papers.min_rnn import MinGRU, MinLSTM, MinRNN
+from common.tasks import evaluation_set
+from papers.min_rnn import MinGRU, MinLSTM, MinRNN, experiments
 from papers.min_rnn.experiments import selective_copying
 from tests.contract.papers import COMMON, SIZE, ModelSubject, PaperContract
 from tests.helpers.gradients import gradients
@@ -172,14 +172,13 @@ def test_the_readmes_example_runs():
 
 
 def test_selective_copying_selects_on_validation_data_and_tests_once(tmp_path, monkeypatch):
-    drawn = []
-    batch = MambaSelectiveCopying.batch
+    asked = []
 
-    def recorded(self, batch_size, seed, step, split="train"):
-        drawn.append((split, batch_size))
-        return batch(self, batch_size, seed, step, split)
+    def recorded(task, split, size, *others):
+        asked.append((split, size))
+        return evaluation_set(task, split, size, *others)
 
-    monkeypatch.setattr(MambaSelectiveCopying, "batch", recorded)
+    monkeypatch.setattr(experiments, "evaluation_set", recorded)
     result = selective_copying(
         Run(variant="v", preset="cpu", seed=0, dir=tmp_path),
         cell="mingru",
@@ -194,6 +193,5 @@ def test_selective_copying_selects_on_validation_data_and_tests_once(tmp_path, m
         validation_size=6,
         test_size=10,
     )
-    assert [one for one in drawn if one[0] != "train"] == [("validation", 6), ("test", 10)]
-    assert drawn[-1][0] == "test"
+    assert asked == [("validation", 6), ("test", 10)]
     assert set(result) == {"accuracy", "sequence_accuracy"}
