@@ -8,9 +8,9 @@ import numpy as np
 from keras import ops, tree
 
 from common.checks import check_choice, check_flags, check_integers
-from common.layers.marks import backwards, check_marks
 from common.layers.state import StateSpec, check_state, spec_bytes, symbolic_state
-from common.ops.masking import scan_marked, zero_where_masked
+from common.ops.scan import scan_marked
+from common.ops.time_axis import backwards, check_marks, zero_where_masked
 from common.precision import keep_float64
 from common.typing import Nest, Shape, Size, State, Tensor
 

@@ -17,10 +17,9 @@ from common.checks import (
     given,
     refuse,
 )
-from common.known import check_below
 from common.layers import SequenceLayer
-from common.models.passes import Pass
-from common.models.sequence_model import SequenceModel
+from common.models.sequence_model import Pass, SequenceModel
+from common.ops.operands import check_below
 from common.typing import Nest, Shape, Tensor
 
 NORMS = ("rms", "layer")

@@ -7,9 +7,9 @@ import numpy as np
 from keras import layers, ops
 
 from common.checks import check_choice, check_positive, refuse
-from common.known import check_below
 from common.layers import SequenceLayer, SoftmaxAttention
 from common.models import SequenceModel
+from common.ops.operands import check_below
 from papers.linear_transformer.layers import LinearAttention
 
 ATTENTIONS = ("linear", "softmax")

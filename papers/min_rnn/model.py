@@ -6,8 +6,8 @@ import keras
 from keras import layers
 
 from common.checks import check_choice, check_positive
-from common.known import check_below
 from common.models import SequenceModel
+from common.ops.operands import check_below
 from papers.min_rnn.layers import MinGRU, MinLSTM
 
 CELLS = {"mingru": MinGRU, "minlstm": MinLSTM}

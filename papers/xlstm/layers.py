@@ -23,9 +23,9 @@ from common.ops.gated_attention import (
     recurrent_gated_attention,
 )
 from common.ops.linear_scan import LOG_ZERO, max_plus_scan, maximum
-from common.ops.masking import scan_marked, zero_unless, zero_where_masked
+from common.ops.scan import scan_marked
 from common.ops.short_convolution import causal_convolution, causal_convolution_step
-from common.ops.time_axis import previous
+from common.ops.time_axis import previous, zero_unless, zero_where_masked
 from papers.xlstm.cell import (
     FORGET_GATES,
     by_blocks,
