@@ -10,7 +10,7 @@ from keras import ops, tree
 from common.checks import check_choice, check_flags, check_integers
 from common.layers.state import StateSpec, check_state, spec_bytes, symbolic_state
 from common.ops.scan import scan_marked
-from common.ops.time_axis import backwards, check_marks, zero_where_masked
+from common.ops.time_axis import backwards, check_marks, last_step, zero_where_masked
 from common.precision import keep_float64
 from common.typing import Nest, Shape, Size, State, Tensor
 
@@ -48,6 +48,8 @@ class SequenceLayer(keras.layers.Layer):
         go_backwards: Whether `call` takes the last step first. Outputs stand in the order in which
             they were computed, as those of `keras.layers.RNN` do; `mask` and `reset` are those of
             the inputs, `reset` true at a document's first step in time.
+        return_sequences: Whether `call` returns the outputs of all steps, or of the last valid one
+            only, zeros where none is valid.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
     Call arguments:
@@ -65,8 +67,8 @@ class SequenceLayer(keras.layers.Layer):
         return_state: Whether to return the final state too.
 
     Returns:
-        Tensor of shape `(B, T, output_dim)` in the compute dtype; with `return_state`, the pair
-        `(outputs, state)`.
+        Tensor of shape `(B, T, output_dim)` in the compute dtype, `(B, output_dim)` without
+        `return_sequences`; with `return_state`, the pair `(outputs, state)`.
 
     Raises:
         ValueError: if `form` is unknown, `inputs`, `mask` or `reset` have the wrong shape, `mask`
@@ -76,8 +78,7 @@ class SequenceLayer(keras.layers.Layer):
 
     forms: tuple[str, ...] = ("recurrent",)
 
-    # What `keras.layers.Bidirectional` asks of a layer beside `go_backwards`.
-    return_sequences = True
+    # What `keras.layers.Bidirectional` asks of a layer beside its arguments.
     return_state = False
     stateful = False
 
@@ -86,7 +87,13 @@ class SequenceLayer(keras.layers.Layer):
         kwargs = {name: _plain(value) for name, value in kwargs.items() if name != "dtype"}
         return super().__new__(cls, *map(_plain, args), **kwargs)
 
-    def __init__(self, form: str = "auto", go_backwards: bool = False, **kwargs: Any):
+    def __init__(
+        self,
+        form: str = "auto",
+        go_backwards: bool = False,
+        return_sequences: bool = True,
+        **kwargs: Any,
+    ):
         # Keras would otherwise cast the float32 state that a caller hands back to the compute
         # dtype, and every variable with it. Layers cast what they compute with: `self.cast`.
         kwargs.setdefault("autocast", False)
@@ -94,9 +101,10 @@ class SequenceLayer(keras.layers.Layer):
         if "float64" in (self.compute_dtype, self.variable_dtype):
             keep_float64()
         check_choice(self, ("auto", *self.forms), form=form)
-        check_flags(self, go_backwards=go_backwards)
+        check_flags(self, go_backwards=go_backwards, return_sequences=return_sequences)
         self.form = form
         self.go_backwards = go_backwards
+        self.return_sequences = return_sequences
         self.supports_masking = True
         self.input_spec = keras.layers.InputSpec(ndim=3)
 
@@ -277,6 +285,8 @@ class SequenceLayer(keras.layers.Layer):
         run = getattr(self, self.resolved_form)
         emitted, state = run(features, state, initial, mask, reset)
         outputs = zero_where_masked(self.cast(self.readout(emitted)), mask)
+        if not self.return_sequences:
+            outputs = last_step(outputs, mask)
         return (outputs, self._in_state_dtypes(state)) if return_state else outputs
 
     def step(
@@ -336,7 +346,8 @@ class SequenceLayer(keras.layers.Layer):
     # Keras.
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        return (*input_shape[:2], self.output_dim)
+        steps = input_shape[1:2] if self.return_sequences else ()
+        return (*input_shape[:1], *steps, self.output_dim)
 
     def compute_output_spec(
         self,
@@ -360,9 +371,9 @@ class SequenceLayer(keras.layers.Layer):
         return outputs, symbolic_state(self.state_spec(), inputs.shape[0], self.state_dtype)
 
     def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None) -> Tensor | None:
-        if previous_mask is None or not self.go_backwards:
-            return previous_mask
-        return ops.flip(previous_mask, axis=1)
+        if previous_mask is None or not self.return_sequences:
+            return None
+        return ops.flip(previous_mask, axis=1) if self.go_backwards else previous_mask
 
     def get_config(self) -> dict[str, Any]:
         """The recorded arguments, also where a subclass adds to them."""

@@ -72,10 +72,10 @@ class LanguageModel(SequenceModel):
 
     Raises:
         ValueError: if an argument is of the wrong type or out of its range, the numbers of mixers
-            and MLPs differ, a mixer has another width, or there are both `position_embedding`
-            and `max_positions`; in a call, if a symbol or a position
-            is not one of `vocabulary_size` or `max_positions`, as far as it is known: values are
-            checked outside traced programs, a length without marks and state always.
+            and MLPs differ, a mixer has another width or returns one step only, or there are both
+            `position_embedding` and `max_positions`; in a call, if a symbol or a position is not
+            one of `vocabulary_size` or `max_positions`, as far as it is known: values are checked
+            outside traced programs, a length without marks and state always.
     """
 
     def __init__(
@@ -123,6 +123,8 @@ class LanguageModel(SequenceModel):
         for i, mixer in enumerate(mixers):
             if mixer.output_dim != units:
                 refuse(self, f"mixers[{i}]", f"of output width {units}", mixer.output_dim)
+            if not mixer.return_sequences:
+                refuse(self, f"mixers[{i}]", "a layer with `return_sequences`", mixer)
         self.vocabulary_size = vocabulary_size
         self.units = units
         self.mixers = list(mixers)

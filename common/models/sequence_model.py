@@ -13,7 +13,7 @@ from common.layers.sequence_layer import SequenceLayer
 from common.models.recorded_model import RecordedModel
 from common.ops.operands import check_below
 from common.ops.rotary import count_steps
-from common.ops.time_axis import check_marks, zero_where_masked
+from common.ops.time_axis import check_marks, last_step, zero_where_masked
 from common.typing import Nest, Size, State, Tensor
 
 
@@ -70,11 +70,7 @@ class WholeSequences:
 
     def last(self, hidden: Tensor) -> Tensor:
         """`(B, T, D)` to the last valid step's `(B, D)`."""
-        if self.mask is None:
-            return hidden[:, -1]
-        back = ops.argmax(ops.flip(ops.cast(self.mask, "int32"), axis=1), axis=1)
-        at = ops.shape(hidden)[1] - 1 - ops.cast(back, "int32")
-        return ops.take_along_axis(hidden, at[:, None, None], axis=1)[:, 0]
+        return last_step(hidden, self.mask)
 
 
 class OneStep:

@@ -132,6 +132,15 @@ def take_steps(x: Tensor, steps: Tensor) -> Tensor:
     return ops.reshape(taken, (*ops.shape(steps), *x.shape[2:]))
 
 
+def last_step(x: Tensor, mask: Tensor | None) -> Tensor:
+    """`x (B, T, ...)` at the last valid step, `(B, ...)`; at the very last where none is valid."""
+    if mask is None:
+        return x[:, -1]
+    back = ops.argmax(ops.flip(ops.cast(mask, "int32"), axis=1), axis=1)
+    at = ops.shape(x)[1] - 1 - ops.cast(back, "int32")
+    return take_steps(x, at[:, None])[:, 0]
+
+
 def previous(states: Tensor, first: Tensor) -> Tensor:
     """What the steps that led to `states (B, T, ...)` started from, the first from `first`."""
     return ops.concatenate([first[:, None], states[:, :-1]], axis=1)

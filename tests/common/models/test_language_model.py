@@ -86,6 +86,7 @@ def test_parameters_are_counted_without_allocating():
     [
         (lambda: LanguageModel(0, 8, [LSTM(8)]), "vocabulary_size.*0"),
         (lambda: LanguageModel(3, 8, [LSTM(7)]), r"mixers\[0\].*width 8.*7"),
+        (lambda: LanguageModel(3, 8, [LSTM(8, return_sequences=False)]), "return_sequences"),
         (lambda: LanguageModel(3, 8, [LSTM(8)], norm="batch"), "norm.*batch"),
         (lambda: LanguageModel(3, 8, [LSTM(8)], [None, None]), "mlps.*1.*2"),
         (lambda: MLP(0), "hidden_units"),
