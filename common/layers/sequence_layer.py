@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops, tree
 
 from common.checks import check_choice, check_flags, check_integers
+from common.layers.lora import LowRankAdaptation
 from common.layers.state import StateSpec, check_state, spec_bytes, symbolic_state
 from common.ops.scan import scan_marked
 from common.ops.time_axis import backwards, check_marks, last_step, zero_where_masked
@@ -15,7 +16,7 @@ from common.precision import keep_float64
 from common.typing import Nest, Shape, Size, State, Tensor
 
 
-class SequenceLayer(keras.layers.Layer):
+class SequenceLayer(LowRankAdaptation):
     """Base of layers that map a sequence to a sequence and carry a state through time.
 
     A subclass describes one time step, in three parts. `features` and `readout` work on all
@@ -39,8 +40,9 @@ class SequenceLayer(keras.layers.Layer):
     `jax.grad` of it, work, while `jax.jvp` and what rests on it (`jax.jacfwd`, `jax.hessian`) is
     refused; take `jax.jacrev(jax.jacrev(f))`.
 
-    `keras.layers.Bidirectional` takes any of these layers. The config is Keras's own record of the
-    constructor's arguments: a subclass writes no `get_config`.
+    `keras.layers.Bidirectional` takes any of these layers, and `enable_lora` adapts one that is
+    built. The config is Keras's own record of the constructor's arguments: a subclass writes no
+    `get_config`.
 
     Args:
         form: How `call` computes: one of the class's `forms`, or `"auto"`, which takes the
@@ -214,7 +216,7 @@ class SequenceLayer(keras.layers.Layer):
 
     def cast(self, x: Tensor) -> Tensor:
         """`x`, a tensor or a weight, in the compute dtype."""
-        return ops.cast(x, self.compute_dtype)
+        return ops.cast(self.adapted(x), self.compute_dtype)
 
     def flops(self, batch_size: int, length: int) -> int:
         """Floating-point operations of the matrix products of one forward `call`.
