@@ -18,20 +18,21 @@ from common.checks import (
     refuse,
 )
 from common.layers import SequenceLayer
-from common.models.sequence_model import Pass, SequenceModel
+from common.models.causal_lm import CausalLM
+from common.models.sequence_model import Pass
 from common.ops.operands import check_below
-from common.typing import Nest, Shape, Tensor
+from common.typing import Nest, Shape, State, Tensor
 
 NORMS = ("rms", "layer")
 
 
 @keras.saving.register_keras_serializable(package="papers")
-class LanguageModel(SequenceModel):
+class LanguageModel(CausalLM):
     """Embedding, blocks `x + mixer(norm(x))` and `x + mlp(norm(x))`, a norm, logits.
 
     The mixers carry a state, so the model streams and generates as they do: `call` takes and
-    returns a state, `step` takes one symbol. State: `{"block_0": ..., "block_1": ...}`, the
-    mixers', and with positions `"position": (B,)`.
+    returns a state, `step` takes one symbol, `generate` goes on from a prompt. State:
+    `{"block_0": ..., "block_1": ...}`, the mixers', and with positions `"position": (B,)`.
 
     Args:
         vocabulary_size: Number of tokens in the vocabulary.
@@ -190,6 +191,13 @@ class LanguageModel(SequenceModel):
         self.last_norm.build(hidden)
         if not self.tie_embeddings:
             self.head.build(hidden)
+
+    def prefill(self, inputs: Tensor, mask: Tensor | None = None) -> tuple[Tensor, State]:
+        last = ops.full((ops.shape(inputs)[0], 1), ops.shape(inputs)[1] - 1, "int32")
+        logits, state = self(
+            {"inputs": inputs, "at": last}, mask=mask, training=False, return_state=True
+        )
+        return logits[:, 0], state
 
     def compute(self, inputs: Nest, through: Pass) -> Tensor:
         at = None
