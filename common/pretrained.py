@@ -1,12 +1,19 @@
 """Published weights in and out: `config.json` and safetensors, of a folder or the Hugging Face Hub.
 
-A paper's `pretrained.py` makes one table of `Weight`s, which serves both directions:
+A paper's `pretrained.py` has a table of `Option`s and one of `Weight`s, for both directions:
 
+    options = [Option("hidden_size", "units", 768), ...]
     weights = [Weight(mixer.kernel, "mixer.in_proj.weight", layout("o i -> i o")), ...]
+
+    folder = fetch("owner/name")
+    model = Model(**to_arguments(read_config(folder), "type", "Architecture", options, only={}))
     load_weights(folder, weights)
-    save_pretrained(folder, config, weights)
+
+    save_pretrained(folder, to_config(model, options), weights)
 """
 
+import inspect
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,6 +26,7 @@ import numpy as np
 from einops import rearrange
 from keras import ops
 
+from common.checks import refuse
 from common.reproduce.files import read_json, write_json
 
 CONFIG = "config.json"
@@ -33,6 +41,11 @@ NEUTRAL = (
     *("use_cache", "return_dict", "output_attentions", "output_hidden_states"),
     *("initializer_range", "chunk_size_feed_forward", "is_encoder_decoder"),
     *("id2label", "label2id", "problem_type"),
+)
+# Arguments of our models that change none.
+SILENT = (
+    *("name", "trainable", "dtype", "form", "dropout", "embedding_dropout"),
+    *("embedding_stddev", "head_stddev"),
 )
 
 
@@ -85,6 +98,20 @@ class Weight(NamedTuple):
         if isinstance(self.names, str):
             return {self.names: arrays}
         return dict(zip(self.names, arrays, strict=True))
+
+
+class Option(NamedTuple):
+    """An argument of a model of ours, and what it is called in a configuration.
+
+    Attributes:
+        key: Theirs.
+        argument: Ours.
+        default: What a configuration without the key means.
+    """
+
+    key: str
+    argument: str
+    default: Any
 
 
 class _Stored(NamedTuple):
@@ -153,26 +180,26 @@ def read_config(folder: Path) -> dict[str, Any]:
     return _decoded(config)
 
 
-def check_config(
+def to_arguments(
     config: Mapping[str, Any],
     model_type: str,
     architecture: str,
-    defaults: Mapping[str, Any],
+    options: Sequence[Option],
     only: Mapping[str, Any],
     neutral: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """What a model is to be made of; nothing else in the configuration passes unseen.
+    """The arguments of a model of ours; nothing else in the configuration passes unseen.
 
     Args:
         config: What `read_config` returned.
         model_type: The one that it must have.
         architecture: The one that it must have, if it has any.
-        defaults: Every key that is read, and its value where the configuration lacks it.
+        options: Every key that is read.
         only: Keys that have one value that is supported, and that value.
         neutral: Keys that change no logit, beside those that any configuration may have.
 
     Returns:
-        The keys of `defaults` with their values.
+        Every argument of `options`, by our name.
 
     Raises:
         ValueError: if a key or its value is not supported; it names the key and what is.
@@ -184,13 +211,35 @@ def check_config(
     for key, expected in required.items():
         if key in config and config[key] != expected:
             raise ValueError(f"{CONFIG}: {key!r} must be {expected!r}; got {config[key]!r}.")
-    known = {*defaults, *only, *NEUTRAL, *neutral}
-    unknown = {key: value for key, value in config.items() if key not in known}
-    for key, value in unknown.items():
-        if value is not None:
-            supported = ", ".join(sorted({*defaults, *only}))
-            raise ValueError(f"{CONFIG}: {key!r} must not be there; supported are {supported}.")
-    return {key: config.get(key, value) for key, value in defaults.items()}
+    supported = {*only, *(option.key for option in options)}
+    for key, value in config.items():
+        if key not in {*supported, *neutral, *NEUTRAL} and value is not None:
+            listed = ", ".join(sorted(supported))
+            raise ValueError(f"{CONFIG}: {key!r} must not be there; supported are {listed}.")
+    return {option.argument: config.get(option.key, option.default) for option in options}
+
+
+def to_config(model: keras.Model, options: Sequence[Option]) -> dict[str, Any]:
+    """The keys of `options`, of a model of ours.
+
+    Args:
+        model: A `common.models.RecordedModel`.
+        options: All that a configuration can tell of it.
+
+    Raises:
+        ValueError: if another argument of the model changes logits and has not its default value.
+    """
+    given = model.get_config()
+    defaults = {
+        name: parameter.default
+        for cls in reversed(type(model).__mro__)
+        for name, parameter in inspect.signature(cls.__init__).parameters.items()  # type: ignore[misc]
+    }
+    told = {*SILENT, *(option.argument for option in options)}
+    for name, value in given.items():
+        if name not in told and value != defaults[name]:
+            refuse(model, name, f"{defaults[name]!r} in weights to be published", value)
+    return {option.key: given.get(option.argument, defaults[option.argument]) for option in options}
 
 
 def load_weights(
@@ -292,11 +341,10 @@ def _some(kind: str, names: Sequence[str], most: int = 5) -> str:
 
 
 def _decoded(value: Any) -> Any:
-    """JSON in which transformers has written an infinity as `{"__float__": "Infinity"}`."""
+    """JSON without the ways in which an infinity is written there."""
     if isinstance(value, list):
         return [_decoded(one) for one in value]
-    if not isinstance(value, dict):
-        return value
-    if set(value) == {"__float__"}:
-        return float(value["__float__"])
-    return {key: _decoded(one) for key, one in value.items()}
+    if isinstance(value, dict):
+        decoded = {key: _decoded(one) for key, one in value.items()}
+        return decoded["__float__"] if set(decoded) == {"__float__"} else decoded
+    return math.inf if value == "Infinity" else value
