@@ -79,6 +79,16 @@ def layout(pattern: str, **sizes: int) -> Layout:
     )
 
 
+def joined(*widths: int) -> Layout:
+    """The `Layout` of several projections in one kernel, side by side.
+
+    Args:
+        *widths: Of the projections, in the order of their tensors.
+    """
+    ends = np.cumsum(widths)[:-1]
+    return Layout(lambda *arrays: np.concatenate(arrays).T, lambda kernel: np.split(kernel.T, ends))
+
+
 class Weight(NamedTuple):
     """A variable of ours, and what it is called in published files.
 
@@ -219,12 +229,15 @@ def to_arguments(
     return {option.argument: config.get(option.key, option.default) for option in options}
 
 
-def to_config(model: keras.Model, options: Sequence[Option]) -> dict[str, Any]:
+def to_config(
+    model: keras.Model, options: Sequence[Option], others: Iterable[str] = ()
+) -> dict[str, Any]:
     """The keys of `options`, of a model of ours.
 
     Args:
         model: A `common.models.RecordedModel`.
-        options: All that a configuration can tell of it.
+        options: All that a configuration can tell of it, but for `others`.
+        others: Arguments of the model that the caller writes or checks by itself.
 
     Raises:
         ValueError: if another argument of the model changes logits and has not its default value.
@@ -235,7 +248,7 @@ def to_config(model: keras.Model, options: Sequence[Option]) -> dict[str, Any]:
         for cls in reversed(type(model).__mro__)
         for name, parameter in inspect.signature(cls.__init__).parameters.items()  # type: ignore[misc]
     }
-    told = {*SILENT, *(option.argument for option in options)}
+    told = {*SILENT, *others, *(option.argument for option in options)}
     for name, value in given.items():
         if name not in told and value != defaults[name]:
             refuse(model, name, f"{defaults[name]!r} in weights to be published", value)
