@@ -55,6 +55,8 @@ class LanguageModel(CausalLM):
         embedding_dropout: Rate after the embedding, where it is another than `dropout`.
         embedding_scale: Factor of the embedded symbols, not of the logits' kernel.
         logits_cap: If given, logits are `cap tanh(logits / cap)`.
+        float32_residual: Whether the stream, which the blocks add to, is float32 under policies of
+            16 bits, too.
         dtype: Of the model and of all layers that it makes.
         **kwargs: Arguments of `keras.Model`.
 
@@ -97,6 +99,7 @@ class LanguageModel(CausalLM):
         embedding_dropout: float | None = None,
         embedding_scale: float = 1.0,
         logits_cap: float | None = None,
+        float32_residual: bool = False,
         dtype: Any = None,
         **kwargs: Any,
     ):
@@ -104,7 +107,12 @@ class LanguageModel(CausalLM):
         check_positive(self, vocabulary_size=vocabulary_size, units=units)
         check_integers(self, 0, max_positions=max_positions)
         check_choice(self, NORMS, norm=norm)
-        check_flags(self, norm_center=norm_center, tie_embeddings=tie_embeddings)
+        check_flags(
+            self,
+            norm_center=norm_center,
+            tie_embeddings=tie_embeddings,
+            float32_residual=float32_residual,
+        )
         check_rates(self, dropout=dropout, **given(embedding_dropout=embedding_dropout))
         optional = given(logits_cap=logits_cap, head_stddev=head_stddev)
         check_numbers(self, above=0, epsilon=epsilon, **optional)
@@ -135,6 +143,7 @@ class LanguageModel(CausalLM):
         self.counts = max_positions > 0 or position_embedding is not None
         self.embedding_scale = embedding_scale
         self.logits_cap = logits_cap
+        self.float32_residual = float32_residual
         # Logits and their loss stay float32 under mixed policies.
         self.logits_dtype = "float64" if self.variable_dtype == "float64" else "float32"
         # An initializer shared by two would give both the same values.
@@ -214,12 +223,14 @@ class LanguageModel(CausalLM):
             )
         training = through.training
         hidden = self.embedding_drop(hidden, training=training)
+        if self.float32_residual:
+            hidden = ops.cast(hidden, self.logits_dtype)
         for i, (mixer, mlp) in enumerate(zip(self.mixers, self.mlps, strict=True)):
             mixed = through.mix(f"block_{i}", mixer, self.mixer_norms[i](hidden))
-            hidden = hidden + self.drop(mixed, training=training)
+            hidden = hidden + ops.cast(self.drop(mixed, training=training), hidden.dtype)
             if mlp is not None:
                 processed = mlp(self.mlp_norms[i](hidden))
-                hidden = hidden + self.drop(processed, training=training)
+                hidden = hidden + ops.cast(self.drop(processed, training=training), hidden.dtype)
         if at is not None:
             hidden = ops.take_along_axis(hidden, at[..., None], axis=1)
         hidden = self.last_norm(hidden)
