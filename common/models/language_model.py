@@ -137,7 +137,7 @@ class LanguageModel(CausalLM):
         self.vocabulary_size = vocabulary_size
         self.units = units
         self.mixers = list(mixers)
-        self.mlps = list(mlps)
+        self.mlps: list[Any] = list(mlps)
         self.tie_embeddings = tie_embeddings
         self.max_positions = max_positions
         self.counts = max_positions > 0 or position_embedding is not None

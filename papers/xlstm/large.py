@@ -21,7 +21,7 @@ from papers.xlstm.memory import memory_divisor, memory_scan, memory_spec, memory
 # Added to what the read values are divided by, in units of exp(m).
 _DIVISOR = 1e-6
 
-# What the memory takes, in its order.
+# What the memory takes.
 _FEATURES = ("q", "k", "v", "log_f", "log_i")
 
 
@@ -147,7 +147,8 @@ class PostUpMLSTM(ScanLayer):
         }
 
     def recur(self, features, state):
-        read, state = memory_step(*(features[name] for name in _FEATURES), state)
+        q, k, v, log_f, log_i = (features[name] for name in _FEATURES)
+        read, state = memory_step(q, k, v, log_f, log_i, state)
         return {"read": _divided(*read), "gate": features["gate"]}, state
 
     def recurrent(self, features, state, initial, mask, reset):
@@ -161,8 +162,8 @@ class PostUpMLSTM(ScanLayer):
         return self._mix(attention, features, state, mask, reset)
 
     def _mix(self, attention, features, state, mask, reset):
-        inputs = (features[name] for name in _FEATURES)
-        read, state = memory_scan(attention, self.scan, *inputs, state, mask, reset)
+        q, k, v, log_f, log_i = (features[name] for name in _FEATURES)
+        read, state = memory_scan(attention, self.scan, q, k, v, log_f, log_i, state, mask, reset)
         return {"read": _divided(*read), "gate": features["gate"]}, state
 
     def readout(self, emitted):
