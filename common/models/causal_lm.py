@@ -47,9 +47,10 @@ class CausalLM(SequenceModel):
     ) -> np.ndarray:
         """Goes on from prompts, without dropout.
 
-        The prompts go through the model in one call, padded on the left to a power of two, and the
-        new tokens through `step`, in a loop that is compiled once for a batch size and a sampler
-        and reads the present weights. On torch, and with `run_eagerly`, nothing is compiled.
+        The prompts go through the model in one call, padded on the left, and the new tokens through
+        `step`, in a loop that reads the present weights. The loop is compiled once for a batch size
+        and a sampler, the call once for a batch size and each power of two of lengths; on torch,
+        and with `run_eagerly`, nothing is.
 
         Args:
             prompt: Integers `(B, T)`, or a list of B lists of integers, of any lengths.
