@@ -18,28 +18,27 @@ BLOCK = 64
 SHORTEST = 16
 
 
-def generate(
+def generate(model: Any, *arguments: Any) -> np.ndarray:
+    """What `CausalLM.generate` returns, of its arguments in their order."""
+    return np.concatenate(list(_parts(model, BLOCK, *arguments)), axis=1)
+
+
+def stream(model: Any, *arguments: Any) -> Iterator[np.ndarray]:
+    """What `CausalLM.stream` returns, of its arguments in their order."""
+    return (part[:, 0] for part in _parts(model, 1, *arguments))
+
+
+def _parts(
     model: Any,
+    at_once: int,
     prompt: Any,
     max_new_tokens: int,
     sampler: str | Sampler,
     seed: int | None,
     stop: Any,
     mask: Any,
-    at_once: int,
 ) -> Iterator[np.ndarray]:
-    """New tokens in parts, `(B, n)` int32 each, as soon as they are made.
-
-    Args:
-        model: A `CausalLM`, whose `generate` states the other arguments.
-        prompt: See there, as the following ones.
-        max_new_tokens: See there.
-        sampler: See there.
-        seed: See there.
-        stop: See there.
-        mask: See there.
-        at_once: Tokens that a part has at most, up to `BLOCK`.
-    """
+    """New tokens in parts of at most `at_once`, `(B, n)` int32, each as soon as it is made."""
     if not model.built:
         model.build((None, None))
     rows = _rows(model, prompt, mask)
@@ -49,7 +48,7 @@ def generate(
     check_integers(model, 0, **given(seed=seed))
     stops = _stops(model, stop)
     # What is wrong is said now, not when the first part is asked for.
-    return _parts(Generator.of(model), rows, max_new_tokens, sampler, seed, stops, at_once)
+    return _made(Generator.of(model), at_once, rows, max_new_tokens, sampler, seed, stops)
 
 
 class Generator:
@@ -160,14 +159,14 @@ class Generator:
         return lambda *args: compiled([variable.value for variable in self.variables], *args)
 
 
-def _parts(
+def _made(
     generator: Generator,
+    at_once: int,
     rows: list[np.ndarray],
     max_new_tokens: int,
     sampler: Sampler,
     seed: int | None,
     stops: Tensor,
-    at_once: int,
 ) -> Iterator[np.ndarray]:
     logits, state = generator.prefill(*map(ops.convert_to_tensor, generator.left_padded(rows)))
     start = ops.convert_to_tensor(keras.random.SeedGenerator(seed).state)
