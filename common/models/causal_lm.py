@@ -1,11 +1,11 @@
 """`CausalLM`: models from tokens to logits of the next one, which generate text."""
 
-from collections.abc import Iterator, Sequence
+import importlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
-from common.models.generation import BLOCK, generate
-from common.models.sampling import Sampler
 from common.models.sequence_model import SequenceModel
 from common.typing import State, Tensor
 
@@ -40,16 +40,17 @@ class CausalLM(SequenceModel):
         self,
         prompt: Tensor | Sequence[Sequence[int]],
         max_new_tokens: int,
-        sampler: str | Sampler = "greedy",
+        sampler: str | Callable = "greedy",
         seed: int | None = None,
         stop: int | Sequence[int] | None = None,
         mask: Tensor | None = None,
     ) -> np.ndarray:
         """Goes on from prompts, without dropout.
 
-        The prompts go through the model in one call, padded on the left to a power of two, and the
-        new tokens through `step`, in a loop that is compiled once for a batch size and a sampler
-        and reads the present weights. On torch, and with `run_eagerly`, nothing is compiled.
+        The prompts go through the model in one call, padded on the left, and the new tokens through
+        `step`, in a loop that reads the present weights. The loop is compiled once for a batch size
+        and a sampler, the call once for a batch size and each power of two of lengths; on torch,
+        and with `run_eagerly`, nothing is.
 
         Args:
             prompt: Integers `(B, T)`, or a list of B lists of integers, of any lengths.
@@ -71,14 +72,13 @@ class CausalLM(SequenceModel):
                 the vocabulary, `max_new_tokens` or `seed` is no such integer or leads beyond
                 `max_positions`, `sampler` is unknown, or `mask` has another shape than the prompt.
         """
-        parts = generate(self, prompt, max_new_tokens, sampler, seed, stop, mask, BLOCK)
-        return np.concatenate(list(parts), axis=1)
+        return _generation().generate(self, prompt, max_new_tokens, sampler, seed, stop, mask)
 
     def stream(
         self,
         prompt: Tensor | Sequence[Sequence[int]],
         max_new_tokens: int,
-        sampler: str | Sampler = "greedy",
+        sampler: str | Callable = "greedy",
         seed: int | None = None,
         stop: int | Sequence[int] | None = None,
         mask: Tensor | None = None,
@@ -88,5 +88,9 @@ class CausalLM(SequenceModel):
         Args and errors are those of `generate`, which is faster, as here the state is copied for
         every token.
         """
-        parts = generate(self, prompt, max_new_tokens, sampler, seed, stop, mask, 1)
-        return (part[:, 0] for part in parts)
+        return _generation().stream(self, prompt, max_new_tokens, sampler, seed, stop, mask)
+
+
+def _generation() -> Any:
+    # By name, so that it is no part of the code of runs, which generate nothing.
+    return importlib.import_module("common.models.generation")

@@ -14,32 +14,31 @@ from common.typing import Tensor
 
 # Tokens that one call of the compiled loop makes at most.
 BLOCK = 64
-# Prompts are padded to a power of two, at least this one, so that few lengths are compiled.
+# Where lengths of prompts are compiled, they are padded to powers of two from this one on.
 SHORTEST = 16
 
 
-def generate(
+def generate(model: Any, *arguments: Any) -> np.ndarray:
+    """What `CausalLM.generate` returns, of its arguments in their order."""
+    return np.concatenate(list(_parts(model, BLOCK, *arguments)), axis=1)
+
+
+def stream(model: Any, *arguments: Any) -> Iterator[np.ndarray]:
+    """What `CausalLM.stream` returns, of its arguments in their order."""
+    return (part[:, 0] for part in _parts(model, 1, *arguments))
+
+
+def _parts(
     model: Any,
+    at_once: int,
     prompt: Any,
     max_new_tokens: int,
     sampler: str | Sampler,
     seed: int | None,
     stop: Any,
     mask: Any,
-    at_once: int,
 ) -> Iterator[np.ndarray]:
-    """New tokens in parts, `(B, n)` int32 each, as soon as they are made.
-
-    Args:
-        model: A `CausalLM`, whose `generate` states the other arguments.
-        prompt: See there, as the following ones.
-        max_new_tokens: See there.
-        sampler: See there.
-        seed: See there.
-        stop: See there.
-        mask: See there.
-        at_once: Tokens that a part has at most, up to `BLOCK`.
-    """
+    """New tokens in parts of at most `at_once`, `(B, n)` int32, each as soon as it is made."""
     if not model.built:
         model.build((None, None))
     rows = _rows(model, prompt, mask)
@@ -49,7 +48,7 @@ def generate(
     check_integers(model, 0, **given(seed=seed))
     stops = _stops(model, stop)
     # What is wrong is said now, not when the first part is asked for.
-    return _parts(Generator.of(model), rows, max_new_tokens, sampler, seed, stops, at_once)
+    return _made(Generator.of(model), at_once, rows, max_new_tokens, sampler, seed, stops)
 
 
 class Generator:
@@ -65,7 +64,7 @@ class Generator:
     def __init__(self, model: Any):
         self.model = model
         self.variables = model.variables
-        self.eagerly = model.run_eagerly or keras.backend.backend() == "torch"
+        self.eagerly = _eagerly(model)
         # Carried from token to token by value; this one only stands for it in Keras's functions.
         self.seeds = keras.random.SeedGenerator(0)
         self.prefill = self._compiled(model.prefill)
@@ -81,9 +80,20 @@ class Generator:
 
     def fits(self, model: Any) -> bool:
         """Whether this is compiled for what `model` is now."""
-        return [*map(id, self.variables)] == [*map(id, model.variables)] and self.eagerly == (
-            model.run_eagerly or keras.backend.backend() == "torch"
-        )
+        same = [*map(id, self.variables)] == [*map(id, model.variables)]
+        return same and self.eagerly == _eagerly(model)
+
+    def left_padded(self, rows: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens `(B, T)` int32 and their mask, of which the last step is in every row."""
+        length = max(map(len, rows))
+        if not self.eagerly:
+            length = max(SHORTEST, 1 << (length - 1).bit_length())
+        tokens = np.zeros((len(rows), length), "int32")
+        mask = np.zeros((len(rows), length), bool)
+        for i, row in enumerate(rows):
+            tokens[i, length - len(row) :] = row
+            mask[i, length - len(row) :] = True
+        return tokens, mask
 
     def draw(self, sampler: Sampler, logits: Tensor, seed: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens `(B,)` int32 of logits `(B, V)`, and the seed of the next ones."""
@@ -149,16 +159,16 @@ class Generator:
         return lambda *args: compiled([variable.value for variable in self.variables], *args)
 
 
-def _parts(
+def _made(
     generator: Generator,
+    at_once: int,
     rows: list[np.ndarray],
     max_new_tokens: int,
     sampler: Sampler,
     seed: int | None,
     stops: Tensor,
-    at_once: int,
 ) -> Iterator[np.ndarray]:
-    logits, state = generator.prefill(*map(ops.convert_to_tensor, _left_padded(rows)))
+    logits, state = generator.prefill(*map(ops.convert_to_tensor, generator.left_padded(rows)))
     start = ops.convert_to_tensor(keras.random.SeedGenerator(seed).state)
     tokens, carried = generator.draw(sampler, logits, start)
     stopped = ops.take(stops, tokens)
@@ -172,16 +182,8 @@ def _parts(
         left -= int(made)
 
 
-def _left_padded(rows: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens `(B, T)` int32 and their mask, T the next power of two: the last step is each's."""
-    longest = max(map(len, rows))
-    length = max(SHORTEST, 1 << (longest - 1).bit_length())
-    tokens = np.zeros((len(rows), length), "int32")
-    mask = np.zeros((len(rows), length), bool)
-    for i, row in enumerate(rows):
-        tokens[i, length - len(row) :] = row
-        mask[i, length - len(row) :] = True
-    return tokens, mask
+def _eagerly(model: Any) -> bool:
+    return model.run_eagerly or keras.backend.backend() == "torch"
 
 
 def _rows(model: Any, prompt: Any, mask: Any) -> list[np.ndarray]:
