@@ -36,8 +36,8 @@ OPTIONS = (
     Option("tie_word_embeddings", "tie_embeddings", False),
 )
 ONLY = {"hidden_act": "silu", "rms_norm": True, "ssm_cfg": {}, "time_step_limit": [0.0, math.inf]}
-# What the tensors' shapes tell, of initial values, of how the same is computed, and what transformers does not look at: it gates
-# before the norm, whatever `norm_before_gate` says.
+# What the tensors' shapes tell, of initial values, of how the same is computed, and what
+# transformers does not look at: it gates before the norm, whatever `norm_before_gate` says.
 NEUTRAL = (
     *("d_model", "d_inner", "intermediate_size", "n_layer", "num_heads"),
     *("time_step_min", "time_step_max", "time_step_floor", "time_step_scale"),
