@@ -115,7 +115,7 @@ def weights_of(model: Griffin) -> list[Weight]:
         Weight(model.embedding.embeddings, EMBEDDINGS),
         Weight(model.last_norm.scale, "model.final_norm.weight", ONE_MORE),
     ]
-    parts = zip(model.mixer_norms, model.mixers, model.mlp_norms, model.mlps, strict=True)
+    parts: Any = zip(model.mixer_norms, model.mixers, model.mlp_norms, model.mlps, strict=True)
     for i, (mixer_norm, mixer, mlp_norm, mlp) in enumerate(parts):
         block = f"model.layers.{i}"
         inner, network = f"{block}.temporal_block", f"{block}.mlp_block"

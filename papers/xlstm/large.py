@@ -21,8 +21,8 @@ from papers.xlstm.memory import memory_divisor, memory_scan, memory_spec, memory
 # Added to what the read values are divided by, in units of exp(m).
 _DIVISOR = 1e-6
 
-# What the memory takes.
-_FEATURES = ("q", "k", "v", "log_f", "log_i")
+# What the memory takes, in its order.
+_INPUTS = ("q", "k", "v", "log_f", "log_i")
 
 
 @keras.saving.register_keras_serializable(package="papers")
@@ -147,8 +147,7 @@ class PostUpMLSTM(ScanLayer):
         }
 
     def recur(self, features, state):
-        q, k, v, log_f, log_i = (features[name] for name in _FEATURES)
-        read, state = memory_step(q, k, v, log_f, log_i, state)
+        read, state = memory_step([features[name] for name in _INPUTS], state)
         return {"read": _divided(*read), "gate": features["gate"]}, state
 
     def recurrent(self, features, state, initial, mask, reset):
@@ -162,8 +161,8 @@ class PostUpMLSTM(ScanLayer):
         return self._mix(attention, features, state, mask, reset)
 
     def _mix(self, attention, features, state, mask, reset):
-        q, k, v, log_f, log_i = (features[name] for name in _FEATURES)
-        read, state = memory_scan(attention, self.scan, q, k, v, log_f, log_i, state, mask, reset)
+        inputs = [features[name] for name in _INPUTS]
+        read, state = memory_scan(inputs, state, mask, reset, attention, self.scan)
         return {"read": _divided(*read), "gate": features["gate"]}, state
 
     def readout(self, emitted):

@@ -218,8 +218,7 @@ class MLSTM(_XLSTMLayer, ScanLayer):
 
     def recur(self, features, state):
         activated, window = self._convolve_step(features["x"], state["window"])
-        q, k, v, log_f, log_i = self._project(features["x"], activated)
-        read, memory = memory_step(q, k, v, log_f, log_i, state)
+        read, memory = memory_step(self._project(features["x"], activated), state)
         emitted = {"read": _divided(*read), "activated": activated, "gate": features["gate"]}
         return emitted, {**memory, "window": window}
 
@@ -235,8 +234,8 @@ class MLSTM(_XLSTMLayer, ScanLayer):
 
     def _mix(self, attention, features, state, mask, reset):
         activated, window = self._convolve(features["x"], state["window"], mask, reset)
-        q, k, v, log_f, log_i = self._project(features["x"], activated)
-        read, memory = memory_scan(attention, self.scan, q, k, v, log_f, log_i, state, mask, reset)
+        inputs = self._project(features["x"], activated)
+        read, memory = memory_scan(inputs, state, mask, reset, attention, self.scan)
         emitted = {"read": _divided(*read), "activated": activated, "gate": features["gate"]}
         return emitted, {**memory, "window": window}
 

@@ -26,13 +26,18 @@ def memory_spec(num_heads: int, key_dim: int, value_dim: int) -> dict:
     }
 
 
-def memory_step(q, k, v, log_f, log_i, state):
-    """One step, for q and k `(B, H, K)`, v `(B, H, V)`, and gates `(B, H)`.
+def memory_step(inputs, state):
+    """One step.
+
+    Args:
+        inputs: `(q, k, v, log_f, log_i)`: `(B, H, K)` twice, `(B, H, V)`, and `(B, H)` twice.
+        state: As above.
 
     Returns:
         `((read, weight, m), state)`: the products of q with C, `(B, H, V)`, and with n,
         `(B, H, 1)`, both divided by exp(m), and m, `(B, H)`.
     """
+    q, k, v, log_f, log_i = inputs
     kept = log_f + state["stabiliser"]
     m = maximum(kept, log_i)  # eq. 15
     f, k = ops.exp(kept - m)[..., None], ops.exp(log_i - m)[..., None] * k  # eq. 16 and 17
@@ -44,12 +49,21 @@ def memory_step(q, k, v, log_f, log_i, state):
     return (read, weight, m), state
 
 
-def memory_scan(attention, scan, q, k, v, log_f, log_i, state, mask, reset):
-    """`memory_step` over all steps, the second axis, by one of `common.ops.gated_attention`.
+def memory_scan(inputs, state, mask, reset, attention, scan: str):
+    """`memory_step` over all steps, the second axis.
+
+    Args:
+        inputs: As of `memory_step`, for every step.
+        state: As above.
+        mask: `(B, T)` bool, or `None`; a step where it is false changes nothing.
+        reset: `(B, T)` bool, or `None`; before a step where it is true the state is zero.
+        attention: One of `common.ops.gated_attention`.
+        scan: Of `common.ops.linear_scan`, for m.
 
     Returns:
         As `memory_step`, for every step, and the last state.
     """
+    q, k, v, log_f, log_i = inputs
     # A reset puts zeros back, which is what the ops do by default.
     start = state["stabiliser"]
     m, last = max_plus_scan(log_f, log_i, start, mask=mask, reset=reset, scan=scan)

@@ -93,7 +93,9 @@ def to_pretrained(model: XLSTMLarge, folder: str | os.PathLike) -> None:
         ValueError: if the model is not built, or has what `xLSTMForCausalLM` has not.
     """
     config = to_config(model, OPTIONS, ("key_dim", "value_dim", "hidden_units"))
-    units, (mixer, *_), (mlp, *_) = model.units, model.mixers, model.mlps
+    units: int = model.units
+    mixer: Any = model.mixers[0]
+    mlp: Any = model.mlps[0]
     config = {
         "architectures": [ARCHITECTURE],
         "model_type": MODEL_TYPE,
@@ -115,7 +117,7 @@ def weights_of(model: XLSTMLarge) -> list[Weight]:
         Weight(model.last_norm.scale, "backbone.out_norm.weight"),
         Weight(model.head.kernel, "lm_head.weight", transposed),
     ]
-    parts = zip(model.mixer_norms, model.mixers, model.mlp_norms, model.mlps, strict=True)
+    parts: Any = zip(model.mixer_norms, model.mixers, model.mlp_norms, model.mlps, strict=True)
     for i, (mixer_norm, mixer, mlp_norm, mlp) in enumerate(parts):
         block = f"backbone.blocks.{i}"
         inner, network = f"{block}.mlstm_layer", f"{block}.ffn"
