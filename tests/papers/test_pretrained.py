@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -21,6 +22,8 @@ from tests.contract.subjects import jitted
 from tests.helpers.published import CASES, TOKENS
 
 ROOT = Path(__file__).parents[2]
+# PyTorch takes longer with several threads where models are so small.
+PEER = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 OURS = {
     "mamba": lambda **options: MambaLM(7, 8, 2, state_dim=3, **options),
     "mamba2": lambda **options: Mamba2LM(
@@ -37,6 +40,14 @@ def array(x):
 
 def of(paper):
     return importlib.import_module(f"papers.{paper}")
+
+
+def compiled(function):
+    if keras.backend.backend() != "tensorflow":
+        return jitted(function)
+    import tensorflow as tf
+
+    return tf.function(function)
 
 
 def drawn(paper, **options):
@@ -56,7 +67,7 @@ def run_transformers(what, folder):
     done = subprocess.run(
         [sys.executable, "-m", "tests.helpers.published", what, str(folder)],
         cwd=ROOT,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)},
+        env={**os.environ, **PEER, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )
@@ -89,7 +100,7 @@ def test_logits_and_greedy_tokens_are_those_of_transformers(published, case):
     theirs = np.load(published / f"{case}.npz")
     logits, state = model(theirs["inputs"].astype("int32"), return_state=True)
     np.testing.assert_allclose(array(logits), theirs["logits"], rtol=1e-5, atol=1e-5)
-    step, last, tokens = jitted(model.step), logits[:, -1], []
+    step, last, tokens = compiled(model.step), logits[:, -1], []
     for _ in range(TOKENS):
         tokens.append(ops.cast(ops.argmax(last, axis=-1), "int32"))
         last, state = step(tokens[-1], state)
