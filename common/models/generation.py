@@ -169,7 +169,8 @@ def _made(
     stops: Tensor,
 ) -> Iterator[np.ndarray]:
     logits, state = generator.prefill(*map(ops.convert_to_tensor, generator.left_padded(rows)))
-    start = ops.convert_to_tensor(keras.random.SeedGenerator(seed).state)
+    # A copy, for on TensorFlow it would be the variable itself.
+    start = ops.copy(keras.random.SeedGenerator(seed).state)
     tokens, carried = generator.draw(sampler, logits, start)
     stopped = ops.take(stops, tokens)
     carry = [tokens, stopped, state, carried]
@@ -202,9 +203,9 @@ def _rows(model: Any, prompt: Any, mask: Any) -> list[np.ndarray]:
     if mask is None:
         return rows
     marks = ops.convert_to_numpy(mask)
-    if marks.shape != (len(rows), len(rows[0])) or not np.isin(marks, (0, 1)).all():
-        shape = (len(rows), len(rows[0]))
-        refuse(model, "mask", f"bools of the prompt's shape {shape}", mask)
+    shapes = {(len(rows), len(row)) for row in rows}
+    if shapes != {marks.shape} or not np.isin(marks, (0, 1)).all():
+        refuse(model, "mask", f"bools of the prompt's shape {sorted(shapes)}", mask)
     rows = [row[kept.astype(bool)] for row, kept in zip(rows, marks, strict=True)]
     if not all(row.size for row in rows):
         refuse(model, "mask", "true at one step of every prompt", mask)
