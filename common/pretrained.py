@@ -32,8 +32,8 @@ from common.reproduce.files import read_json, write_json
 CONFIG = "config.json"
 TENSORS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-# What is fetched of a repository.
-PATTERNS = [CONFIG, "*.safetensors", INDEX, "tokenizer*"]
+# What is fetched of a repository; some have the weights again, as consolidated.safetensors.
+PATTERNS = [CONFIG, "model*.safetensors", INDEX, "tokenizer*"]
 # Keys that any configuration of transformers may have, and that change no logit.
 NEUTRAL = (
     *("model_type", "architectures", "_name_or_path", "transformers_version", "dtype"),
@@ -227,11 +227,13 @@ def to_config(model: keras.Model, options: Sequence[Option]) -> dict[str, Any]:
         options: All that a configuration can tell of it.
 
     Raises:
-        ValueError: if the model is not built, or another argument of it changes logits and has not
-            its default value.
+        ValueError: if the model is not built or is quantised, or another argument of it changes
+            logits and has not its default value.
     """
     if not model.built:
         raise ValueError(f"{type(model).__name__}: `model` must be built before it is written.")
+    if model.quantised is not None:
+        refuse(model, "model", "written before it is quantised", model.quantised)
     given = model.get_config()
     defaults = {
         name: parameter.default
