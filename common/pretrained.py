@@ -310,6 +310,7 @@ def save_pretrained(
     with tempfile.TemporaryDirectory(prefix=".", dir=folder) as scratch:
         written = Path(scratch) / TENSORS
         save_file(tensors, written, {"format": "pt"})
+        os.chmod(written, 0o644)  # it is the owner's alone
         os.replace(written, folder / TENSORS)
     write_json(folder / CONFIG, {**config, "dtype": weights[0].variable.dtype})
 
