@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from keras.layers import Lambda
 
 from common.layers import LSTM, SoftmaxAttention
 from common.models import MLP, GatedMLP, LanguageModel, count_parameters
@@ -54,6 +55,28 @@ def test_logits_at_some_steps_only():
     got = array(model({"inputs": TOKENS, "at": at}))
     want = np.take_along_axis(array(model(TOKENS)), at[..., None], axis=1)
     np.testing.assert_allclose(got, want, atol=1e-6)
+
+
+def test_a_float32_residual_keeps_what_16_bits_lose():
+    """The blocks add 1e-3 to a stream of 1, where bfloat16's next number is 1 + 2**-7."""
+
+    def stream(**options):
+        seen = []
+        mixers = [LSTM(8, dtype="mixed_bfloat16") for _ in range(2)]
+        for mixer in mixers:
+            mixer.readout = lambda emitted: ops.full_like(emitted, 1e-3)
+        model = LanguageModel(11, 8, mixers, dtype="mixed_bfloat16", **options)
+        model.last_norm = Lambda(lambda hidden: seen.append(hidden) or hidden, autocast=False)
+        model.build((None, None))
+        model.embedding.embeddings.assign(np.ones((11, 8)))
+        _, state = model(TOKENS, return_state=True)
+        model.step(TOKENS[:, 0], state)
+        return [array(ops.cast(hidden, "float64")) for hidden in seen]
+
+    for hidden in stream(float32_residual=True):
+        np.testing.assert_allclose(hidden, 1.002, atol=1e-5)
+    for hidden in stream():
+        np.testing.assert_array_equal(hidden, 1)
 
 
 def test_learns_with_fit():
