@@ -240,8 +240,11 @@ def to_config(
         others: Arguments of the model that the caller writes or checks by itself.
 
     Raises:
-        ValueError: if another argument of the model changes logits and has not its default value.
+        ValueError: if the model is not built, or another argument of it changes logits and has not
+            its default value.
     """
+    if not model.built:
+        raise ValueError(f"{type(model).__name__}: `model` must be built before it is written.")
     given = model.get_config()
     defaults = {
         name: parameter.default

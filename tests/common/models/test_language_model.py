@@ -56,6 +56,28 @@ def test_logits_at_some_steps_only():
     np.testing.assert_allclose(got, want, atol=1e-6)
 
 
+def test_a_float32_residual_keeps_what_16_bits_lose():
+    """The blocks add 1e-3 to a stream of 1, where bfloat16's next number is 1 + 2**-7."""
+
+    def stream(**options):
+        mixers = [LSTM(8, dtype="mixed_bfloat16") for _ in range(2)]
+        model = LanguageModel(11, 8, mixers, dtype="mixed_bfloat16", **options)
+        model.build((None, None))
+        model.embedding.embeddings.assign(np.ones((11, 8)))
+        seen = []
+        for mixer in mixers:
+            mixer.readout = lambda emitted: ops.full_like(emitted, 1e-3)
+        model.last_norm = lambda hidden: seen.append(hidden) or hidden
+        _, state = model(TOKENS, return_state=True)
+        model.step(TOKENS[:, 0], state)
+        return [array(ops.cast(hidden, "float64")) for hidden in seen]
+
+    for hidden in stream(float32_residual=True):
+        np.testing.assert_allclose(hidden, 1.002, atol=1e-5)
+    for hidden in stream():
+        np.testing.assert_array_equal(hidden, 1)
+
+
 def test_learns_with_fit():
     model = make(tie_embeddings=True, norm="layer", dropout=0.1)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
