@@ -32,8 +32,8 @@ from common.reproduce.files import read_json, write_json
 CONFIG = "config.json"
 TENSORS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-# What is fetched of a repository.
-PATTERNS = [CONFIG, "*.safetensors", INDEX, "tokenizer*"]
+# What is fetched of a repository; some have the weights again, as consolidated.safetensors.
+PATTERNS = [CONFIG, "model*.safetensors", INDEX, "tokenizer*"]
 # Keys that any configuration of transformers may have, and that change no logit.
 NEUTRAL = (
     *("model_type", "architectures", "_name_or_path", "transformers_version", "dtype"),
@@ -240,11 +240,13 @@ def to_config(
         others: Arguments of the model that the caller writes or checks by itself.
 
     Raises:
-        ValueError: if the model is not built, or another argument of it changes logits and has not
-            its default value.
+        ValueError: if the model is not built or is quantised, or another argument of it changes
+            logits and has not its default value.
     """
     if not model.built:
         raise ValueError(f"{type(model).__name__}: `model` must be built before it is written.")
+    if model.quantised is not None:
+        refuse(model, "model", "written before it is quantised", model.quantised)
     given = model.get_config()
     defaults = {
         name: parameter.default
@@ -321,6 +323,7 @@ def save_pretrained(
     with tempfile.TemporaryDirectory(prefix=".", dir=folder) as scratch:
         written = Path(scratch) / TENSORS
         save_file(tensors, written, {"format": "pt"})
+        os.chmod(written, 0o644)  # it is the owner's alone
         os.replace(written, folder / TENSORS)
     write_json(folder / CONFIG, {**config, "dtype": weights[0].variable.dtype})
 

@@ -267,15 +267,23 @@ def test_models_that_have_no_published_form_are_refused(paper, options, message,
     assert not (tmp_path / "folder").exists()
 
 
-def test_models_that_are_not_built_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="built"):
-        of("mamba").to_pretrained(OURS["mamba"](), tmp_path)
+@for_each_paper
+def test_models_that_are_not_built_or_quantised_are_refused(paper, tmp_path):
+    model = OURS[paper]()
+    with pytest.raises(ValueError, match="must be built"):
+        of(paper).to_pretrained(model, tmp_path)
+    model.build((None, None))
+    model.quantize("int8")
+    with pytest.raises(ValueError, match="quantised; got 'int8'"):
+        of(paper).to_pretrained(model, tmp_path)
 
 
 # Folders and repositories.
 
 
-def test_a_repository_is_fetched_once_with_what_is_needed(monkeypatch, tmp_path):
+def test_a_repository_is_fetched_with_what_is_needed(monkeypatch, tmp_path):
+    from huggingface_hub.utils import filter_repo_objects
+
     asked = {}
     monkeypatch.setattr(
         "huggingface_hub.snapshot_download",
@@ -283,7 +291,10 @@ def test_a_repository_is_fetched_once_with_what_is_needed(monkeypatch, tmp_path)
     )
     assert fetch("owner/name", "v1") == tmp_path
     assert (asked["name"], asked["revision"]) == ("owner/name", "v1")
-    assert "config.json" in asked["allow_patterns"] and "*.bin" not in asked["allow_patterns"]
+    wanted = ("config.json", "tokenizer.json", "model.safetensors.index.json")
+    wanted += ("model.safetensors", "model-00001-of-00002.safetensors")
+    files = (*wanted, "pytorch_model.bin", "consolidated.safetensors")
+    assert tuple(filter_repo_objects(files, allow_patterns=asked["allow_patterns"])) == wanted
 
 
 def test_a_failed_fetch_is_one_line(monkeypatch, tmp_path):
