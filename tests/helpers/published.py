@@ -36,6 +36,12 @@ _OTHER = {"use_bias": True, "use_conv_bias": False, "residual_in_fp32": False}
 _MAMBA = ("mamba", "MambaConfig", "MambaForCausalLM")
 _MAMBA2 = ("mamba2", "Mamba2Config", "Mamba2ForCausalLM")
 _GROUPS = {**_SIZE, "num_heads": 6, "head_dim": 4, "n_groups": 2}
+_GEMMA = ("griffin", "RecurrentGemmaConfig", "RecurrentGemmaForCausalLM")
+_GEMMA_SIZE = {"vocab_size": 61, "hidden_size": 24, "num_hidden_layers": 5, "lru_width": 24}
+_GEMMA_SIZE |= {"num_key_value_heads": 1, "attention_window_size": 7}
+_XLSTM = ("xlstm", "xLSTMConfig", "xLSTMForCausalLM")
+# Its cache has widths of keys and values that are multiples of 64.
+_XLSTM_SIZE = {"vocab_size": 61, "chunk_size": 16}
 CASES = {
     "mamba": Published(*_MAMBA, _SIZE),
     "mamba-other": Published(
@@ -48,6 +54,30 @@ CASES = {
         *_MAMBA2,
         {**_GROUPS, **_OTHER, "layer_norm_epsilon": 1e-2, "expand": 1, "num_heads": 3}
         | {"n_groups": 1, "conv_kernel": 3, "tie_word_embeddings": True},
+    ),
+    "griffin": Published(
+        *_GEMMA, {**_GEMMA_SIZE, "num_attention_heads": 3, "intermediate_size": 6 * 24}
+    ),
+    "griffin-other": Published(
+        *_GEMMA,
+        {**_GEMMA_SIZE, "num_attention_heads": 2, "intermediate_size": 2 * 24, "lru_width": 10}
+        | {"block_types": ["attention", "recurrent"], "logits_soft_cap": 5.0}
+        | {"hidden_activation": "gelu", "partial_rotary_factor": 1 / 3},
+    ),
+    # One layer: transformers' float32 is off by more than 1e-5 of its float64 after two.
+    "xlstm": Published(
+        *_XLSTM, {**_XLSTM_SIZE, "hidden_size": 128, "num_heads": 2, "num_hidden_layers": 1}
+    ),
+    "xlstm-other": Published(
+        *_XLSTM,
+        {**_XLSTM_SIZE, "hidden_size": 32, "num_heads": 4, "num_hidden_layers": 2}
+        | {
+            "qk_dim_factor": 2.0,
+            "v_dim_factor": 4.0,
+            "ffn_proj_factor": 1.3,
+            "ffn_round_up_to_multiple_of": 24,
+        }
+        | {"gate_soft_cap": 3.0, "output_logit_soft_cap": 5.0, "norm_eps": 1e-3},
     ),
 }
 
