@@ -17,7 +17,7 @@ from tests.contract.subjects import jitted
 
 compiled = pytest.mark.skipif(keras.backend.backend() == "torch", reason="nothing is compiled")
 
-PROMPTS = [[3, 1, 4, 1, 5, 2], [6], [2, 0, 5]]
+PROMPTS = [[3, 1, 4, 1, 5], [6], [2, 0]]
 
 
 def array(x):
@@ -72,7 +72,7 @@ class Bigram(CausalLM):
 
 def fractions(logits, seed=None):
     """A sampler to which every digit of a logit matters, and every token is likely."""
-    logits = 100 * logits
+    logits = 100 * ops.convert_to_tensor(logits)
     return ops.argmax(logits - ops.floor(logits), axis=-1)
 
 
@@ -98,10 +98,11 @@ def logits_of(model, prompt, new):
 @pytest.mark.parametrize("subject", language_models())
 def test_generates_as_the_model_steps_from_each_prompt_alone(subject):
     model = subject.model()
-    new = model.generate(PROMPTS, 7, fractions)
-    assert new.shape == (3, 7) and new.dtype == np.int32 and isinstance(new, np.ndarray)
-    assert new.tolist() == [by_steps(model, prompt, 7, fractions) for prompt in PROMPTS]
+    new = model.generate(PROMPTS, 5, fractions)
+    assert new.shape == (3, 5) and new.dtype == np.int32 and isinstance(new, np.ndarray)
     np.testing.assert_array_equal(array(fractions(logits_of(model, PROMPTS[0], new[0]))), new[0])
+    for prompt, row in zip(PROMPTS[1:], new[1:], strict=True):
+        assert row.tolist() == by_steps(model, prompt, 5, fractions)
 
 
 def test_greedy_is_the_argmax(net):
@@ -184,7 +185,7 @@ def test_the_weights_are_the_present_ones():
     assert (new != before).any()
     np.testing.assert_array_equal(logits_of(model, PROMPTS[0], new[0]).argmax(-1), new[0])
     model.quantize("int8")  # into other variables
-    model.head.kernel.assign(ops.zeros_like(model.head.kernel))
+    model.head.kernel.assign(np.zeros(model.head.kernel.shape))
     assert (model.generate(PROMPTS, 7) == 0).all()
 
 
@@ -270,7 +271,7 @@ def test_each_token_of_each_sequence_is_drawn_for_itself():
 
 
 def test_a_seed_makes_the_same_tokens_again(net):
-    prompt, sampler = np.zeros((4, 3), int), RandomSampler(0.9, top_p=0.95)
+    prompt, sampler = np.zeros((3, 3), int), RandomSampler(0.9, top_p=0.95)
     new = net.generate(prompt, 15, sampler, seed=3)
     np.testing.assert_array_equal(net.generate(prompt, 15, sampler, seed=3), new)
     np.testing.assert_array_equal(net.generate(prompt, 9, sampler, seed=3), new[:, :9])
