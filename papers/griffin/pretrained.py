@@ -59,7 +59,7 @@ ONLY = {
 # Of initial values and dropout, and what other keys tell.
 NEUTRAL = (
     *("w_init_variance_scale", "final_w_init_variance_scale", "attention_dropout"),
-    *("_block_types", "layer_types", "layers_block_type", "head_dim"),
+    *("layer_types", "layers_block_type", "head_dim"),
 )
 LETTERS = {"recurrent": "r", "attention": "l"}
 ACTIVATIONS = {"gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu"}
@@ -89,7 +89,7 @@ def from_pretrained(
         OSError: if a repository can't be fetched.
     """
     folder = fetch(source, revision)
-    model = Griffin(**_arguments(read_config(folder)), form=form, dtype=dtype)
+    model = Griffin(**arguments_of(read_config(folder)), form=form, dtype=dtype)
     model.build((None, None))
     load_weights(folder, weights_of(model), {"lm_head.weight": EMBEDDINGS})
     return model
@@ -105,7 +105,7 @@ def to_pretrained(model: Griffin, folder: str | os.PathLike) -> None:
     Raises:
         ValueError: if the model is not built, or has what `RecurrentGemmaForCausalLM` has not.
     """
-    save_pretrained(folder, _config(model), weights_of(model))
+    save_pretrained(folder, config_of(model), weights_of(model))
 
 
 def weights_of(model: Griffin) -> list[Weight]:
@@ -165,8 +165,11 @@ def _side_by_side(kernel, bias, left: str, right: str) -> list[Weight]:
     ]
 
 
-def _arguments(config: dict[str, Any]) -> dict[str, Any]:
+def arguments_of(config: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a Griffin, of a configuration of theirs."""
+    config = {**config}
+    if "_block_types" in config:  # the name in earlier versions
+        config.setdefault("block_types", config.pop("_block_types"))
     given = to_arguments(config, MODEL_TYPE, ARCHITECTURE, OPTIONS + COMBINED, ONLY, NEUTRAL)
     theirs = {option.key: given.pop(option.argument) for option in COMBINED}
     units, num_heads = given["units"], given["num_heads"]
@@ -197,8 +200,8 @@ def _arguments(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _config(model: Griffin) -> dict[str, Any]:
-    """What `_arguments` makes the arguments of `model` of."""
+def config_of(model: Griffin) -> dict[str, Any]:
+    """The configuration of theirs that `arguments_of` makes the arguments of `model` of."""
     config = to_config(model, OPTIONS, DERIVED)
     given = model.get_config()
     units, num_heads = given["units"], given["num_heads"]

@@ -5,6 +5,7 @@ import os
 from typing import Any
 
 from common.pretrained import (
+    CONFIG,
     Option,
     Weight,
     fetch,
@@ -46,11 +47,22 @@ ONLY = {
     "use_bias": False,
     "weight_mode": "single",
 }
-# The names of others for the same, and how the same is computed.
+# Of earlier versions, with one value each, too.
+EARLIER = {
+    "add_embedding_dropout": False,
+    "add_post_blocks_norm": True,
+    "add_post_norm": False,
+    "add_qk_norm": False,
+    "cell_norm_eps": 1e-6,
+}
+# Their other names for the same.
+ALIASES = {"embedding_dim": "hidden_size", "num_blocks": "num_hidden_layers"}
+# How the same is computed, of initial values, and what other keys tell.
 NEUTRAL = (
-    *("embedding_dim", "num_blocks", "mode", "return_last_states", "max_inference_chunksize"),
+    *("mode", "return_last_states", "max_inference_chunksize", "head_dim"),
     *("chunkwise_kernel", "sequence_kernel", "step_kernel"),
-    *("autocast_kernel_dtype", "inference_state_dtype"),
+    *("autocast_kernel_dtype", "inference_state_dtype", "add_forward_backend_padding"),
+    *("igate_bias_init_range", "mlstm_round_up_to_multiple_of", "force_bos_token_insert"),
 )
 
 
@@ -76,7 +88,7 @@ def from_pretrained(
         OSError: if a repository can't be fetched.
     """
     folder = fetch(source, revision)
-    model = XLSTMLarge(**_arguments(read_config(folder)), form=form, dtype=dtype)
+    model = XLSTMLarge(**arguments_of(read_config(folder)), form=form, dtype=dtype)
     model.build((None, None))
     load_weights(folder, weights_of(model))
     return model
@@ -92,21 +104,7 @@ def to_pretrained(model: XLSTMLarge, folder: str | os.PathLike) -> None:
     Raises:
         ValueError: if the model is not built, or has what `xLSTMForCausalLM` has not.
     """
-    config = to_config(model, OPTIONS, ("key_dim", "value_dim", "hidden_units"))
-    units: int = model.units
-    mixer: Any = model.mixers[0]
-    mlp: Any = model.mlps[0]
-    config = {
-        "architectures": [ARCHITECTURE],
-        "model_type": MODEL_TYPE,
-        **config,
-        **ONLY,
-        "qk_dim_factor": _factor(mixer.num_heads * mixer.key_dim, units),
-        "v_dim_factor": _factor(mixer.num_heads * mixer.value_dim, units),
-        "ffn_proj_factor": _factor(mlp.hidden_units, units),
-        "ffn_round_up_to_multiple_of": 1,
-    }
-    save_pretrained(folder, config, weights_of(model))
+    save_pretrained(folder, config_of(model), weights_of(model))
 
 
 def weights_of(model: XLSTMLarge) -> list[Weight]:
@@ -141,9 +139,16 @@ def weights_of(model: XLSTMLarge) -> list[Weight]:
     return weights
 
 
-def _arguments(config: dict[str, Any]) -> dict[str, Any]:
+def arguments_of(config: dict[str, Any]) -> dict[str, Any]:
     """The arguments of an XLSTMLarge, of a configuration of theirs."""
-    given = to_arguments(config, MODEL_TYPE, ARCHITECTURE, OPTIONS + FACTORS, ONLY, NEUTRAL)
+    config = {**config}
+    for alias, key in ALIASES.items():
+        if (value := config.pop(alias, None)) is not None and config.setdefault(
+            key, value
+        ) != value:
+            raise ValueError(f"{CONFIG}: {alias!r} must be {key!r} = {config[key]}; got {value}.")
+    only = {**ONLY, **EARLIER}
+    given = to_arguments(config, MODEL_TYPE, ARCHITECTURE, OPTIONS + FACTORS, only, NEUTRAL)
     keys, values, hidden, multiple = (given.pop(option.argument) for option in FACTORS)
     units, num_heads = given["units"], given["num_heads"]
     return {
@@ -154,7 +159,25 @@ def _arguments(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _factor(width: int, units: int) -> float:
+def config_of(model: XLSTMLarge) -> dict[str, Any]:
+    """The configuration of theirs that `arguments_of` makes the arguments of `model` of."""
+    config = to_config(model, OPTIONS, ("key_dim", "value_dim", "hidden_units"))
+    units: int = model.units
+    mixer: Any = model.mixers[0]
+    mlp: Any = model.mlps[0]
+    return {
+        "architectures": [ARCHITECTURE],
+        "model_type": MODEL_TYPE,
+        **config,
+        **ONLY,
+        "qk_dim_factor": factor_of(mixer.num_heads * mixer.key_dim, units),
+        "v_dim_factor": factor_of(mixer.num_heads * mixer.value_dim, units),
+        "ffn_proj_factor": factor_of(mlp.hidden_units, units),
+        "ffn_round_up_to_multiple_of": 1,
+    }
+
+
+def factor_of(width: int, units: int) -> float:
     """The number that `units` times it, rounded down, is `width`."""
     factor = width / units
     return factor if int(units * factor) == width else math.nextafter(factor, math.inf)

@@ -8,10 +8,18 @@ import pytest
 from keras import ops
 
 from common.models import count_parameters
-from papers.griffin import RGLRU, SIZES, Griffin, RecurrentBlock
+from papers.griffin import (
+    RGLRU,
+    SIZES,
+    Griffin,
+    RecurrentBlock,
+    from_pretrained,
+    to_pretrained,
+)
 from papers.griffin.experiments import SCANS
 from papers.griffin.layers import bounded_sqrt
 from papers.griffin.model import griffin, griffin_blocks, hawk, transformer
+from papers.griffin.pretrained import arguments_of, config_of
 from tests.contract.papers import APART, SIZE, ModelSubject, PaperContract, without
 from tests.helpers.gradients import gradients
 
@@ -311,3 +319,118 @@ def test_the_timed_scans_compute_the_same(name):
 def test_bad_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# What google/recurrentgemma-2b has in its config.json, and what 9b has in its place.
+PUBLISHED = {
+    "_block_types": ["recurrent", "recurrent", "attention"],
+    "architectures": ["RecurrentGemmaForCausalLM"],
+    "attention_bias": False,
+    "attention_dropout": 0.0,
+    "attention_window_size": 2048,
+    "bos_token_id": 2,
+    "conv1d_width": 4,
+    "embeddings_scale_by_sqrt_dim": True,
+    "eos_token_id": 1,
+    "final_w_init_variance_scale": 0.07692307692307693,
+    "head_dim": 256,
+    "hidden_activation": "gelu_pytorch_tanh",
+    "hidden_size": 2560,
+    "intermediate_size": 15360,
+    "logits_soft_cap": 30.0,
+    "lru_width": 2560,
+    "model_type": "recurrent_gemma",
+    "num_attention_heads": 10,
+    "num_hidden_layers": 26,
+    "num_key_value_heads": 1,
+    "pad_token_id": 0,
+    "partial_rotary_factor": 0.5,
+    "rms_norm_eps": 1e-06,
+    "rope_theta": 10000.0,
+    "torch_dtype": "bfloat16",
+    "transformers_version": "4.42.0.dev0",
+    "use_cache": True,
+    "vocab_size": 256000,
+    "w_init_variance_scale": 0.01,
+}
+LARGER = {"hidden_size": 4096, "intermediate_size": 24576, "lru_width": 4096}
+LARGER |= {"num_attention_heads": 16, "num_hidden_layers": 38}
+
+
+@pytest.mark.parametrize(("changes", "name"), [({}, "2B"), (LARGER, "9B")])
+def test_published_configurations_are_the_sizes(changes, name):
+    arguments = arguments_of({**PUBLISHED, **changes})
+    assert arguments.pop("expansion") == 3
+    assert arguments == SIZES[f"recurrentgemma-{name}"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model_type": "gemma"}, "'model_type' must be 'recurrent_gemma'; got 'gemma'"),
+        ({"num_key_value_heads": 2}, "'num_key_value_heads' must be 1; got 2"),
+        ({"attention_bias": True}, "'attention_bias' must be False; got True"),
+        ({"conv1d_width": 3}, "'conv1d_width' must be 4; got 3"),
+        ({"rms_norm_eps": 1e-5}, "'rms_norm_eps' must be 1e-06; got 1e-05"),
+        (
+            {"block_types": ["recurrent", "mlp"]},
+            "'block_types' must be of .*recurrent.*; got .*mlp",
+        ),
+        ({"hidden_activation": "relu"}, "'hidden_activation' must be one of .*gelu.*; got 'relu'"),
+        ({"intermediate_size": 7680}, "'intermediate_size' must be a multiple .* 5120; got 7680"),
+        (
+            {"rope_parameters": {"rope_theta": 1e6}},
+            "'rope_parameters' must be .*10000.*; got .*1000",
+        ),
+        ({"_block_types": ["mlp"]}, "'block_types' must be of .*recurrent.*; got .*mlp"),
+        ({"experts": 4}, "'experts' must not be there; supported are .*block_types"),
+    ],
+)
+def test_configurations_of_other_models_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        arguments_of({**PUBLISHED, **changes})
+
+
+def recurrent_gemma(**options):
+    """A model like RecurrentGemma, with random weights."""
+    shape = {"vocabulary_size": 7, "units": 12, "blocks": "rl", "recurrent_units": 8}
+    like = {"num_blocks": 2, "num_heads": 2, "output_bias": True, "rotary_dim": 4}
+    # The square root of 12 in bfloat16.
+    like |= {"embedding_scale": 3.46875, "logits_cap": 5.0}
+    model = Griffin(**{**shape, **like, **options})
+    model.build((None, None))
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        weight.assign(1 + 0.1 * rng.standard_normal(weight.shape))
+    return model
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "mixed_bfloat16"])
+def test_what_is_written_is_read(dtype, tmp_path):
+    model = recurrent_gemma(dtype=dtype)
+    to_pretrained(model, tmp_path)
+    read = from_pretrained(tmp_path, dtype=dtype, form="recurrent")
+    assert read.mixers[0].form == "recurrent" and read.compute_dtype == model.compute_dtype
+    assert read.get_config()["rotary_dim"] == 4
+    for ours, theirs in zip(read.weights, model.weights, strict=True):
+        assert ours.dtype == theirs.dtype
+        # The norms' are written less one.
+        ours, theirs = (array(ops.cast(weight, "float32")) for weight in (ours, theirs))
+        np.testing.assert_allclose(ours, theirs, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"blocks": "rg"}, "blocks.*'rg'"),
+        ({"num_blocks": 4}, "num_blocks.*2 in RecurrentGemma; got 4"),
+        ({"output_bias": False}, "output_bias.*True.*False"),
+        ({"embedding_scale": 12**0.5}, "embedding_scale.*3.46875.*3.464"),
+        ({"logits_cap": None}, "logits_cap.*None"),
+        ({"norm": "layer"}, "norm.*'rms'.*'layer'"),
+        ({"max_positions": 9}, "max_positions.*0.*9"),
+    ],
+)
+def test_models_that_recurrent_gemma_can_not_be_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        config_of(recurrent_gemma(**options))

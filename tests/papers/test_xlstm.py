@@ -21,7 +21,10 @@ from papers.xlstm import (
     XLSTMLarge,
     block_pattern,
     experiments,
+    from_pretrained,
+    to_pretrained,
 )
+from papers.xlstm.pretrained import arguments_of, config_of, factor_of
 from tests.contract.papers import APART, SIZE, ModelSubject, PaperContract, without
 
 CONTRACT = PaperContract(
@@ -322,3 +325,130 @@ def test_the_slstm_is_compared_with_the_faster_form(tmp_path, monkeypatch):
     result = experiments.speed(run, lengths=[8], units=4, num_heads=1, batch_size=1, samples=3)
     assert result["slstm_ratio"] == pytest.approx(4)
     assert result["mlstm_milliseconds"] == pytest.approx(3)
+
+
+# What NX-AI/xLSTM-7b has in its config.json.
+PUBLISHED = {
+    "add_embedding_dropout": False,
+    "add_forward_backend_padding": False,
+    "add_out_norm": True,
+    "add_post_blocks_norm": True,
+    "add_post_norm": False,
+    "add_qk_norm": False,
+    "architectures": ["xLSTMForCausalLM"],
+    "autocast_kernel_dtype": "bfloat16",
+    "bos_token_id": 0,
+    "cell_norm_eps": 1e-06,
+    "chunk_size": 64,
+    "chunkwise_kernel": "chunkwise--triton_xl_chunk",
+    "embedding_dim": 4096,
+    "eos_token_id": 2,
+    "eps": 1e-06,
+    "ffn_proj_factor": 2.667,
+    "ffn_round_up_to_multiple_of": 64,
+    "force_bos_token_insert": True,
+    "gate_soft_cap": 15.0,
+    "head_dim": 512,
+    "igate_bias_init_range": -10.0,
+    "inference_state_dtype": "float32",
+    "mlstm_round_up_to_multiple_of": 64,
+    "mode": "inference",
+    "model_type": "xlstm",
+    "norm_eps": 1e-06,
+    "norm_reduction_force_float32": True,
+    "num_blocks": 32,
+    "num_heads": 8,
+    "output_logit_soft_cap": 30.0,
+    "pad_token_id": 1,
+    "qk_dim_factor": 0.5,
+    "return_last_states": True,
+    "sequence_kernel": "native_sequence__triton",
+    "step_kernel": "triton",
+    "tie_word_embeddings": False,
+    "torch_dtype": "float32",
+    "transformers_version": "4.48.0.dev0",
+    "use_bias": False,
+    "use_cache": True,
+    "v_dim_factor": 1.0,
+    "vocab_size": 50304,
+    "weight_mode": "single",
+}
+
+
+def test_the_published_configuration_is_the_size():
+    model = XLSTMLarge(**LARGE_SIZES["7B"])
+    arguments = arguments_of(PUBLISHED)
+    assert (arguments.pop("key_dim"), arguments.pop("value_dim")) == (256, 512)
+    assert arguments.pop("hidden_units") == model.mlps[0].hidden_units == 10944
+    assert (model.mixers[0].key_dim, model.mixers[0].value_dim) == (256, 512)
+    assert {**LARGE_SIZES["7B"], "num_heads": 8, "gate_cap": 15.0, "logits_cap": 30.0} | {
+        "epsilon": 1e-6,
+        "chunk_size": 64,
+    } == arguments
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model_type": "mamba"}, "'model_type' must be 'xlstm'; got 'mamba'"),
+        ({"weight_mode": "fused"}, "'weight_mode' must be 'single'; got 'fused'"),
+        ({"use_bias": True}, "'use_bias' must be False; got True"),
+        ({"add_out_norm": False}, "'add_out_norm' must be True; got False"),
+        ({"tie_word_embeddings": True}, "'tie_word_embeddings' must be False; got True"),
+        ({"num_hidden_layers": 31}, "'num_blocks' must be 'num_hidden_layers' = 31; got 32"),
+        ({"eps": 1e-5}, "'eps' must be 1e-06; got 1e-05"),
+        ({"slstm_at": [1]}, "'slstm_at' must not be there; supported are .*qk_dim_factor"),
+    ],
+)
+def test_configurations_of_other_models_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        arguments_of({**PUBLISHED, **changes})
+
+
+def large(**options):
+    """An XLSTMLarge with random weights."""
+    model = XLSTMLarge(
+        **{"vocabulary_size": 7, "units": 6, "num_layers": 2, "num_heads": 2} | options
+    )
+    model.build((None, None))
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        weight.assign(rng.standard_normal(weight.shape))
+    return model
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "mixed_bfloat16"])
+def test_what_is_written_is_read(dtype, tmp_path):
+    widths = {"key_dim": 3, "value_dim": 5, "hidden_units": 7}
+    model = large(dtype=dtype, gate_cap=None, logits_cap=None, epsilon=1e-3, **widths)
+    to_pretrained(model, tmp_path)
+    read = from_pretrained(tmp_path, dtype=dtype, form="recurrent")
+    assert read.mixers[0].form == "recurrent" and read.compute_dtype == model.compute_dtype
+    given = read.get_config()
+    assert {name: given[name] for name in widths} == widths
+    assert (given["epsilon"], given["gate_cap"], given["logits_cap"]) == (1e-3, None, None)
+    for ours, theirs in zip(read.weights, model.weights, strict=True):
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_array_equal(*(array(ops.cast(w, "float32")) for w in (ours, theirs)))
+
+
+@pytest.mark.parametrize("width", [1, 7, 10944])
+@pytest.mark.parametrize("units", [3, 6, 49, 4096])
+def test_widths_survive_as_factors(width, units):
+    factor = factor_of(width, units)
+    config = {**PUBLISHED, "embedding_dim": units, "num_heads": 1, "qk_dim_factor": factor}
+    config |= {"ffn_proj_factor": factor, "ffn_round_up_to_multiple_of": 1}
+    arguments = arguments_of(config)
+    assert (arguments["key_dim"], arguments["hidden_units"]) == (width, width)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"norm": "layer"}, "norm.*'rms'.*'layer'"),
+        ({"tie_embeddings": True}, "tie_embeddings.*False.*True"),
+    ],
+)
+def test_models_that_xlstm_7b_can_not_be_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        config_of(large(key_dim=1, **options))
