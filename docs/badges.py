@@ -34,7 +34,9 @@ def slug(word: str) -> str:
 def badge(word: str) -> str:
     """A verdict as HTML."""
     sign = SIGNS.get(word, "")
-    return f'<span class="badge v-{slug(word)}"><span aria-hidden="true">{sign}</span> {word}</span>'
+    return (
+        f'<span class="badge v-{slug(word)}"><span aria-hidden="true">{sign}</span> {word}</span>'
+    )
 
 
 def headline_badge(holds: str) -> str:

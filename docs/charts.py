@@ -27,6 +27,16 @@ def strip(verdict: Verdict, points: Sequence[Point]) -> str:
         verdict: on the claim.
         points: its runs.
     """
+    label = escape(describe(verdict, points), quote=True)
+    drawn = marks(verdict, points)
+    return drawn and (
+        f'<svg class="strip" height="{HEIGHT}" width="100%" role="img" tabindex="0" '
+        f'aria-label="{label}">{drawn}</svg>'
+    )
+
+
+def marks(verdict: Verdict, points: Sequence[Point]) -> str:
+    """What `strip` draws, for an SVG of the height `HEIGHT`."""
     known = [point for point in points if math.isfinite(point.value)]
     if not known:
         return ""
@@ -38,11 +48,7 @@ def strip(verdict: Verdict, points: Sequence[Point]) -> str:
         _measured(verdict, scale),
         *(_point(verdict, point, i, scale) for i, point in enumerate(known)),
     ]
-    label = escape(describe(verdict, points), quote=True)
-    return (
-        f'<svg class="strip" height="{HEIGHT}" width="100%" role="img" tabindex="0" '
-        f'aria-label="{label}">' + "".join(parts) + "</svg>"
-    )
+    return "".join(parts)
 
 
 def axis_title(verdict: Verdict) -> str:

@@ -1,5 +1,6 @@
 """A paper's claims as HTML: what is reported, the runs drawn, the verdict and why."""
 
+import re
 from collections.abc import Sequence
 from html import escape
 
@@ -30,6 +31,11 @@ LEGEND = (
 def anchor(verdict: Verdict, first: bool = True) -> str:
     """The id of a claim on its paper's page; a second preset's has its name."""
     return f"claim-{verdict.claim.id}" + ("" if first else f"-{verdict.preset}")
+
+
+def prose(text: str) -> str:
+    """A sentence of a CSV or a declaration as HTML: code between backticks."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))
 
 
 def claims_markdown(book: Book) -> str:
@@ -63,13 +69,16 @@ def _claim(book: Book, verdicts: Sequence[Verdict]) -> str:
     for verdict in verdicts:
         points = points_of(book, verdict)
         values = [(point.seed, point.value) for point in points]
-        same = points and values in drawn
+        id = anchor(verdict, verdict is verdicts[0])
+        if points and values in drawn:
+            parts.append(_measured(verdict, [], id, "by the same runs"))
+        else:
+            parts.append(_measured(verdict, points, id))
         drawn.append(values)
-        parts.append(_measured(verdict, [] if same else points, anchor(verdict, verdict is verdicts[0])))
     main, row = verdicts[0], verdicts[0].reported
     said = f"<b>{escape(words.reported(main))}</b>"
     if row.value is not None and row.statement:
-        said += f" – {escape(row.statement)}"
+        said += f" – {prose(row.statement)}"
     if row.value is not None:
         said = f"{escape(row.metric)}, {escape(row.variant)}: {said}"
     controls = "".join(
@@ -81,11 +90,11 @@ def _claim(book: Book, verdicts: Sequence[Verdict]) -> str:
         f'<p>{said} <a href="{escape(row.url, quote=True)}">{escape(source(main))}</a></p>'
         + "".join(parts)
         + f'<p class="why">Accepted {escape(words.tolerance(main))}: '
-        f"{escape(main.claim.reason)}{rests}</p></section>\n"
+        f"{prose(main.claim.reason)}{rests}</p></section>\n"
     )
 
 
-def _measured(verdict: Verdict, points: Sequence[Point], id: str) -> str:
+def _measured(verdict: Verdict, points: Sequence[Point], id: str, more: str = "") -> str:
     preset = f" ({verdict.preset})" if verdict.preset else ""
     post_hoc = ", post hoc" if verdict.post_hoc else ""
     # The word is in the badge, what follows it is why.
@@ -94,9 +103,9 @@ def _measured(verdict: Verdict, points: Sequence[Point], id: str) -> str:
     text = f'<p class="verdict" id="{id}">{badge(verdict.word)}{post_hoc} '
     text += f'<span class="grade">{verdict.grade}{preset}</span> '
     text += f"<b>{escape(measured)}</b> " if measured else ""
-    text += f"<span>{escape(why)}</span></p>"
+    text += f"<span>{escape(why or more)}</span></p>"
     if missing := [str(point.seed) for point in points if point.value != point.value]:
         text += f'<p class="why">No value: seed {", ".join(missing)}.</p>'
     if note := words.note(verdict):
-        text += f'<p class="note">{escape(note)}</p>'
+        text += f'<p class="note">{prose(note)}</p>'
     return text + strip(verdict, points)

@@ -21,24 +21,27 @@ def home_page(root: Path, books: Sequence[Book]) -> str:
     readme = (root / "README.md").read_text(encoding="utf-8")
     parts = sections(readme)
     about = parts[""].removeprefix(f"# {title_of(readme)}").strip()
-    cards = "".join(
-        f"-   **[{title}]({page})**\n\n    {text}\n\n" for title, page, text in CARDS
-    )
+    cards = "".join(f"-   **[{title}]({page})**\n\n    {text}\n\n" for title, page, text in CARDS)
     return (
         "---\ntitle: keras-papers\nhide: [navigation, toc]\n---\n\n"
         f"# {title_of(readme)}\n\n"
         f"{to_site(about, 'README.md', 'index.md')}\n\n"
         f'<div class="grid cards" markdown>\n\n{cards}</div>\n\n'
         "## What holds of each paper\n\n"
-        f"{_papers(books)}\n"
+        f"{_papers(books, 'papers/')}\n"
     )
 
 
-def _papers(books: Sequence[Book]) -> str:
+def papers_page(books: Sequence[Book]) -> str:
+    """Markdown of `papers/index.md`."""
+    return f"---\nhide: [navigation, toc]\n---\n\n# Papers\n\n{_papers(books, '')}"
+
+
+def _papers(books: Sequence[Book], base: str) -> str:
     counts = [counted(main_verdicts(book)) for book in books]
     whole = sum(counts, Counter[str]())
     items = "".join(
-        f'<li><a href="papers/{book.paper.name}/"><b>{book.paper.name}</b> '
+        f'<li><a href="{base}{book.paper.name}/"><b>{book.paper.name}</b> '
         f"<span>{book.paper.authors.split(',')[0].split()[-1]} {book.paper.year}</span></a>"
         f"<p>{book.paper.headline} {headline_badge(book.headline)}</p>{bar(count)}</li>\n"
         for book, count in zip(books, counts, strict=True)

@@ -23,7 +23,8 @@ def ledger_page(books: Sequence[Book]) -> str:
         for i, name in enumerate(COLUMNS)
     )
     return (
-        "---\ntitle: Ledger\nhide: [toc]\nscripts: [ledger.js]\nsearch: {exclude: true}\n---\n\n"
+        "---\ntitle: Ledger\nhide: [navigation, toc]\nscripts: [ledger.js]\n"
+        "search: {exclude: true}\n---\n\n"
         "# Ledger\n\n"
         "Every claim of every paper: what it reports, what was measured, the verdict. "
         "[How it is judged](rules.md). A claim that was run at two presets has two rows.\n\n"
@@ -35,7 +36,7 @@ def ledger_page(books: Sequence[Book]) -> str:
         '<label>text<input type="search" name="text" placeholder="claim, metric, source"></label>'
         '<button type="reset" class="md-button">clear</button>'
         f'<output aria-live="polite"><b>{len(verdicts)}</b> of {len(verdicts)}</output></form>\n\n'
-        f'<div class="ledger-scroll"><table class="ledger" id="ledger"><thead><tr>{heads}</tr>'
+        f'<div class="ledger-scroll"><table class="ledger" id="claims"><thead><tr>{heads}</tr>'
         f"</thead><tbody>\n{rows}\n</tbody></table></div>\n\n"
         f'<p class="key">{escape(words.KEY)}</p>\n'
     )

@@ -21,7 +21,7 @@ def _cell(cell: dict[str, Any]) -> str:
 
 def _output(output: dict[str, Any]) -> str:
     if output["output_type"] == "stream":
-        return f'```text {{ .output }}\n{"".join(output["text"]).rstrip()}\n```'
+        return f"```text {{ .output }}\n{''.join(output['text']).rstrip()}\n```"
     data = output.get("data", {})
     if "image/svg+xml" in data:
         return f'<figure class="drawn">{"".join(data["image/svg+xml"])}</figure>'
@@ -29,5 +29,5 @@ def _output(output: dict[str, Any]) -> str:
         image = "".join(data["image/png"]).replace("\n", "")
         return f'<figure class="drawn"><img alt="" src="data:image/png;base64,{image}"></figure>'
     if "text/plain" in data:
-        return f'```text {{ .output }}\n{"".join(data["text/plain"])}\n```'
+        return f"```text {{ .output }}\n{''.join(data['text/plain'])}\n```"
     return ""

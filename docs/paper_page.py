@@ -22,7 +22,7 @@ def paper_page(book: Book) -> str:
     results = "" if "\n## Results" in before else "## Results\n\n"
     return "\n".join(
         [
-            f"---\ntitle: {title_of(text)}\n---\n",
+            f"---\ntitle: {title_of(text)}\nhide: [navigation]\n---\n",
             before.rstrip() + "\n",
             results + claims_markdown(book),
             layers_markdown(book),
@@ -58,6 +58,6 @@ def _layer(source: ClassSource) -> str:
         f"### {source.name} {{#layer-{source.name}}}\n\n"
         '<div class="beside" markdown="block">\n'
         f'<div class="equations" markdown="block">\n\n{described(source)}\n\n</div>\n'
-        f'<div class="code" markdown="0">{highlighted(source, source.name)}</div>\n'
+        f'<div class="code highlight" markdown="0">{highlighted(source, source.name)}</div>\n'
         "</div>\n"
     )

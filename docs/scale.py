@@ -7,6 +7,8 @@ from dataclasses import dataclass
 # A range of values that spans more than this is drawn on a logarithmic axis.
 WIDE = 30.0
 PADDING = 0.08
+# Ends of an axis are at least this far from the middle, as ticks have four figures.
+NARROW = 2e-3
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def scale_of(values: Iterable[float]) -> Scale:
     if low > 0 and high / low > WIDE:
         room = (high / low) ** PADDING
         return Scale(low / room, high * room, logarithmic=True)
-    room = PADDING * (high - low) or 0.1 * abs(high) or 1.0
+    room = max(PADDING * (high - low), NARROW * abs(high)) or 1.0
     return Scale(low - room, high + room)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from common.reproduce.judge.ledger import Book
 from docs.api_pages import api_pages
 from docs.benchmark_page import benchmark_page, notes_page, run_data
-from docs.home_page import home_page
+from docs.home_page import home_page, papers_page
 from docs.ledger_page import ledger_page
 from docs.links import title_of, to_site
 from docs.notebooks import notebook_page
@@ -89,6 +89,7 @@ def pages() -> dict[str, str]:
     books = [Book(get_paper(name), ROOT / "papers" / name) for name in list_papers()]
     found = {
         "index.md": home_page(ROOT, books),
+        "papers/index.md": papers_page(books),
         "ledger/index.md": ledger_page(books),
         "benchmarks/index.md": benchmark_page(benchmark_runs()),
         "benchmarks/notes.md": notes_page(ROOT),
@@ -116,7 +117,7 @@ def navigation() -> list[Any]:
     return [
         {"Home": "index.md"},
         {"Ledger": [{"All claims": "ledger/index.md"}, {"How it is judged": "ledger/rules.md"}]},
-        {"Papers": [{name: f"papers/{name}.md"} for name in list_papers()]},
+        {"Papers": ["papers/index.md", *({name: f"papers/{name}.md"} for name in list_papers())]},
         {"Benchmarks": [{"Charts": "benchmarks/index.md"}, {"Notes": "benchmarks/notes.md"}]},
         {
             "Guides": [

@@ -111,6 +111,13 @@
       xTicks: distinct(rows, (row) => row.length).sort((a, b) => a - b),
       label: `${layer.value}, ${mode.value}: ${name} over the length T. The values are below.`,
     });
+    if (drawn.some((one) => one.floor.length)) {
+      const caption = document.createElement("figcaption");
+      caption.textContent =
+        "Full: our forms; dashed: peers; dotted: what the machine would take for a form, at its limits. " +
+        "Point, or use the arrow keys, for values.";
+      document.getElementById("over-length").append(caption);
+    }
     table(drawn, name);
   }
 

@@ -3,7 +3,7 @@
 
 (() => {
   const form = document.getElementById("filters");
-  const table = document.getElementById("ledger");
+  const table = document.getElementById("claims");
   const body = table.tBodies[0];
   const rows = [...body.rows];
   const texts = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
