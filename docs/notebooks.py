@@ -1,5 +1,6 @@
 """A notebook as a page: its text, its code, and the outputs that are stored in it."""
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,15 @@ def _cell(cell: dict[str, Any]) -> str:
 
 def _output(output: dict[str, Any]) -> str:
     if output["output_type"] == "stream":
-        return f"```text {{ .output }}\n{''.join(output['text']).rstrip()}\n```"
+        return _text("".join(output["text"]))
     data = output.get("data", {})
     if "image/svg+xml" in data:
-        return f'<figure class="drawn">{"".join(data["image/svg+xml"])}</figure>'
-    if "image/png" in data:
-        image = "".join(data["image/png"]).replace("\n", "")
-        return f'<figure class="drawn"><img alt="" src="data:image/png;base64,{image}"></figure>'
-    if "text/plain" in data:
-        return f"```text {{ .output }}\n{''.join(data['text/plain'])}\n```"
-    return ""
+        # As an image, so that the style in it stays its own.
+        drawing = base64.b64encode("".join(data["image/svg+xml"]).encode()).decode()
+        source = f"data:image/svg+xml;base64,{drawing}"
+        return f'<figure class="drawn"><img alt="what the code draws" src="{source}"></figure>'
+    return _text("".join(data.get("text/plain", [])))
+
+
+def _text(text: str) -> str:
+    return f"```{{ .text .output }}\n{text.rstrip()}\n```" if text.strip() else ""

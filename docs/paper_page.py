@@ -1,5 +1,6 @@
 """A paper's page: its README, its claims drawn, its layers' equations beside their code."""
 
+import json
 import re
 
 from common.reproduce.judge.ledger import Book
@@ -22,7 +23,7 @@ def paper_page(book: Book) -> str:
     results = "" if "\n## Results" in before else "## Results\n\n"
     return "\n".join(
         [
-            f"---\ntitle: {title_of(text)}\nhide: [navigation]\n---\n",
+            f"---\ntitle: {json.dumps(title_of(text), ensure_ascii=False)}\nhide: [navigation]\n---\n",
             before.rstrip() + "\n",
             results + claims_markdown(book),
             layers_markdown(book),

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -12,7 +13,7 @@ from docs.api_pages import api_pages
 from docs.benchmark_page import benchmark_page, notes_page, run_data
 from docs.home_page import home_page, papers_page
 from docs.ledger_page import ledger_page
-from docs.links import title_of, to_site
+from docs.links import sections, title_of, to_site
 from docs.notebooks import notebook_page
 from docs.paper_page import paper_page
 from papers import get_paper, list_papers
@@ -33,6 +34,9 @@ GUIDES = (
     "gpu",
 )
 NOTEBOOKS = ("reuse_and_stream", "reproduce_a_claim")
+
+# `{{ file: heading }}` in a guide stands for what the file has under that heading.
+_SECTION = re.compile(r"\{\{ ([^:]+): (.+?) \}\}")
 
 
 def build(site: Path = SITE) -> None:
@@ -105,10 +109,22 @@ def pages() -> dict[str, str]:
     ):
         found[page] = to_site((ROOT / source).read_text(encoding="utf-8"), source, page)
     for name in GUIDES:
-        found[f"guides/{name}.md"] = (HERE / "guides" / f"{name}.md").read_text(encoding="utf-8")
+        found[f"guides/{name}.md"] = guide_page(name)
     for name in NOTEBOOKS:
         found[f"notebooks/{name}.md"] = notebook_page(HERE / "notebooks" / f"{name}.ipynb")
     return found
+
+
+def guide_page(name: str) -> str:
+    """Markdown of a guide, with the sections of the repository's files that it names."""
+    text = (HERE / "guides" / f"{name}.md").read_text(encoding="utf-8")
+
+    def section(match: re.Match[str]) -> str:
+        source, title = match.groups()
+        found = sections((ROOT / source).read_text(encoding="utf-8"))
+        return to_site(found[title], source, f"guides/{name}.md")
+
+    return _SECTION.sub(section, text)
 
 
 def navigation() -> list[Any]:
