@@ -17,13 +17,14 @@ def paper_page(book: Book) -> str:
     source = f"papers/{name}/README.md"
     text = (book.directory / "README.md").read_text(encoding="utf-8")
     text = to_site(text, source, f"papers/{name}.md")
+    title = json.dumps(title_of(text), ensure_ascii=False)  # there may be a colon in it
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     before = re.sub(r"^# .*\n", lambda match: match[0] + "\n" + _summary(book), before, count=1)
     results = "" if "\n## Results" in before else "## Results\n\n"
     return "\n".join(
         [
-            f"---\ntitle: {json.dumps(title_of(text), ensure_ascii=False)}\nhide: [navigation]\n---\n",
+            f"---\ntitle: {title}\nhide: [navigation]\n---\n",
             before.rstrip() + "\n",
             results + claims_markdown(book),
             layers_markdown(book),

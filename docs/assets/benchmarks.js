@@ -105,7 +105,8 @@
     }).filter((one) => one.points.length);
     const name = measure.selectedOptions[0].text;
     const { layer, mode } = form.elements;
-    Chart.draw(document.getElementById("over-length"), drawn, {
+    // Ours last, on top of the peers.
+    Chart.draw(document.getElementById("over-length"), [...drawn].reverse(), {
       x: `length T (steps), batch ${run.batch}, ${run.dtype}`,
       y: name,
       xTicks: distinct(rows, (row) => row.length).sort((a, b) => a - b),
