@@ -22,8 +22,8 @@ def api_pages(root: Path) -> dict[str, str]:
         module = f"common.ops.{path.stem}"
         pages[f"api/ops/{path.stem}.md"] = _module(path.stem, module)
     for name in list_papers():
-        source = root / "papers" / name / "__init__.py"
-        pages[f"api/papers/{name}.md"] = _package(name, f"papers.{name}", source)
+        init = root / "papers" / name / "__init__.py"
+        pages[f"api/papers/{name}.md"] = _package(name, f"papers.{name}", init)
     return pages
 
 
@@ -69,6 +69,6 @@ def _origins(tree: ast.Module, package: str) -> dict[str, str]:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
             for keyword in node.value.keywords:
                 if keyword.arg and isinstance(keyword.value, ast.Constant):
-                    module = f"{package}.{keyword.value.value}"
+                    module = f"{package}.{keyword.value.value!s}"
                     found[keyword.arg] = f"{module}.{keyword.arg}"
     return found

@@ -54,8 +54,8 @@ def main_verdicts(book: Book) -> list[Verdict]:
     return [book.main_verdict(claim) for claim in book.paper.claims]
 
 
-def bar(counts: Counter[str]) -> str:
-    """How many claims have which verdict: a bar in parts."""
+def bar(counts: Counter[str], key: bool = False) -> str:
+    """How many claims have which verdict: a bar in parts, and with `key` what they are."""
     total = sum(counts.values())
     text = ", ".join(f"{counts[word]} {word}" for word in SIGNS if counts[word])
     parts = "".join(
@@ -64,4 +64,12 @@ def bar(counts: Counter[str]) -> str:
         for word in SIGNS
         if counts[word]
     )
-    return f'<div class="verdicts" role="img" aria-label="{escape(text, quote=True)}">{parts}</div>'
+    html = f'<div class="verdicts" role="img" aria-label="{escape(text, quote=True)}">{parts}</div>'
+    if not key:
+        return html
+    items = "".join(
+        f'<li><span class="swatch v-{slug(word)}"></span>{counts[word]} {word}</li>'
+        for word in SIGNS
+        if counts[word]
+    )
+    return f'{html}<ul class="legend verdict-key" aria-hidden="true">{items}</ul>'

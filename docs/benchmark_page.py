@@ -1,13 +1,17 @@
 """The recorded benchmarks: one chart over T, one beside the machine's limits."""
 
 import json
+from html import escape
 from pathlib import Path
 from typing import Any
 
+from benchmarks.claims import SpeedClaim, speed_claims
 from benchmarks.peers import LIBRARIES
 from benchmarks.report import NOTES
 from benchmarks.rows import OK, Row, read_rows
+from docs.badges import SIGNS, badge
 from docs.links import to_site
+from papers import list_papers
 
 # What a series can be drawn by: column to its name with unit.
 MEASURES = {
@@ -17,6 +21,7 @@ MEASURES = {
     "peak_bytes": "peak memory (bytes)",
     "compile_s": "first call (s)",
 }
+SPEEDS = ("paper", "claim", "reported", "hardware", "measured", "verdict")
 # Columns of a row that the charts have, in the order in which the script reads them.
 FIELDS = (
     "layer",
@@ -74,7 +79,8 @@ def benchmark_page(runs: list[dict[str, Any]]) -> str:
         "---\ntitle: Benchmarks\nhide: [toc]\nscripts: [chart.js, benchmarks.js]\n---\n\n"
         "# Benchmarks\n\n"
         "Every form of every layer beside the layers of other libraries at the same width, as "
-        "`python -m benchmarks` recorded them. [What was measured and tried](notes.md).\n\n"
+        "`python -m benchmarks` recorded them. [The speeds that papers report](speeds.md), "
+        "[what was measured and tried](notes.md).\n\n"
         '<form class="filters" id="benchmark" aria-label="What to draw">'
         f'<label>run<select name="run">{options}</select></label>'
         '<label>layer<select name="layer"></select></label>'
@@ -94,6 +100,41 @@ def benchmark_page(runs: list[dict[str, Any]]) -> str:
         "## How it is measured\n\n"
         f"{notes}\n"
     )
+
+
+def speeds_page() -> str:
+    """Markdown of `benchmarks/speeds.md`: the speeds that papers report, beside ours."""
+    head = "".join(f'<th scope="col">{name}</th>' for name in SPEEDS)
+    rows = "\n".join(_speed(claim) for claim in speed_claims(list_papers()))
+    return (
+        "---\nhide: [navigation, toc]\nsearch: {exclude: true}\n---\n\n# Reported speeds\n\n"
+        "Every speed and memory that a paper reports, what it compared with, and what ours is a "
+        "ratio of. Another machine is another setting: see the hardware.\n\n"
+        f'<div class="ledger-scroll"><table class="ledger speeds"><thead><tr>{head}</tr></thead>'
+        f"<tbody>\n{rows}\n</tbody></table></div>\n"
+    )
+
+
+def _speed(claim: SpeedClaim) -> str:
+    known = claim.verdict in SIGNS
+    link = f'<a href="../../papers/{claim.paper}/#claim-{claim.claim}">' if known else ""
+    cells = (
+        f'<a href="../../papers/{claim.paper}/">{claim.paper}</a>',
+        f"{link}<code>{claim.claim}</code>{'</a>' * bool(link)}",
+        escape(claim.reported) + _against(claim.baseline),
+        escape(claim.hardware),
+        escape(claim.recorded) + _against(claim.our_baseline),
+        badge(claim.verdict) if known else escape(claim.verdict),
+    )
+    text = "".join(
+        f'<td data-label="{name}"><div>{html}</div></td>'
+        for name, html in zip(SPEEDS, cells, strict=True)
+    )
+    return f"<tr>{text}</tr>"
+
+
+def _against(baseline: str) -> str:
+    return "" if baseline == "–" else f"<small>against {escape(baseline)}</small>"
 
 
 def notes_page(root: Path) -> str:

@@ -49,5 +49,5 @@ def _papers(books: Sequence[Book], base: str) -> str:
     return (
         f"{sum(whole.values())} claims of {len(books)} papers, by their verdicts. A badge says "
         "whether the claims hold that stand for a paper's main one.\n\n"
-        f'<div class="headline">{bar(whole)}</div>\n\n<ul class="papers">\n{items}</ul>\n'
+        f'<div class="headline">{bar(whole, key=True)}</div>\n\n<ul class="papers">\n{items}</ul>\n'
     )

@@ -28,7 +28,7 @@ def ledger_page(books: Sequence[Book]) -> str:
         "# Ledger\n\n"
         "Every claim of every paper: what it reports, what was measured, the verdict. "
         "[How it is judged](rules.md). A claim that was run at two presets has two rows.\n\n"
-        f"{bar(counted(verdicts))}\n\n"
+        f"{bar(counted(verdicts), key=True)}\n\n"
         '<form class="filters" id="filters" role="search" aria-label="Filter the claims">'
         f"{_select('paper', [book.paper.name for book in books])}"
         f"{_select('verdict', SIGNS)}"

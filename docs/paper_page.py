@@ -38,7 +38,7 @@ def _summary(book: Book) -> str:
     counts = counted(main_verdicts(book))
     return (
         f'<div class="headline"><p>{paper.headline} {headline_badge(book.headline)}</p>'
-        f"{bar(counts)}</div>\n"
+        f"{bar(counts, key=True)}</div>\n"
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from common.reproduce.judge.ledger import Book
 from docs.api_pages import api_pages
-from docs.benchmark_page import benchmark_page, notes_page, run_data
+from docs.benchmark_page import benchmark_page, notes_page, run_data, speeds_page
 from docs.home_page import home_page, papers_page
 from docs.ledger_page import ledger_page
 from docs.links import sections, title_of, to_site
@@ -71,9 +71,10 @@ def build(site: Path = SITE) -> None:
 
 def write_sources(directory: Path) -> None:
     """Writes all pages, as Markdown, and what they load."""
-    for path, text in pages().items():
-        (directory / path).parent.mkdir(parents=True, exist_ok=True)
-        (directory / path).write_text(text, encoding="utf-8")
+    for name, text in pages().items():
+        page = directory / name
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(text, encoding="utf-8")
     shutil.copytree(HERE / "assets", directory / "assets")
     for run in benchmark_runs():
         path = directory / "assets" / "benchmarks" / f"{run['name']}.json"
@@ -96,6 +97,7 @@ def pages() -> dict[str, str]:
         "papers/index.md": papers_page(books),
         "ledger/index.md": ledger_page(books),
         "benchmarks/index.md": benchmark_page(benchmark_runs()),
+        "benchmarks/speeds.md": speeds_page(),
         "benchmarks/notes.md": notes_page(ROOT),
         **api_pages(ROOT),
     }
@@ -134,7 +136,13 @@ def navigation() -> list[Any]:
         {"Home": "index.md"},
         {"Ledger": [{"All claims": "ledger/index.md"}, {"How it is judged": "ledger/rules.md"}]},
         {"Papers": ["papers/index.md", *({name: f"papers/{name}.md"} for name in list_papers())]},
-        {"Benchmarks": [{"Charts": "benchmarks/index.md"}, {"Notes": "benchmarks/notes.md"}]},
+        {
+            "Benchmarks": [
+                {"Charts": "benchmarks/index.md"},
+                {"Reported speeds": "benchmarks/speeds.md"},
+                {"Notes": "benchmarks/notes.md"},
+            ]
+        },
         {
             "Guides": [
                 *({_title(name): f"guides/{name}.md"} for name in GUIDES),
