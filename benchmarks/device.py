@@ -9,7 +9,7 @@ from pathlib import Path
 
 import keras
 
-from common.ops.device import default_device
+from common.ops.loops import default_device
 from common.reproduce.execute.timing import synchronise
 from common.reproduce.provenance import load_averages
 

@@ -19,6 +19,8 @@ if getattr(common, "DISTRIBUTION", None) != "keras-papers":
 from papers.registration import register_with_keras
 
 if TYPE_CHECKING:
+    import keras
+
     from common.reproduce.declare.spec import Paper
 
 register_with_keras()
@@ -47,3 +49,27 @@ def get_paper(name: str) -> "Paper":
     if paper.name != name:
         raise ValueError(f"papers/{name}/paper.py has the name {paper.name!r}, expected {name!r}.")
     return paper
+
+
+def load(path: str | Path) -> "keras.Model":
+    """The model that a run has left, or any other `.keras` file of layers and models from here.
+
+    It is not compiled. `keras.saving.load_model`, once `papers` is imported, opens the file too.
+
+    Args:
+        path: A `.keras` file, or the directory of a run, which has a `model.keras`.
+
+    Returns:
+        The model, on any backend, whichever it was saved on.
+
+    Raises:
+        ValueError: if there is no such file.
+    """
+    import keras
+
+    file = Path(path) / "model.keras" if Path(path).is_dir() else Path(path)
+    if not file.is_file():
+        raise ValueError(
+            f"path is {str(path)!r}, expected a .keras file or a run with model.keras."
+        )
+    return keras.saving.load_model(file, compile=False)

@@ -53,11 +53,14 @@ PROPERTIES = {
         "test_trains_with_a_last_batch_of_one",
         "test_survives_quantisation",
         "test_arguments_survive",
+        "test_low_rank_adaptation_is_a_layer_with_other_projections",
+        "test_returns_the_last_valid_step",
     },
 }
 # Tests every case of which takes seconds, to compile or to start TensorFlow: one group each.
 ALIKE = {
     "test_a_damaged_run_is_named_and_rerun_gets_out",
+    "test_a_program_without_this_package_generates",
     "test_a_served_step_is_the_models",
     "test_a_signal_saves_first",
     "test_an_interrupted_run_is_saved_and_says_so",

@@ -4,7 +4,7 @@ from typing import Any
 
 from common.checks import check_choice
 from common.layers.sequence_layer import SequenceLayer
-from common.ops.associative_scan import SCANS, resolved_scan
+from common.ops.loops import SCANS, resolved_scan
 
 
 class ScanLayer(SequenceLayer):

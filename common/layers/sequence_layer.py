@@ -8,14 +8,15 @@ import numpy as np
 from keras import ops, tree
 
 from common.checks import check_choice, check_flags, check_integers
-from common.layers.marks import backwards, check_marks
+from common.layers.lora import LowRankAdaptation
 from common.layers.state import StateSpec, check_state, spec_bytes, symbolic_state
-from common.ops.masking import scan_marked, zero_where_masked
+from common.ops.scan import scan_marked
+from common.ops.time_axis import backwards, check_marks, last_step, zero_where_masked
 from common.precision import keep_float64
 from common.typing import Nest, Shape, Size, State, Tensor
 
 
-class SequenceLayer(keras.layers.Layer):
+class SequenceLayer(LowRankAdaptation):
     """Base of layers that map a sequence to a sequence and carry a state through time.
 
     A subclass describes one time step, in three parts. `features` and `readout` work on all
@@ -39,8 +40,9 @@ class SequenceLayer(keras.layers.Layer):
     `jax.grad` of it, work, while `jax.jvp` and what rests on it (`jax.jacfwd`, `jax.hessian`) is
     refused; take `jax.jacrev(jax.jacrev(f))`.
 
-    `keras.layers.Bidirectional` takes any of these layers. The config is Keras's own record of the
-    constructor's arguments: a subclass writes no `get_config`.
+    `keras.layers.Bidirectional` takes any of these layers, and `enable_lora` adapts one that is
+    built. The config is Keras's own record of the constructor's arguments: a subclass writes no
+    `get_config`.
 
     Args:
         form: How `call` computes: one of the class's `forms`, or `"auto"`, which takes the
@@ -48,6 +50,8 @@ class SequenceLayer(keras.layers.Layer):
         go_backwards: Whether `call` takes the last step first. Outputs stand in the order in which
             they were computed, as those of `keras.layers.RNN` do; `mask` and `reset` are those of
             the inputs, `reset` true at a document's first step in time.
+        return_sequences: Whether `call` returns the outputs of all steps, or of the last valid one
+            only, zeros where none is valid.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
     Call arguments:
@@ -65,8 +69,8 @@ class SequenceLayer(keras.layers.Layer):
         return_state: Whether to return the final state too.
 
     Returns:
-        Tensor of shape `(B, T, output_dim)` in the compute dtype; with `return_state`, the pair
-        `(outputs, state)`.
+        Tensor of shape `(B, T, output_dim)` in the compute dtype, `(B, output_dim)` without
+        `return_sequences`; with `return_state`, the pair `(outputs, state)`.
 
     Raises:
         ValueError: if `form` is unknown, `inputs`, `mask` or `reset` have the wrong shape, `mask`
@@ -76,8 +80,7 @@ class SequenceLayer(keras.layers.Layer):
 
     forms: tuple[str, ...] = ("recurrent",)
 
-    # What `keras.layers.Bidirectional` asks of a layer beside `go_backwards`.
-    return_sequences = True
+    # What `keras.layers.Bidirectional` asks of a layer beside its arguments.
     return_state = False
     stateful = False
 
@@ -86,7 +89,13 @@ class SequenceLayer(keras.layers.Layer):
         kwargs = {name: _plain(value) for name, value in kwargs.items() if name != "dtype"}
         return super().__new__(cls, *map(_plain, args), **kwargs)
 
-    def __init__(self, form: str = "auto", go_backwards: bool = False, **kwargs: Any):
+    def __init__(
+        self,
+        form: str = "auto",
+        go_backwards: bool = False,
+        return_sequences: bool = True,
+        **kwargs: Any,
+    ):
         # Keras would otherwise cast the float32 state that a caller hands back to the compute
         # dtype, and every variable with it. Layers cast what they compute with: `self.cast`.
         kwargs.setdefault("autocast", False)
@@ -94,9 +103,10 @@ class SequenceLayer(keras.layers.Layer):
         if "float64" in (self.compute_dtype, self.variable_dtype):
             keep_float64()
         check_choice(self, ("auto", *self.forms), form=form)
-        check_flags(self, go_backwards=go_backwards)
+        check_flags(self, go_backwards=go_backwards, return_sequences=return_sequences)
         self.form = form
         self.go_backwards = go_backwards
+        self.return_sequences = return_sequences
         self.supports_masking = True
         self.input_spec = keras.layers.InputSpec(ndim=3)
 
@@ -206,7 +216,7 @@ class SequenceLayer(keras.layers.Layer):
 
     def cast(self, x: Tensor) -> Tensor:
         """`x`, a tensor or a weight, in the compute dtype."""
-        return ops.cast(x, self.compute_dtype)
+        return ops.cast(self.adapted(x), self.compute_dtype)
 
     def flops(self, batch_size: int, length: int) -> int:
         """Floating-point operations of the matrix products of one forward `call`.
@@ -277,6 +287,8 @@ class SequenceLayer(keras.layers.Layer):
         run = getattr(self, self.resolved_form)
         emitted, state = run(features, state, initial, mask, reset)
         outputs = zero_where_masked(self.cast(self.readout(emitted)), mask)
+        if not self.return_sequences:
+            outputs = last_step(outputs, mask)
         return (outputs, self._in_state_dtypes(state)) if return_state else outputs
 
     def step(
@@ -336,7 +348,8 @@ class SequenceLayer(keras.layers.Layer):
     # Keras.
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        return (*input_shape[:2], self.output_dim)
+        steps = input_shape[1:2] if self.return_sequences else ()
+        return (*input_shape[:1], *steps, self.output_dim)
 
     def compute_output_spec(
         self,
@@ -360,9 +373,9 @@ class SequenceLayer(keras.layers.Layer):
         return outputs, symbolic_state(self.state_spec(), inputs.shape[0], self.state_dtype)
 
     def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None) -> Tensor | None:
-        if previous_mask is None or not self.go_backwards:
-            return previous_mask
-        return ops.flip(previous_mask, axis=1)
+        if previous_mask is None or not self.return_sequences:
+            return None
+        return ops.flip(previous_mask, axis=1) if self.go_backwards else previous_mask
 
     def get_config(self) -> dict[str, Any]:
         """The recorded arguments, also where a subclass adds to them."""

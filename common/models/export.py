@@ -1,12 +1,12 @@
-"""Streaming steps as SavedModels, for programs without Keras.
+"""Streaming as SavedModels, for programs without Keras.
 
 A SavedModel's signature takes and returns tensors by name and no nests, so a state is flattened:
 `"block_0/memory"` for `state["block_0"]["memory"]`.
 
 What can be exported:
 
-- On TensorFlow a step of every layer and model, by `export_step`, with a free batch axis; and whole
-  sequences by Keras's `model.export(path)`, with free B and T, Mamba's and GLA's too.
+- On TensorFlow every layer and model, with free B and T: as a stream by `export_streaming`, and
+  without a state by Keras's `model.export(path)`.
 - Not on JAX with a free T: Mamba and GLA cut their loops into chunks by lengths that are numbers.
 - Not to ONNX with a free T: GLA's file is written and fails in onnxruntime, Mamba's is not written.
 """
@@ -46,55 +46,65 @@ def unflatten_state(flat: Mapping[str, Any]) -> dict[str, Any]:
     return state
 
 
-def export_step(stepper: Any, path: str | Path, width: int | None = None) -> None:
-    """Writes `stepper.step` and its initial state as a SavedModel, on TensorFlow.
+def export_streaming(model: Any, path: str | Path, width: int | None = None) -> None:
+    """Writes a model's streaming as a SavedModel, on TensorFlow.
 
-    The signature `"step"` takes `inputs`, `(B,)` int32 or `(B, width)`, and the flattened state,
-    and returns `outputs` and the flattened state; `"initial_state"` takes `batch_size`, a scalar,
-    and returns the state. B is free.
+    Its signatures, whose B and T are free:
 
-        export_step(MambaLM(50280, **SIZES["130M"]), "mamba")
+    - `"prefill"`, from the initial state: `inputs`, `(B, T)` int32 or `(B, T, width)`, and `mask`,
+      `(B, T)` bool, to `outputs` of every step and the flattened state after them;
+    - `"step"`: `inputs`, `(B,)` int32 or `(B, width)`, and the flattened state, to the same;
+    - `"initial_state"`: `batch_size`, a scalar, to the flattened state.
+
+        export_streaming(MambaLM(50280, **SIZES["130M"]), "mamba")
         served = tf.saved_model.load("mamba").signatures
-        state = served["initial_state"](batch_size=tf.constant(2))
-        out = served["step"](inputs=tf.constant([3, 7]), **state)
-        logits = out.pop("outputs")  # what is left is the next state
+        out = served["prefill"](inputs=tokens, mask=tf.ones(tokens.shape, bool))
+        logits = out.pop("outputs")[:, -1]  # what is left is the state
+        out = served["step"](inputs=tf.argmax(logits, -1, tf.int32), **out)
 
     Args:
-        stepper: A built layer or model of ours: it has `step` and `get_initial_state`.
+        model: A built layer or model of ours: it has `step` and `get_initial_state`.
         path: Directory to write.
-        width: Of inputs `(B, width)`; `None` for symbols.
+        width: Of inputs `(B, T, width)`; `None` for tokens.
 
     Raises:
-        ValueError: if the backend is not TensorFlow, or `stepper` is not built.
+        ValueError: if the backend is not TensorFlow, or `model` is not built.
     """
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
-            f"export_step: the backend must be TensorFlow; got {keras.backend.backend()!r}."
+            f"export_streaming: the backend must be TensorFlow; got {keras.backend.backend()!r}."
         )
-    if not stepper.built:
-        raise ValueError("export_step: `stepper` must be built; got one that is not.")
+    if not model.built:
+        raise ValueError("export_streaming: `model` must be built; got one that is not.")
     import tensorflow as tf
 
-    dtype = "int32" if width is None else stepper.compute_dtype
-    inputs = tf.TensorSpec((None,) if width is None else (None, width), dtype, name="inputs")
+    dtype = "int32" if width is None else model.compute_dtype
+    features = () if width is None else (width,)
+    one = tf.TensorSpec((None, *features), dtype, name="inputs")
+    many = tf.TensorSpec((None, None, *features), dtype, name="inputs")
+    marks = tf.TensorSpec((None, None), "bool", name="mask")
     kind = {
         name: tf.TensorSpec((None, *leaf.shape[1:]), leaf.dtype, name=name)
-        for name, leaf in flatten_state(stepper.get_initial_state(1)).items()
+        for name, leaf in flatten_state(model.get_initial_state(1)).items()
     }
 
-    @tf.function(input_signature=[inputs, kind])
+    @tf.function(input_signature=[many, marks])
+    def prefill(inputs: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        outputs, state = model(inputs, mask=mask, training=False, return_state=True)
+        return {"outputs": outputs, **flatten_state(state)}
+
+    @tf.function(input_signature=[one, kind])
     def step(inputs: Tensor, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        outputs, state = stepper.step(inputs, unflatten_state(state), training=False)
+        outputs, state = model.step(inputs, unflatten_state(state), training=False)
         return {"outputs": outputs, **flatten_state(state)}
 
     @tf.function(input_signature=[tf.TensorSpec((), "int32", name="batch_size")])
     def initial_state(batch_size: Tensor) -> dict[str, Tensor]:
-        return flatten_state(stepper.get_initial_state(batch_size))
+        return flatten_state(model.get_initial_state(batch_size))
 
     module = tf.Module()
     # Whatever the functions read must hang on what is saved.
-    module.variables_of_step = [variable.value for variable in stepper.variables]
-    module.step, module.initial_state = step, initial_state
-    tf.saved_model.save(
-        module, str(path), signatures={"step": step, "initial_state": initial_state}
-    )
+    module.variables_of_model = [variable.value for variable in model.variables]
+    module.prefill, module.step, module.initial_state = prefill, step, initial_state
+    signatures = {"prefill": prefill, "step": step, "initial_state": initial_state}
+    tf.saved_model.save(module, str(path), signatures=signatures)

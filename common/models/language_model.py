@@ -17,22 +17,22 @@ from common.checks import (
     given,
     refuse,
 )
-from common.known import check_below
 from common.layers import SequenceLayer
-from common.models.passes import Pass
-from common.models.sequence_model import SequenceModel
-from common.typing import Nest, Shape, Tensor
+from common.models.causal_lm import CausalLM
+from common.models.sequence_model import Pass
+from common.ops.operands import check_below
+from common.typing import Nest, Shape, State, Tensor
 
 NORMS = ("rms", "layer")
 
 
 @keras.saving.register_keras_serializable(package="papers")
-class LanguageModel(SequenceModel):
+class LanguageModel(CausalLM):
     """Embedding, blocks `x + mixer(norm(x))` and `x + mlp(norm(x))`, a norm, logits.
 
     The mixers carry a state, so the model streams and generates as they do: `call` takes and
-    returns a state, `step` takes one symbol. State: `{"block_0": ..., "block_1": ...}`, the
-    mixers', and with positions `"position": (B,)`.
+    returns a state, `step` takes one symbol, `generate` goes on from a prompt. State:
+    `{"block_0": ..., "block_1": ...}`, the mixers', and with positions `"position": (B,)`.
 
     Args:
         vocabulary_size: Number of tokens in the vocabulary.
@@ -55,6 +55,8 @@ class LanguageModel(SequenceModel):
         embedding_dropout: Rate after the embedding, where it is another than `dropout`.
         embedding_scale: Factor of the embedded symbols, not of the logits' kernel.
         logits_cap: If given, logits are `cap tanh(logits / cap)`.
+        float32_residual: Whether the stream, which the blocks add to, is float32 under policies of
+            16 bits, too.
         dtype: Of the model and of all layers that it makes.
         **kwargs: Arguments of `keras.Model`.
 
@@ -73,10 +75,10 @@ class LanguageModel(SequenceModel):
 
     Raises:
         ValueError: if an argument is of the wrong type or out of its range, the numbers of mixers
-            and MLPs differ, a mixer has another width, or there are both `position_embedding`
-            and `max_positions`; in a call, if a symbol or a position
-            is not one of `vocabulary_size` or `max_positions`, as far as it is known: values are
-            checked outside traced programs, a length without marks and state always.
+            and MLPs differ, a mixer has another width or returns one step only, or there are both
+            `position_embedding` and `max_positions`; in a call, if a symbol or a position is not
+            one of `vocabulary_size` or `max_positions`, as far as it is known: values are checked
+            outside traced programs, a length without marks and state always.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class LanguageModel(SequenceModel):
         embedding_dropout: float | None = None,
         embedding_scale: float = 1.0,
         logits_cap: float | None = None,
+        float32_residual: bool = False,
         dtype: Any = None,
         **kwargs: Any,
     ):
@@ -104,7 +107,12 @@ class LanguageModel(SequenceModel):
         check_positive(self, vocabulary_size=vocabulary_size, units=units)
         check_integers(self, 0, max_positions=max_positions)
         check_choice(self, NORMS, norm=norm)
-        check_flags(self, norm_center=norm_center, tie_embeddings=tie_embeddings)
+        check_flags(
+            self,
+            norm_center=norm_center,
+            tie_embeddings=tie_embeddings,
+            float32_residual=float32_residual,
+        )
         check_rates(self, dropout=dropout, **given(embedding_dropout=embedding_dropout))
         optional = given(logits_cap=logits_cap, head_stddev=head_stddev)
         check_numbers(self, above=0, epsilon=epsilon, **optional)
@@ -124,15 +132,18 @@ class LanguageModel(SequenceModel):
         for i, mixer in enumerate(mixers):
             if mixer.output_dim != units:
                 refuse(self, f"mixers[{i}]", f"of output width {units}", mixer.output_dim)
+            if not mixer.return_sequences:
+                refuse(self, f"mixers[{i}]", "a layer with `return_sequences`", mixer)
         self.vocabulary_size = vocabulary_size
         self.units = units
         self.mixers = list(mixers)
-        self.mlps = list(mlps)
+        self.mlps: list[Any] = list(mlps)
         self.tie_embeddings = tie_embeddings
         self.max_positions = max_positions
         self.counts = max_positions > 0 or position_embedding is not None
         self.embedding_scale = embedding_scale
         self.logits_cap = logits_cap
+        self.float32_residual = float32_residual
         # Logits and their loss stay float32 under mixed policies.
         self.logits_dtype = "float64" if self.variable_dtype == "float64" else "float32"
         # An initializer shared by two would give both the same values.
@@ -190,6 +201,13 @@ class LanguageModel(SequenceModel):
         if not self.tie_embeddings:
             self.head.build(hidden)
 
+    def prefill(self, inputs: Tensor, mask: Tensor | None = None) -> tuple[Tensor, State]:
+        last = ops.full((ops.shape(inputs)[0], 1), ops.shape(inputs)[1] - 1, "int32")
+        logits, state = self(
+            {"inputs": inputs, "at": last}, mask=mask, training=False, return_state=True
+        )
+        return logits[:, 0], state
+
     def compute(self, inputs: Nest, through: Pass) -> Tensor:
         at = None
         if isinstance(inputs, dict):
@@ -205,12 +223,14 @@ class LanguageModel(SequenceModel):
             )
         training = through.training
         hidden = self.embedding_drop(hidden, training=training)
+        if self.float32_residual:
+            hidden = ops.cast(hidden, self.logits_dtype)
         for i, (mixer, mlp) in enumerate(zip(self.mixers, self.mlps, strict=True)):
             mixed = through.mix(f"block_{i}", mixer, self.mixer_norms[i](hidden))
-            hidden = hidden + self.drop(mixed, training=training)
+            hidden = hidden + ops.cast(self.drop(mixed, training=training), hidden.dtype)
             if mlp is not None:
                 processed = mlp(self.mlp_norms[i](hidden))
-                hidden = hidden + self.drop(processed, training=training)
+                hidden = hidden + ops.cast(self.drop(processed, training=training), hidden.dtype)
         if at is not None:
             hidden = ops.take_along_axis(hidden, at[..., None], axis=1)
         hidden = self.last_norm(hidden)

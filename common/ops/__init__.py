@@ -19,5 +19,5 @@ Used by: linear transformer and fast weights (`linear_attention`); GLA, RetNet, 
 
 Each has a `*_step` where its layers decode with it, and masks, resets, a state in and out. Their
 definitions, step by step, are in `reference`. What they stand on: `loops`, one a backend; `scan`,
-the loop that is differentiated; `associative_scan`; `masking`; `time_axis`; `operands`.
+the loop that is differentiated; `associative_scan`; `time_axis`; `operands`.
 """

@@ -5,39 +5,9 @@ from collections.abc import Callable
 from einops import rearrange
 from keras import ops
 
-from common.ops.device import default_device
 from common.typing import Tensor
 
 Elements = tuple[Tensor, ...]
-
-# How a recurrence whose steps compose goes over time.
-SCANS = ("auto", "loop", "associative")
-
-
-def resolved_scan(scan: str) -> str:
-    """`"loop"` or `"associative"`: what `scan`, one of `SCANS`, takes on this device.
-
-    On an accelerator a step of a loop takes as long as the launch of its kernels, however little
-    it computes, and the log T passes of an associative scan win. On a CPU the loop does, which goes
-    over memory once.
-    """
-    if scan not in SCANS:
-        raise ValueError(f"`scan` must be one of {SCANS}, got {scan!r}")
-    if scan != "auto":
-        return scan
-    return "loop" if default_device() == "cpu" else "associative"
-
-
-def takes_associative_scan(scan: str, x: Tensor) -> bool:
-    """Whether to go over the steps of `x (B, T, ...)` by an associative scan.
-
-    Raises:
-        ValueError: if `scan` is none of `SCANS`, or `"associative"` and T is not known.
-    """
-    associative = resolved_scan(scan) == "associative"
-    if scan == "associative" and x.shape[1] is None:
-        raise ValueError("`scan` must be 'auto' or 'loop' where the length is unknown")
-    return associative and x.shape[1] is not None
 
 
 def associative_scan(compose: Callable, xs: Elements) -> Elements:

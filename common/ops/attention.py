@@ -16,10 +16,17 @@ from einops import rearrange
 from keras import ops
 
 from common.ops.branches import switch
-from common.ops.masking import marked_first, segment_ids, zero_unless, zero_where_masked
 from common.ops.operands import accumulation_dtype, check_rank
 from common.ops.rotary import count_steps
-from common.ops.time_axis import pad_time, take_steps, to_chunks
+from common.ops.time_axis import (
+    marked_first,
+    pad_time,
+    segment_ids,
+    take_steps,
+    to_chunks,
+    zero_unless,
+    zero_where_masked,
+)
 from common.typing import DType, Size, Tensor
 
 # Far below any score, yet finite: a row of nothing but excluded keys stays free of NaN.

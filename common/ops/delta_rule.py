@@ -26,9 +26,9 @@ from keras import ops
 
 from common.ops.linear_scan import LOG_ZERO, linear_scan
 from common.ops.loops import chunk_loop
-from common.ops.masking import scan_marked, zero_unless, zero_where_masked
 from common.ops.operands import accumulation_dtype, check_heads, check_rank
-from common.ops.time_axis import from_chunks, pad_time
+from common.ops.scan import scan_marked
+from common.ops.time_axis import from_chunks, pad_time, zero_unless, zero_where_masked
 from common.ops.triangular import unit_lower_inverse, unit_lower_inverse_flops
 from common.typing import Tensor
 

@@ -10,10 +10,9 @@ from einops import rearrange
 from keras import ops
 
 from common.ops.complex_pairs import times
-from common.ops.masking import compact, scan_marked, steps_taken
 from common.ops.operands import accumulation_dtype
-from common.ops.scan import scan
-from common.ops.time_axis import take_steps
+from common.ops.scan import scan, scan_marked
+from common.ops.time_axis import compact, steps_taken, take_steps
 from common.typing import DType, Size, Tensor
 
 # Powers of A applied by doubling before the rest is reached by a loop over blocks of this size.

@@ -19,9 +19,18 @@ from keras import ops
 
 from common.ops.complex_pairs import Complex, exp, join, parts, times
 from common.ops.loops import time_loop
-from common.ops.masking import compact, spread, steps_taken, zero_unless, zero_where_masked
 from common.ops.operands import accumulation_dtype, check_rank
-from common.ops.time_axis import expand_like, pad_time, take_steps, to_chunks
+from common.ops.time_axis import (
+    compact,
+    expand_like,
+    pad_time,
+    spread,
+    steps_taken,
+    take_steps,
+    to_chunks,
+    zero_unless,
+    zero_where_masked,
+)
 from common.typing import DType, Size, Tensor
 
 # Steps in a block of powers where T is not known; otherwise the root of T.

@@ -6,7 +6,7 @@ from keras import ops
 
 from common.ops.chunk_states import states_before
 from common.ops.linear_scan import LOG_ZERO
-from common.ops.masking import zero_unless
+from common.ops.time_axis import zero_unless
 from common.typing import DType, Tensor
 
 

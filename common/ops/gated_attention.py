@@ -21,9 +21,16 @@ from keras import ops
 from common.ops.gate_by_head import after, attend_by_head, within_by_head
 from common.ops.gate_by_key import SMALLEST, attend_by_key
 from common.ops.linear_scan import LOG_ZERO, linear_scan
-from common.ops.masking import scan_marked, zero_unless, zero_where_masked
 from common.ops.operands import accumulation_dtype, check_pairs, check_rank
-from common.ops.time_axis import expand_like, from_chunks, pad_time, to_chunks
+from common.ops.scan import scan_marked
+from common.ops.time_axis import (
+    expand_like,
+    from_chunks,
+    pad_time,
+    to_chunks,
+    zero_unless,
+    zero_where_masked,
+)
 from common.typing import Tensor
 
 

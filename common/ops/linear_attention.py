@@ -16,9 +16,16 @@ from einops import rearrange
 from keras import ops
 
 from common.ops.chunk_states import states_before
-from common.ops.masking import scan_marked, segment_ids, zero_unless, zero_where_masked
 from common.ops.operands import accumulation_dtype, check_heads, check_pairs
-from common.ops.time_axis import from_chunks, pad_time, to_chunks
+from common.ops.scan import scan_marked
+from common.ops.time_axis import (
+    from_chunks,
+    pad_time,
+    segment_ids,
+    to_chunks,
+    zero_unless,
+    zero_where_masked,
+)
 from common.typing import Nest, Tensor
 
 

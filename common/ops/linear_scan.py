@@ -18,8 +18,8 @@ from operator import add, mul
 
 from keras import ops
 
-from common.ops.associative_scan import associative_scan, takes_associative_scan
-from common.ops.loops import time_loop
+from common.ops.associative_scan import associative_scan
+from common.ops.loops import takes_associative_scan, time_loop
 from common.ops.operands import accumulation_dtype
 from common.ops.time_axis import expand_like, previous
 from common.typing import Tensor

@@ -9,6 +9,7 @@ TensorFlow's is a `tf.while_loop`, in a graph only: eagerly the loop is Python's
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import keras
@@ -22,6 +23,8 @@ from common.typing import Nest, Size, Tensor
 UNROLL = 8
 # So few chunks are faster without a loop in a TensorFlow graph.
 _FEW = 4
+# How a recurrence whose steps compose goes over time.
+SCANS = ("auto", "loop", "associative")
 
 
 def time_loop(
@@ -125,6 +128,50 @@ def in_tf_graph() -> bool:
     import tensorflow as tf
 
     return not tf.executing_eagerly()
+
+
+@cache
+def default_device() -> str:
+    """The kind of device that the backend uses by default: "cpu", "gpu" or "tpu"."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return jax.default_backend()
+    if backend == "torch":
+        import torch
+
+        return "gpu" if torch.cuda.is_available() else "cpu"
+    import tensorflow as tf
+
+    kinds = [kind for kind in ("GPU", "TPU") if tf.config.list_physical_devices(kind)]
+    return kinds[0].lower() if kinds else "cpu"
+
+
+def resolved_scan(scan: str) -> str:
+    """`"loop"` or `"associative"`: what `scan`, one of `SCANS`, takes on this device.
+
+    On an accelerator a step of a loop takes as long as the launch of its kernels, however little
+    it computes, and the log T passes of an associative scan win. On a CPU the loop does, which goes
+    over memory once.
+    """
+    if scan not in SCANS:
+        raise ValueError(f"`scan` must be one of {SCANS}, got {scan!r}")
+    if scan != "auto":
+        return scan
+    return "loop" if default_device() == "cpu" else "associative"
+
+
+def takes_associative_scan(scan: str, x: Tensor) -> bool:
+    """Whether to go over the steps of `x (B, T, ...)` by an associative scan.
+
+    Raises:
+        ValueError: if `scan` is none of `SCANS`, or `"associative"` and T is not known.
+    """
+    associative = resolved_scan(scan) == "associative"
+    if scan == "associative" and x.shape[1] is None:
+        raise ValueError("`scan` must be 'auto' or 'loop' where the length is unknown")
+    return associative and x.shape[1] is not None
 
 
 # The three loops: `step (carry, x) -> (carry, y)` over `axis` of the nest `xs`.

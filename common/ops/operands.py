@@ -1,7 +1,12 @@
-"""What the ops ask of their operands: shapes that fit, and a dtype to accumulate in."""
+"""What is asked of operands: shapes that fit, values in range, a dtype to accumulate in."""
+
+from typing import Any
 
 import keras
+import numpy as np
+from keras import ops
 
+from common.checks import refuse
 from common.typing import Tensor
 
 # Of the forms that are quadratic in time: 32 GiB of float32 scores, of all rows and heads.
@@ -47,3 +52,25 @@ def check_pairs(v: Tensor) -> None:
             f"`v` of shape {tuple(v.shape)} has {pairs:,} pairs of steps, more than the "
             f"{MOST_PAIRS:,} that the parallel form takes: `form='chunkwise'` is linear in time"
         )
+
+
+def check_below(owner: Any, name: str, values: Tensor, size: int, what: str) -> None:
+    """Raises where `values` are known and one of them is not from 0 to `size - 1`.
+
+    While a program is traced they are not known: what the program does then is the backend's
+    (TensorFlow raises without XLA; XLA and JAX read some other row).
+    """
+    known = concrete(values)
+    if known is None or not known.size:
+        return
+    least, most = known.min(), known.max()
+    if least < 0 or most >= size:
+        refuse(owner, name, f"from 0 to {size - 1}, {what}", (least if least < 0 else most).item())
+
+
+def concrete(x: Tensor) -> np.ndarray | None:
+    """The values of a tensor, or `None` while a program is traced."""
+    try:
+        return np.asarray(ops.convert_to_numpy(x))
+    except (AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError):
+        return None

@@ -11,8 +11,8 @@ import keras
 from keras import ops
 
 from common.ops.attention import Cache
-from common.ops.masking import select
 from common.ops.scan import scan
+from common.ops.time_axis import select
 from common.typing import DType, Nest, Tensor
 
 

@@ -9,6 +9,7 @@ import keras
 from keras import ops, tree
 
 from common.ops.loops import Collected, in_tf_graph, jax_loop, python_loop, tf_loop
+from common.ops.time_axis import select
 from common.typing import Nest, Tensor
 
 Body = Callable[[Nest, Nest], tuple[Nest, Nest]]
@@ -40,6 +41,44 @@ def scan(body: Body, initial: Nest, xs: Nest) -> tuple[Nest, Nest]:
         body = jax.checkpoint(body, prevent_cse=False)
         return jax_loop(body, initial, xs, axis=1)
     return (_tf_scan if in_tf_graph() else partial(python_loop, axis=1))(body, initial, xs)
+
+
+def scan_marked(
+    step: Callable[[Nest, Nest], tuple[Nest, Nest]],
+    state: Nest,
+    xs: Nest,
+    initial: Nest | None = None,
+    mask: Tensor | None = None,
+    reset: Tensor | None = None,
+) -> tuple[Nest, Nest]:
+    """`scan` that keeps the state at masked steps and puts it back to `initial` at resets.
+
+    Args:
+        step: `(state, x) -> (state, y)`.
+        state: Nested structure of tensors, the state before the first step.
+        xs: Nested structure of tensors of shape `(B, T, ...)`.
+        initial: What a reset puts back, structured as `state`; zeros by default.
+        mask: `(B, T)` bool or None.
+        reset: `(B, T)` bool or None.
+
+    Returns:
+        `(state, ys)` as `scan` does.
+    """
+    if initial is None:
+        initial = tree.map_structure(ops.zeros_like, state)
+    marks = {"mask": mask, "reset": reset}
+    marks = {name: flags for name, flags in marks.items() if flags is not None}
+
+    def marked_step(state: Nest, inputs: tuple[Nest, dict[str, Tensor]]) -> tuple[Nest, Nest]:
+        x, marks = inputs
+        if "reset" in marks:
+            state = select(marks["reset"], initial, state)
+        new_state, y = step(state, x)
+        if "mask" in marks:
+            new_state = select(marks["mask"], new_state, state)
+        return new_state, y
+
+    return scan(marked_step, state, (xs, marks))
 
 
 def _tf_scan(body: Body, initial: Nest, xs: Nest) -> tuple[Nest, Nest]:

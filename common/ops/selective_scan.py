@@ -16,12 +16,12 @@ from collections.abc import Callable, Sequence
 import keras
 from keras import ops
 
-from common.ops.associative_scan import takes_associative_scan
 from common.ops.linear_scan import linear_scan
-from common.ops.masking import scan_marked, zero_where_masked
+from common.ops.loops import takes_associative_scan
 from common.ops.operands import accumulation_dtype, check_rank
 from common.ops.scan import scan as differentiable_scan
-from common.ops.time_axis import from_chunks, pad_time, to_chunks
+from common.ops.scan import scan_marked
+from common.ops.time_axis import from_chunks, pad_time, to_chunks, zero_where_masked
 from common.typing import Tensor
 
 # Steps in a block: its states stay in the cache between its forward and its backward pass.

@@ -10,15 +10,15 @@ from operator import add
 
 from keras import ops
 
-from common.ops.masking import (
+from common.ops.operands import accumulation_dtype, check_rank
+from common.ops.time_axis import (
     compact,
     marked_first,
     spread,
     steps_taken,
+    take_steps,
     zero_unless,
 )
-from common.ops.operands import accumulation_dtype, check_rank
-from common.ops.time_axis import take_steps
 from common.typing import Size, Tensor
 
 

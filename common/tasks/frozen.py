@@ -51,17 +51,17 @@ def evaluation_set(
         ValueError: if an argument is out of range, or the data are not those that were recorded,
             because the sampler changed or NumPy.
     """
-    arrays = None
+    arrays, found = None, None
     if _bytes(task, split, size, seed) <= LARGEST:
         try:
-            arrays = frozen_split(task, split, size, seed, data_dir)
+            arrays, found = _frozen(task, split, size, seed, data_dir)
         except (ImportError, OSError) as error:
             _tell(f"Evaluation sets are drawn, not read from disk: {error}.")
     if arrays is None:
         arrays = _draw(task, split, size, seed)
     name = dataset_name(task, None if size is None else {split: size}, seed)
     expected = recorded().get((name, task.VERSION, split))
-    if expected is not None and (found := digest(arrays)) != expected:
+    if expected is not None and (found := found or digest(arrays)) != expected:
         raise ValueError(
             f"{name}, version {task.VERSION}, split {split}: the SHA-256 is {found}, expected "
             f"{expected} of {PATH}. NumPy {np.__version__} or a changed sampler draws other "
@@ -95,6 +95,13 @@ def frozen_split(task: Task, split: str, size: int | None, seed: int, data_dir: 
         ImportError: without array_record, which has no build for Windows.
         OSError: if the data are not there and can't be written.
     """
+    return _frozen(task, split, size, seed, data_dir)[0]
+
+
+def _frozen(
+    task: Task, split: str, size: int | None, seed: int, data_dir: Root
+) -> tuple[Arrays, str]:
+    """`frozen_split`, and the SHA-256 of what it returns."""
     _check(task, split, size, seed)
 
     import array_record  # noqa: F401
@@ -128,7 +135,7 @@ def frozen_split(task: Task, split: str, size: int | None, seed: int, data_dir: 
             f"{directory} holds data with the SHA-256 {found}, expected {expected}: the files were "
             "changed. Delete the directory to draw the data anew."
         )
-    return arrays
+    return arrays, found
 
 
 def _check(task: Task, split: str, size: int | None, seed: int) -> None:

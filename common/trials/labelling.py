@@ -233,7 +233,7 @@ class _Tester:
         size: int,
         batch_size: int,
         stream: int,
-        data_dir: Path | None = None,
+        data_dir: Path | None,
     ):
         self.net, self.size, self.batch_size, self.stream = net, size, batch_size, stream
         self.data_dir = data_dir

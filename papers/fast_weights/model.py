@@ -4,10 +4,10 @@ import keras
 from keras import layers, ops
 
 from common.checks import check_choice, check_positive
-from common.known import check_below
 from common.models import RecordedModel
 from common.ops.delta_rule import chunkwise_delta_rule
 from common.ops.feature_maps import dpfp, elu_plus_one, sum_normalise
+from common.ops.operands import check_below
 from papers.fast_weights.layers import EPSILON
 
 RULES = ("softmax", "sum", "delta")

@@ -31,7 +31,10 @@ def _sizes() -> dict[str, dict]:
             sizes[f"hawk-{name}"] = {**size, "blocks": "r" * num_layers}
     # The models that were published (Botev et al. 2024, table 1), with the gates' blocks as many
     # as the heads, as in the authors' code.
-    for name, units, num_heads, num_layers in (("2B", 2560, 10, 26), ("9B", 4096, 16, 38)):
+    for name, units, num_heads, num_layers, scale in (
+        ("2B", 2560, 10, 26, 50.5),
+        ("9B", 4096, 16, 38, 64.0),
+    ):
         sizes[f"recurrentgemma-{name}"] = {
             "vocabulary_size": 256_000,
             "units": units,
@@ -44,7 +47,7 @@ def _sizes() -> dict[str, dict]:
             "activation": "gelu_tanh",
             "rotary_dim": units // num_heads // 2,
             "output_bias": True,
-            "embedding_scale": units**0.5,
+            "embedding_scale": scale,  # the square root of the width in bfloat16
             "logits_cap": 30.0,
         }
     return sizes

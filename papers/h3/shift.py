@@ -4,10 +4,9 @@ from keras import ops
 
 from common.ops.complex_pairs import times
 from common.ops.diagonal_ssm import convolution
-from common.ops.masking import compact, spread, steps_taken
 from common.ops.operands import accumulation_dtype
 from common.ops.short_convolution import causal_convolution
-from common.ops.time_axis import take_steps
+from common.ops.time_axis import compact, spread, steps_taken, take_steps
 
 
 def shift_response(write, read):

@@ -7,9 +7,9 @@ import numpy as np
 from keras import layers, ops
 
 from common.checks import check_choice, check_positive, refuse
-from common.known import check_below
 from common.layers import SequenceLayer, SoftmaxAttention
-from common.models import SequenceModel
+from common.models import CausalLM
+from common.ops.operands import check_below
 from papers.linear_transformer.layers import LinearAttention
 
 ATTENTIONS = ("linear", "softmax")
@@ -103,7 +103,7 @@ class TransformerBlock(layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="papers")
-class LinearTransformer(SequenceModel):
+class LinearTransformer(CausalLM):
     """Autoregressive transformer over symbols, with linear or softmax attention.
 
     As in the authors' experiments, half of the first block's input is the symbol's embedding and
@@ -121,7 +121,7 @@ class LinearTransformer(SequenceModel):
         dtype: Of the model and of all its layers.
         **kwargs: Arguments of `keras.Model`.
 
-    Call arguments and results are those of `common.models.SequenceModel`: integers `(B, T)` to
+    Call arguments and results are those of `common.models.CausalLM`: integers `(B, T)` to
     logits `(B, T, vocabulary_size)`, float32. State: `{"block_0": ..., "position": (B,)}`, the
     attentions' and how many symbols came before.
 
@@ -154,7 +154,7 @@ class LinearTransformer(SequenceModel):
             refuse(self, "units", "even", units)
         self.vocabulary_size = vocabulary_size
         self.units = units
-        self.max_length = max_length
+        self.max_length = self.max_positions = max_length
         options: dict[str, Any] = {"dtype": self.dtype_policy}
         self.symbols = layers.Embedding(vocabulary_size, units // 2, **options)
         self.positions = sinusoids(max_length, units // 2)

@@ -8,8 +8,7 @@ from keras import ops
 from common.checks import check_choice, check_flags, check_numbers, check_positive
 from common.layers import SequenceLayer, StateSpec, initializer_of
 from common.ops.dense_ssm import fft_dense_ssm, recurrent_dense_ssm
-from common.ops.masking import zero_unless
-from common.ops.time_axis import expand_like
+from common.ops.time_axis import expand_like, zero_unless
 from papers.lmu.legendre import discretised_system
 from papers.lmu.recurrence import ACTIVATIONS, advance, lmu_scan
 

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from keras import ops
 
 from common.ops.loops import time_loop
-from common.ops.masking import zero_unless
-from common.ops.time_axis import expand_like, previous
+from common.ops.time_axis import expand_like, previous, zero_unless
 
 # Name of an activation -> the activation, and its derivative as a function of its value.
 ACTIVATIONS: dict[str, tuple[Callable, Callable]] = {

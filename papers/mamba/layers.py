@@ -53,6 +53,8 @@ class Mamba(ScanLayer):
             to 1 and can track states (Grazzi et al., 2024), in place of `exp(Delta_t A)`.
         num_layers: Layers in the stack; the initial W_out is divided by its square root, as in the
             authors' code.
+        use_bias: Whether W_in and W_out have biases.
+        use_conv_bias: Whether the convolution has one.
         **kwargs: Arguments of `ScanLayer`.
 
     Raises:
@@ -71,6 +73,8 @@ class Mamba(ScanLayer):
         dt_rank: int | str = "auto",
         negative_eigenvalues: bool = False,
         num_layers: int = 1,
+        use_bias: bool = False,
+        use_conv_bias: bool = True,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -78,7 +82,12 @@ class Mamba(ScanLayer):
             self, units=units, state_dim=state_dim, expansion=expansion, num_layers=num_layers
         )
         check_integers(self, 2, kernel_size=kernel_size)
-        check_flags(self, negative_eigenvalues=negative_eigenvalues)
+        check_flags(
+            self,
+            negative_eigenvalues=negative_eigenvalues,
+            use_bias=use_bias,
+            use_conv_bias=use_conv_bias,
+        )
         rank: Any = (
             math.ceil(units / 16) if isinstance(dt_rank, str) and dt_rank == "auto" else dt_rank
         )
@@ -90,6 +99,8 @@ class Mamba(ScanLayer):
         self.dt_rank = dt_rank
         self.negative_eigenvalues = negative_eigenvalues
         self.num_layers = num_layers
+        self.use_bias = use_bias
+        self.use_conv_bias = use_conv_bias
         self.inner_units = expansion * units
         self.rank: int = rank
 
@@ -113,7 +124,8 @@ class Mamba(ScanLayer):
 
         self.kernel = weight("kernel", (input_shape[-1], 2 * inner), input_shape[-1])
         self.conv_kernel = weight("conv_kernel", (self.kernel_size, inner), self.kernel_size)
-        self.conv_bias = weight("conv_bias", (inner,), self.kernel_size)
+        if self.use_conv_bias:
+            self.conv_bias = weight("conv_bias", (inner,), self.kernel_size)
         self.x_kernel = weight("x_kernel", (inner, rank + 2 * states), inner)
         self.dt_kernel = weight("dt_kernel", (rank, inner), rank)
         self.dt_bias = self.add_weight((inner,), _initial_dt_bias, name="dt_bias")
@@ -124,9 +136,15 @@ class Mamba(ScanLayer):
         self.output_kernel = weight(
             "output_kernel", (inner, self.units), inner, scale=self.num_layers**-0.5
         )
+        if self.use_bias:
+            self.bias = weight("bias", (2 * inner,), input_shape[-1])
+            self.output_bias = weight("output_bias", (self.units,), inner)
 
     def features(self, inputs, training=None):
-        x, z = ops.split(ops.matmul(inputs, self.cast(self.kernel)), 2, axis=-1)
+        projected = ops.matmul(inputs, self.cast(self.kernel))
+        if self.use_bias:
+            projected = projected + self.cast(self.bias)
+        x, z = ops.split(projected, 2, axis=-1)
         return {"x": x, "z": z}
 
     def recur(self, features, state):
@@ -161,7 +179,9 @@ class Mamba(ScanLayer):
 
     def _select(self, convolved):
         """x from what the convolution gave, and from it Delta, B, C and A in the state dtype."""
-        x = ops.silu(convolved + self.cast(self.conv_bias))
+        if self.use_conv_bias:
+            convolved = convolved + self.cast(self.conv_bias)
+        x = ops.silu(convolved)
         projected = ops.matmul(x, self.cast(self.x_kernel))
         low, b, c = ops.split(projected, (self.rank, self.rank + self.state_dim), axis=-1)
         low = ops.matmul(low, self.cast(self.dt_kernel))
@@ -174,7 +194,8 @@ class Mamba(ScanLayer):
         return self.cast(y) * ops.silu(z)
 
     def readout(self, emitted):
-        return ops.matmul(emitted, self.cast(self.output_kernel))
+        outputs = ops.matmul(emitted, self.cast(self.output_kernel))
+        return outputs + self.cast(self.output_bias) if self.use_bias else outputs
 
     def count_flops(self, batch_size: int, length: int) -> int:
         """`2 B T (D 2E + E (R + 2N) + R E + E units)` and `2 B T E N` for reading the state.

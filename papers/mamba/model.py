@@ -38,6 +38,9 @@ class MambaLM(LanguageModel):
         tie_embeddings: Whether the logits' kernel is the embedding's, as in the authors' code.
         form: Form of the Mamba layers.
         dtype: Of the model and of all its layers.
+        dt_rank: As for `Mamba`.
+        use_bias: As for `Mamba`.
+        use_conv_bias: As for `Mamba`.
         **kwargs: Arguments of `common.models.LanguageModel`.
 
     Raises:
@@ -55,6 +58,9 @@ class MambaLM(LanguageModel):
         tie_embeddings: bool = True,
         form: str = "auto",
         dtype=None,
+        dt_rank: int | str = "auto",
+        use_bias: bool = False,
+        use_conv_bias: bool = True,
         **kwargs,
     ):
         check_positive(self, num_layers=num_layers)
@@ -64,7 +70,10 @@ class MambaLM(LanguageModel):
                 state_dim,
                 kernel_size,
                 expansion,
+                dt_rank,
                 num_layers=num_layers,
+                use_bias=use_bias,
+                use_conv_bias=use_conv_bias,
                 form=form,
                 dtype=dtype,
             )

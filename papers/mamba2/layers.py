@@ -7,7 +7,14 @@ import keras
 from einops import rearrange
 from keras import ops
 
-from common.checks import check_divides, check_integers, check_positive, check_powers_of_two
+from common.checks import (
+    check_divides,
+    check_flags,
+    check_integers,
+    check_numbers,
+    check_positive,
+    check_powers_of_two,
+)
 from common.layers import SequenceLayer, StateSpec
 from common.ops.gated_attention import (
     chunkwise_gated_attention,
@@ -21,8 +28,6 @@ from common.ops.short_convolution import causal_convolution, causal_convolution_
 # Ranges of the initial step sizes and of the initial -A, as in the authors' code.
 DELTA_RANGE = (1e-3, 1e-1)
 DECAY_RANGE = (1.0, 16.0)
-# Added to the mean square in the norm before the output projection.
-EPSILON = 1e-5
 
 
 @keras.saving.register_keras_serializable(package="papers")
@@ -58,6 +63,9 @@ class Mamba2(SequenceLayer):
         chunk_size: Steps in a chunk of the chunkwise form, a power of two.
         num_layers: Layers in the stack; the initial W_out is divided by its square root, as in the
             authors' code.
+        epsilon: Added to the mean square in the norm before W_out.
+        use_bias: Whether W_in and W_out have biases.
+        use_conv_bias: Whether the convolution has one.
         **kwargs: Arguments of `SequenceLayer`.
 
     Raises:
@@ -78,6 +86,9 @@ class Mamba2(SequenceLayer):
         expansion: int = 2,
         chunk_size: int = 64,
         num_layers: int = 1,
+        epsilon: float = 1e-5,
+        use_bias: bool = False,
+        use_conv_bias: bool = True,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -92,6 +103,8 @@ class Mamba2(SequenceLayer):
         )
         check_integers(self, 2, kernel_size=kernel_size)
         check_powers_of_two(self, chunk_size=chunk_size)
+        check_numbers(self, above=0, epsilon=epsilon)
+        check_flags(self, use_bias=use_bias, use_conv_bias=use_conv_bias)
         inner = expansion * units
         check_divides(self, "`expansion` `units`", inner, head_dim=head_dim)
         check_divides(self, "the number of heads", inner // head_dim, num_groups=num_groups)
@@ -103,6 +116,9 @@ class Mamba2(SequenceLayer):
         self.expansion = expansion
         self.chunk_size = chunk_size
         self.num_layers = num_layers
+        self.epsilon = epsilon
+        self.use_bias = use_bias
+        self.use_conv_bias = use_conv_bias
         self.inner_units = inner
         self.num_heads = inner // head_dim
         self.conv_units = inner + 2 * num_groups * state_dim
@@ -128,7 +144,8 @@ class Mamba2(SequenceLayer):
         width = input_shape[-1]
         self.kernel = weight("kernel", (width, inner + conv + heads), width)
         self.conv_kernel = weight("conv_kernel", (self.kernel_size, conv), self.kernel_size)
-        self.conv_bias = weight("conv_bias", (conv,), self.kernel_size)
+        if self.use_conv_bias:
+            self.conv_bias = weight("conv_bias", (conv,), self.kernel_size)
         kept = {"dtype": self.state_dtype}
         self.dt_bias = self.add_weight((heads,), _initial_dt_bias, name="dt_bias", **kept)
         self.a_log = self.add_weight((heads,), _initial_a_log, name="a_log", **kept)
@@ -137,9 +154,14 @@ class Mamba2(SequenceLayer):
         self.output_kernel = weight(
             "output_kernel", (inner, self.units), inner, scale=self.num_layers**-0.5
         )
+        if self.use_bias:
+            self.bias = weight("bias", (inner + conv + heads,), width)
+            self.output_bias = weight("output_bias", (self.units,), inner)
 
     def features(self, inputs, training=None):
         projected = ops.matmul(inputs, self.cast(self.kernel))
+        if self.use_bias:
+            projected = projected + self.cast(self.bias)
         ends = (self.inner_units, self.inner_units + self.conv_units)
         z, xbc, dt = ops.split(projected, ends, axis=-1)
         delta = ops.softplus(ops.cast(dt, self.state_dtype) + self.dt_bias)
@@ -188,7 +210,9 @@ class Mamba2(SequenceLayer):
 
     def _activate(self, convolved):
         """x `(..., H, P)`, B and C `(..., G, N)` from what the convolution gave."""
-        activated = ops.silu(convolved + self.cast(self.conv_bias))
+        if self.use_conv_bias:
+            convolved = convolved + self.cast(self.conv_bias)
+        activated = ops.silu(convolved)
         size = self.num_groups * self.state_dim
         x, b, c = ops.split(
             ops.cast(activated, self.state_dtype),
@@ -211,9 +235,10 @@ class Mamba2(SequenceLayer):
         # Each group's channels by themselves, as in the authors' code (group_size = E / G).
         grouped = rearrange(gated, "b t (g e) -> b t g e", g=self.num_groups)
         power = ops.mean(ops.square(grouped), axis=-1, keepdims=True)
-        normed = rearrange(grouped * ops.rsqrt(power + EPSILON), "b t g e -> b t (g e)")
+        normed = rearrange(grouped * ops.rsqrt(power + self.epsilon), "b t g e -> b t (g e)")
         normed = normed * ops.cast(self.norm_scale, self.state_dtype)
-        return ops.matmul(self.cast(normed), self.cast(self.output_kernel))
+        outputs = ops.matmul(self.cast(normed), self.cast(self.output_kernel))
+        return outputs + self.cast(self.output_bias) if self.use_bias else outputs
 
     def count_flops(self, batch_size: int, length: int) -> int:
         """`2 B T (D (2 E + 2 G N + H) + E units)`, and those of `common.ops.gated_attention`."""

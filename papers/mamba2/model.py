@@ -37,6 +37,9 @@ class Mamba2LM(LanguageModel):
         tie_embeddings: Whether the logits' kernel is the embedding's, as in the authors' code.
         form: Form of the Mamba-2 layers.
         dtype: Of the model and of all its layers.
+        epsilon: Of all norms.
+        use_bias: As for `Mamba2`, and so is `use_conv_bias`.
+        use_conv_bias: See `use_bias`.
         **kwargs: Arguments of `common.models.LanguageModel`.
 
     Call arguments and results are those of `common.models.LanguageModel`.
@@ -58,20 +61,32 @@ class Mamba2LM(LanguageModel):
         tie_embeddings: bool = True,
         form: str = "auto",
         dtype=None,
+        epsilon: float = 1e-5,
+        use_bias: bool = False,
+        use_conv_bias: bool = True,
         **kwargs,
     ):
-        sizes = {
+        options: dict[str, Any] = {
             "state_dim": state_dim,
             "head_dim": head_dim,
             "kernel_size": kernel_size,
             "expansion": expansion,
             "num_groups": num_groups,
+            "epsilon": epsilon,
+            "use_bias": use_bias,
+            "use_conv_bias": use_conv_bias,
         }
         check_positive(self, num_layers=num_layers)
         mixers = [
-            Mamba2(units, **sizes, num_layers=num_layers, form=form, dtype=dtype)
+            Mamba2(units, **options, num_layers=num_layers, form=form, dtype=dtype)
             for _ in range(num_layers)
         ]
         super().__init__(
-            vocabulary_size, units, mixers, tie_embeddings=tie_embeddings, dtype=dtype, **kwargs
+            vocabulary_size,
+            units,
+            mixers,
+            tie_embeddings=tie_embeddings,
+            epsilon=epsilon,
+            dtype=dtype,
+            **kwargs,
         )

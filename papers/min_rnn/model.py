@@ -6,15 +6,15 @@ import keras
 from keras import layers
 
 from common.checks import check_choice, check_positive
-from common.known import check_below
-from common.models import SequenceModel
+from common.models import CausalLM
+from common.ops.operands import check_below
 from papers.min_rnn.layers import MinGRU, MinLSTM
 
 CELLS = {"mingru": MinGRU, "minlstm": MinLSTM}
 
 
 @keras.saving.register_keras_serializable(package="papers")
-class MinRNN(SequenceModel):
+class MinRNN(CausalLM):
     """Embedding, blocks `x + W rnn(norm(x))`, a norm and logits.
 
     As the authors' configuration for selective copying: no convolution and no network between
@@ -30,7 +30,7 @@ class MinRNN(SequenceModel):
         dtype: Of the model and of all its layers.
         **kwargs: Arguments of `keras.Model`.
 
-    Call arguments and results are those of `common.models.SequenceModel`: integers `(B, T)` to
+    Call arguments and results are those of `common.models.CausalLM`: integers `(B, T)` to
     logits `(B, T, vocabulary_size)`, float32. State: `{"block_0": ...}`, the recurrent layers'.
 
     Raises:

@@ -22,10 +22,9 @@ from common.ops.gated_attention import (
     parallel_gated_attention,
     recurrent_gated_attention,
 )
-from common.ops.linear_scan import LOG_ZERO, max_plus_scan, maximum
-from common.ops.masking import scan_marked, zero_unless, zero_where_masked
+from common.ops.linear_scan import LOG_ZERO, maximum
+from common.ops.scan import scan_marked
 from common.ops.short_convolution import causal_convolution, causal_convolution_step
-from common.ops.time_axis import previous
 from papers.xlstm.cell import (
     FORGET_GATES,
     by_blocks,
@@ -34,6 +33,7 @@ from papers.xlstm.cell import (
     slstm_cell,
     slstm_scan,
 )
+from papers.xlstm.memory import memory_divisor, memory_scan, memory_spec, memory_step, norm_heads
 
 # Least divisor of what is read, which the authors' code adds to it, in units of exp(m); and what is
 # added to a variance, as there.
@@ -82,9 +82,7 @@ class _XLSTMLayer(SequenceLayer):
 
     def _norm_heads(self, x):
         """The layer norm of each head, `(B, T, H, d)` to `(B, T, H d)`, in the compute dtype."""
-        x = x - ops.mean(x, axis=-1, keepdims=True)
-        x = x * ops.rsqrt(ops.mean(x * x, axis=-1, keepdims=True) + _VARIANCE)
-        return self.cast(rearrange(x, "b t h d -> b t (h d)")) * self.cast(self.norm_scale)
+        return self.cast(norm_heads(x, _VARIANCE)) * self.cast(self.norm_scale)
 
 
 @keras.saving.register_keras_serializable(package="papers")
@@ -100,10 +98,7 @@ class MLSTM(_XLSTMLayer, ScanLayer):
 
     and the output is `W_o ((norm(h_t) + s a_t) silu(z_t))` with a norm for each head.
 
-    Exponential gates overflow, so C and n are kept divided by `exp(m_t)`, the largest weight in
-    them: `m_t = max(log f_t + m_{t-1}, log i_t)` (eq. 15), a scan of its own. Given m, C and n are
-    gated linear attention, with gates `exp(log f_t + m_{t-1} - m_t)`, never above 1, and keys
-    `exp(log i_t - m_t) k_t`; n is the memory of one more value, which is always 1.
+    Exponential gates overflow, so C and n are kept divided by `exp(m_t)` (`papers.xlstm.memory`).
 
     State: `{"memory": (B, H, d, d), "normaliser": (B, H, d), "stabiliser": (B, H),
     "window": (B, kernel_size - 1, D)}`: the transpose of C, n, m, and the last inputs of the
@@ -169,9 +164,7 @@ class MLSTM(_XLSTMLayer, ScanLayer):
     def state_spec(self) -> dict:
         heads, size = self.num_heads, self.head_dim
         return {
-            "memory": StateSpec((heads, size, size)),
-            "normaliser": StateSpec((heads, size)),
-            "stabiliser": StateSpec((heads,)),
+            **memory_spec(heads, size, size),
             "window": self._window_spec(self.inner_dim),
         }
 
@@ -225,21 +218,9 @@ class MLSTM(_XLSTMLayer, ScanLayer):
 
     def recur(self, features, state):
         activated, window = self._convolve_step(features["x"], state["window"])
-        q, k, v, log_f, log_i = self._project(features["x"], activated)
-        kept = log_f + state["stabiliser"]
-        m = maximum(kept, log_i)  # eq. 15
-        f, k = ops.exp(kept - m)[..., None], ops.exp(log_i - m)[..., None] * k  # eq. 16 and 17
-        memory = f[..., None] * state["memory"] + k[..., :, None] * v[..., None, :]  # eq. 19
-        normaliser = f * state["normaliser"] + k  # eq. 20
-        read = ops.matmul(q[..., None, :], memory)[..., 0, :]
-        weight = ops.sum(normaliser * q, axis=-1, keepdims=True)
-        emitted = {"read": _normalised(read, weight, m), "activated": activated}
-        return {**emitted, "gate": features["gate"]}, {
-            "memory": memory,
-            "normaliser": normaliser,
-            "stabiliser": m,
-            "window": window,
-        }
+        read, memory = memory_step(self._project(features["x"], activated), state)
+        emitted = {"read": _divided(*read), "activated": activated, "gate": features["gate"]}
+        return emitted, {**memory, "window": window}
 
     def recurrent(self, features, state, initial, mask, reset):
         return self._mix(recurrent_gated_attention, features, state, mask, reset)
@@ -252,36 +233,11 @@ class MLSTM(_XLSTMLayer, ScanLayer):
         return self._mix(attention, features, state, mask, reset)
 
     def _mix(self, attention, features, state, mask, reset):
-        # A reset puts zeros back, which is what the ops do by default.
         activated, window = self._convolve(features["x"], state["window"], mask, reset)
-        q, k, v, log_f, log_i = self._project(features["x"], activated)
-        start = state["stabiliser"]
-        m, last = max_plus_scan(log_f, log_i, start, mask=mask, reset=reset, scan=self.scan)
-        before = previous(m, start)
-        if reset is not None:
-            # The step of a reset starts from the initial m, with the initial C and n.
-            before = zero_unless(~reset[..., None], before)
-        # Masked first: a skipped step's gate may be any size over the m that it leaves alone.
-        written = ops.exp(zero_where_masked(log_i - m, mask))
-        memory = ops.concatenate([state["memory"], state["normaliser"][..., None]], axis=-1)
-        read, memory = attention(
-            q,
-            written[..., None] * k,
-            ops.concatenate([v, ops.ones_like(v[..., :1])], axis=-1),
-            (log_f + before - m)[..., None],
-            memory,
-            mask=mask,
-            reset=reset,
-        )
-        read, weight = ops.split(read, (self.head_dim,), axis=-1)
-        read = _normalised(read, weight, m)
-        emitted = {"read": read, "activated": activated, "gate": features["gate"]}
-        return emitted, {
-            "memory": memory[..., :-1],
-            "normaliser": memory[..., -1],
-            "stabiliser": last,
-            "window": window,
-        }
+        inputs = self._project(features["x"], activated)
+        read, memory = memory_scan(inputs, state, mask, reset, attention, self.scan)
+        emitted = {"read": _divided(*read), "activated": activated, "gate": features["gate"]}
+        return emitted, {**memory, "window": window}
 
     def readout(self, emitted):
         read = self._norm_heads(emitted["read"])
@@ -448,17 +404,10 @@ class SLSTM(_XLSTMLayer):
         return 2 * batch_size * length * 4 * self.units * width
 
 
-def _normalised(read, weight, m):
-    """`C q / max(|n . q|, 1)` (eq. 21), from the products with C and n divided by exp(m).
-
-    `read` is `(..., d)`, `weight` `(..., 1)` and m `(...)`. Divided by exp(m), the 1 is exp(-m),
-    which may overflow where m is negative: there all are multiplied by exp(m) again.
-    """
-    m = m[..., None]
-    low = ops.where(m < 0, m, ops.zeros_like(m))
-    scale, least = ops.exp(low), ops.exp(low - m)
-    divisor = maximum(ops.abs(weight) * scale, maximum(least, ops.full_like(least, _DIVISOR)))
-    return read * scale / divisor
+def _divided(read, weight, m):
+    """What is read (eq. 21), of `memory_step` or `memory_scan`."""
+    divisor, scale = memory_divisor(weight, m)
+    return read * scale / maximum(divisor, ops.full_like(divisor, _DIVISOR))
 
 
 def _normal(stddev: float):

@@ -182,6 +182,15 @@ PAPER = Paper(
             benchmark=dict(units=256, num_heads=4, kernel_size=4, chunk_size=64, input_dim=256),
         ),
         LayerCase(
+            name="post-up-mlstm",
+            factory="papers.xlstm:PostUpMLSTM",
+            config=dict(units=6, num_heads=2, key_dim=4, chunk_size=16),
+            input_dim=3,
+            forms=("chunkwise", "parallel", "recurrent"),
+            # A sixteenth of the width of the 7B model.
+            benchmark=dict(units=256, num_heads=4, key_dim=32, chunk_size=64, input_dim=256),
+        ),
+        LayerCase(
             name="slstm",
             factory="papers.xlstm:SLSTM",
             config=dict(units=6, num_heads=2, kernel_size=3, depth=0.5),

@@ -430,12 +430,13 @@ def arguments_survive(cls, values, input_dim=3, length=7) -> None:
 
     Args:
         cls: Class of the layer.
-        values: Arguments, none at its default; `form` and `go_backwards` may be left out.
+        values: Arguments, none at its default; those of every layer may be left out.
         input_dim: Width of the inputs.
         length: Number of steps.
     """
     known = parameters(cls, SequenceLayer)
-    values = {"form": cls(**values).forms[-1], "go_backwards": True, **values}
+    everys = {"form": cls(**values).forms[-1], "go_backwards": True, "return_sequences": False}
+    values = {**everys, **values}
     for name, value in values.items():
         assert value != known[name].default, f"{name} is at its default, {value!r}"
     make = functools.partial(cls, **values)

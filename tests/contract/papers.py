@@ -113,6 +113,7 @@ LANGUAGE = {
     "embedding_scale": 1.5,
     "head_stddev": 0.3,
     "epsilon": 1e-3,
+    "float32_residual": True,
     "logits_cap": 3.0,
     "max_positions": 20,
     "norm": "layer",

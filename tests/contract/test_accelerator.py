@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from common.ops.device import default_device
+from common.ops.loops import default_device
 from tests.contract.subjects import FLOAT32, FLOAT64, all_forms
 from tests.helpers.gradients import gradients
 

@@ -217,6 +217,63 @@ def test_both_directions_are_two_layers(subject):
     np.testing.assert_allclose(array(got), np.concatenate([forward, backward], -1), atol=1e-6)
 
 
+@for_each
+def test_returns_the_last_valid_step(subject):
+    """`return_sequences=False`, in one direction and in `keras.layers.Bidirectional`."""
+    inputs = inputs_of(subject, 3, 6)
+    mask = np.array([[1, 1, 1, 1, 0, 0], [0, 1, 1, 0, 1, 1], [0, 0, 0, 0, 0, 0]], bool)
+    whole, last = subject.make(), subject.make(return_sequences=False)
+    outputs = array(whole(inputs, mask=mask))
+    last.build(inputs.shape)
+    last.set_weights(whole.get_weights())
+    got, state = last(inputs, mask=mask, return_state=True)
+    want = np.stack([outputs[0, 3], outputs[1, 5], np.zeros_like(outputs[2, 0])])
+    np.testing.assert_array_equal(array(got), want)
+    assert sorted(state) == sorted(whole.get_initial_state(3))
+    assert last.compute_output_shape((3, 6, inputs.shape[-1])) == got.shape
+    assert type(last).from_config(last.get_config()).return_sequences is False
+    np.testing.assert_array_equal(array(last(inputs)), array(whole(inputs))[:, -1])
+    both = keras.layers.Bidirectional(last)
+    both.build(inputs.shape)
+    for layer in (both.forward_layer, both.backward_layer):
+        layer.set_weights(whole.get_weights())
+    back = array(whole(inputs[:, ::-1]))[:, -1]
+    forward = array(whole(inputs))[:, -1]
+    np.testing.assert_allclose(array(both(inputs)), np.concatenate([forward, back], -1), atol=1e-6)
+
+
+@for_each
+def test_low_rank_adaptation_is_a_layer_with_other_projections(subject):
+    """Values, what is trained, and the weights that are saved."""
+    layer, inputs = subject.make(), inputs_of(subject, 2, 6)
+    before = array(layer(inputs))
+    names = [weight.path for weight in layer.trainable_variables]
+    projections = [n for n in names if n.split("/")[-1] in ("kernel", "output_kernel")]
+    if not projections:
+        with pytest.raises(ValueError, match="projection"):
+            layer.enable_lora(2)
+        return
+    layer.enable_lora(2, lora_alpha=3)
+    np.testing.assert_array_equal(array(layer(inputs)), before)
+    trained = {weight.path for weight in layer.trainable_variables}
+    assert not trained & set(projections)
+    assert trained > set(names) - set(projections)
+    rng = np.random.default_rng(0)
+    for weight in layer.trainable_variables:
+        if weight.name.startswith("lora_"):
+            weight.assign(0.2 * rng.standard_normal(weight.shape))
+    changed, plain = array(layer(inputs)), subject.make()
+    assert np.abs(changed - before).max() > 1e-3
+    plain.build(inputs.shape)
+    for source, target in zip(*(x._flatten_layers() for x in (layer, plain)), strict=True):
+        store = {}
+        source.save_own_variables(store)
+        target.load_own_variables({name: array(value) for name, value in store.items()})
+    np.testing.assert_allclose(array(plain(inputs)), changed, rtol=1e-4, atol=1e-6)
+    with pytest.raises(ValueError, match="rank is 2"):
+        layer.enable_lora(2)
+
+
 def test_backwards_packed_documents_do_not_mix():
     """A reset stands at a document's first step in time, in either direction."""
     (subject,) = (s for s in all_subjects() if s.name == "common-lstm")

@@ -7,7 +7,7 @@ from keras import ops
 
 from common.layers import LSTM
 from common.models import LanguageModel
-from common.models.passes import WholeSequences
+from common.models.sequence_model import WholeSequences
 from tests.contract import model_invariants
 from tests.contract.models import VOCABULARY, ModelSubject
 

@@ -24,7 +24,8 @@ CONTRACT = PaperContract(
             {**SIZE, "num_layers": 1, "state_dim": 3},
             APART
             | {"state_dim": 3, "kernel_size": 3, "expansion": 1, "form": "recurrent"}
-            | {"tie_embeddings": False, "mlps": mlps()},
+            | {"tie_embeddings": False, "mlps": mlps(), "dt_rank": 2}
+            | {"use_bias": True, "use_conv_bias": False},
         ),
         ModelSubject(
             "mamba-attention",
@@ -44,9 +45,10 @@ CONTRACT = PaperContract(
         "Mamba": [
             {"units": 4, "state_dim": 3, "kernel_size": 3, "expansion": 3, "dt_rank": 2}
             | {"negative_eigenvalues": True, "num_layers": 5, "scan": "associative"}
+            | {"use_bias": True, "use_conv_bias": False}
         ],
     },
-    corners={"mamba-mamba": [{"scan": "associative"}]},
+    corners={"mamba-mamba": [{"scan": "associative"}, {"use_bias": True, "use_conv_bias": False}]},
 )
 
 

@@ -20,17 +20,20 @@ CONTRACT = PaperContract(
             {**SIZE, "num_layers": 1, "state_dim": 4, "head_dim": 4, "num_groups": 2},
             APART
             | {"state_dim": 4, "head_dim": 2, "kernel_size": 3, "expansion": 1, "num_groups": 2}
-            | {"tie_embeddings": False, "form": "recurrent", "mlps": mlps()},
+            | {"tie_embeddings": False, "form": "recurrent", "mlps": mlps()}
+            | {"use_bias": True, "use_conv_bias": False},
         ),
     ),
     other_arguments={
         "Mamba2": [
             {"units": 4, "state_dim": 3, "head_dim": 3, "num_groups": 2, "kernel_size": 3}
-            | {"expansion": 3, "chunk_size": 2, "num_layers": 5}
+            | {"expansion": 3, "chunk_size": 2, "num_layers": 5, "epsilon": 1e-3}
+            | {"use_bias": True, "use_conv_bias": False}
         ],
     },
     corners={
-        "mamba2-mamba2": [{"head_dim": 8}, {"head_dim": 2, "num_groups": 2}],
+        "mamba2-mamba2": [{"head_dim": 8}, {"head_dim": 2, "num_groups": 2}]
+        + [{"use_bias": True, "use_conv_bias": False}],
     },
 )
 

@@ -1,5 +1,6 @@
 """Files load after `import papers` alone, whichever of it and Keras comes first."""
 
+import os
 import subprocess
 import sys
 
@@ -7,8 +8,10 @@ import keras
 import numpy as np
 import pytest
 
+import papers
 from common.layers import LSTM
 from papers.lmu.layers import LMU
+from papers.min_rnn import MinRNN
 from papers.registration import Unimported, registered
 
 LOAD = """
@@ -37,6 +40,28 @@ def test_a_file_loads_after_import_papers(tmp_path):
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     np.testing.assert_allclose(np.load(paths["out.npy"]), want, atol=1e-6)
+
+
+def test_what_a_run_leaves_loads_on_another_backend(tmp_path):
+    tokens = np.arange(10, dtype="int32").reshape(2, 5) % 7
+    model = MinRNN(7, 4, 1)
+    want = keras.ops.convert_to_numpy(model(tokens))
+    model.save(tmp_path / "model.keras")
+    other = {"tensorflow": "jax", "jax": "tensorflow", "torch": "jax"}[keras.backend.backend()]
+    code = (
+        "import keras, numpy as np, papers\n"
+        f"model = papers.load({str(tmp_path)!r})\n"
+        "tokens = np.arange(10, dtype='int32').reshape(2, 5) % 7\n"
+        f"np.save({str(tmp_path / 'out.npy')!r}, keras.ops.convert_to_numpy(model(tokens)))"
+    )
+    environment = {**os.environ, "KERAS_BACKEND": other}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), want, atol=1e-6)
+
+
+def test_a_path_without_a_model_is_named(tmp_path):
+    with pytest.raises(ValueError, match=f"path is '{tmp_path}', expected"):
+        papers.load(tmp_path)
 
 
 @pytest.mark.parametrize("name", registered())

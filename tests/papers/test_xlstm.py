@@ -11,7 +11,17 @@ from keras import ops
 import papers.xlstm
 from common.models import count_parameters
 from common.reproduce.execute.run import Run
-from papers.xlstm import MLSTM, SIZES, SLSTM, XLSTM, block_pattern, experiments
+from papers.xlstm import (
+    LARGE_SIZES,
+    MLSTM,
+    SIZES,
+    SLSTM,
+    XLSTM,
+    PostUpMLSTM,
+    XLSTMLarge,
+    block_pattern,
+    experiments,
+)
 from tests.contract.papers import APART, SIZE, ModelSubject, PaperContract, without
 
 CONTRACT = PaperContract(
@@ -24,12 +34,24 @@ CONTRACT = PaperContract(
             | {"num_heads": 2, "slstm_kernel_size": 2, "forget_gate": "exponential"}
             | {"recurrent_initializer": "orthogonal", "form": "recurrent"},
         ),
+        ModelSubject(
+            "xlstm-large",
+            XLSTMLarge,
+            {**SIZE, "num_layers": 2, "num_heads": 2, "hidden_units": 6},
+            without(APART, "embedding_stddev", "head_stddev")
+            | {"num_heads": 2, "key_dim": 3, "value_dim": 5, "hidden_units": 7, "gate_cap": 2.0}
+            | {"chunk_size": 4, "form": "recurrent"},
+        ),
     ),
     other_arguments={
         "MLSTM": [
             {"units": 6, "num_heads": 2, "expansion": 1, "kernel_size": 3, "block_size": 2}
             | {"forget_gate": "exponential", "num_layers": 3, "chunk_size": 2}
             | {"scan": "associative"}
+        ],
+        "PostUpMLSTM": [
+            {"units": 6, "num_heads": 2, "key_dim": 4, "value_dim": 5, "gate_cap": 2.0}
+            | {"epsilon": 1e-3, "num_layers": 3, "chunk_size": 2, "scan": "associative"}
         ],
         "SLSTM": [
             {
@@ -44,8 +66,10 @@ CONTRACT = PaperContract(
     },
     corners={
         "xlstm-mlstm": [{"num_heads": 1, "kernel_size": 1}, {"scan": "associative"}],
+        "xlstm-post-up-mlstm": [{"num_heads": 1, "gate_cap": None}, {"scan": "associative"}],
         "xlstm-slstm": [{"num_heads": 1, "kernel_size": 1}],
     },
+    by_hand=("xlstm-post-up-mlstm",),
 )
 
 
@@ -87,9 +111,9 @@ def by_blocks(x, kernel):
     return np.concatenate(parts, axis=-1)
 
 
-def group_norm(h, heads, scale):
+def group_norm(h, heads, scale, epsilon=1e-5):
     parts = np.split(h, heads, axis=-1)
-    parts = [(p - p.mean(-1, keepdims=True)) / np.sqrt(p.var(-1, keepdims=True) + 1e-5)
+    parts = [(p - p.mean(-1, keepdims=True)) / np.sqrt(p.var(-1, keepdims=True) + epsilon)
              for p in parts]  # fmt: skip
     return np.concatenate(parts, axis=-1) * scale
 
@@ -124,6 +148,30 @@ def test_mlstm_is_the_papers_equations(form, forget_gate):
     h = group_norm(h, 2, weights["norm_scale"]) + weights["skip_scale"] * activated
     want = (h * silu(gate)) @ weights["output_kernel"]
     np.testing.assert_allclose(array(layer(x)), want, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("form", PostUpMLSTM.forms)
+def test_post_up_mlstm_is_the_papers_equations(form):
+    """The mLSTM of xLSTM 7B as its equations stand, without m."""
+    layer = PostUpMLSTM(6, 2, key_dim=4, gate_cap=2.0, chunk_size=4, form=form, dtype="float64")
+    x = np.random.default_rng(0).standard_normal((2, 9, 5))
+    weights = built(layer, x)
+    q, k, v, gate = np.split(x @ weights["kernel"], (8, 16, 22), axis=-1)
+    seen = 2 * np.tanh((x @ weights["gate_kernel"] + weights["gate_bias"]) / 2)
+    h = np.zeros((2, 9, 6))
+    for b in range(2):
+        for head in range(2):
+            keys, values = slice(4 * head, 4 * head + 4), slice(3 * head, 3 * head + 3)
+            memory, normaliser = np.zeros((3, 4)), np.zeros(4)
+            for t in range(9):
+                i, f = np.exp(seen[b, t, head]), sigmoid(seen[b, t, 2 + head])
+                key, value, query = k[b, t, keys] / 2, v[b, t, values], q[b, t, keys]
+                memory = f * memory + i * np.outer(value, key)
+                normaliser = f * normaliser + i * key
+                h[b, t, values] = memory @ query / max(abs(normaliser @ query), 1)
+    want = sigmoid(gate) * group_norm(h, 2, weights["norm_scale"], epsilon=1e-6)
+    # The authors' code adds 1e-6 exp(m) to the divisor, which the norm all but takes out.
+    np.testing.assert_allclose(array(layer(x)), want @ weights["output_kernel"], rtol=1e-4)
 
 
 @pytest.mark.parametrize("forget_gate", FORGET_GATES)
@@ -229,6 +277,14 @@ def test_parameters_are_the_published_ones(size):
     assert count == pytest.approx(float(reported[f"parameters-{name}"]), abs=0.1)
 
 
+def test_the_large_model_has_as_many_parameters_as_the_published_one():
+    count = count_parameters(lambda: XLSTMLarge(**LARGE_SIZES["7B"]))
+    # Each block's projections, gates, MLP and norms; embedding and head; the last norm.
+    inner = 4096 * (2 * 2048 + 2 * 4096) + 4096 * 4096
+    gates, mlp, norms = 16 * 4097, 3 * 4096 * 10944, 3 * 4096
+    assert count == 32 * (inner + gates + mlp + norms) + 2 * 50304 * 4096 + 4096 == 6_865_424_896
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -238,6 +294,13 @@ def test_parameters_are_the_published_ones(size):
         (lambda: MLSTM(4, chunk_size=12), "chunk_size.*power of two.*12"),
         (lambda: MLSTM(4, kernel_size=0), "kernel_size.*0"),
         (lambda: MLSTM(4, forget_gate="relu"), "forget_gate.*relu"),
+        (lambda: PostUpMLSTM(6, num_heads=4), "num_heads.*6.*4"),
+        (lambda: PostUpMLSTM(6, num_heads=2), "value_dim.*even.*3"),
+        (lambda: PostUpMLSTM(8, gate_cap=0), "gate_cap.*0"),
+        (lambda: PostUpMLSTM(8, epsilon=0), "epsilon.*0"),
+        (lambda: PostUpMLSTM(8, chunk_size=12), "chunk_size.*power of two.*12"),
+        (lambda: XLSTMLarge(4, 8, 0), "num_layers.*0"),
+        (lambda: XLSTMLarge(4, 16, 1, hidden_units=0), "hidden_units.*0"),
         (lambda: SLSTM(6, num_heads=4), "num_heads.*6.*4"),
         (lambda: SLSTM(4, kernel_size=-1), "kernel_size.*-1"),
         (lambda: SLSTM(4, depth=1.5), "depth.*1.5"),

@@ -17,8 +17,8 @@ from common.reproduce.declare.spec import Experiment
 
 ROOT = Path(__file__).parents[3]
 PACKAGES = ("common", "papers")
-# What declares or starts runs, and computes nothing in them.
-DECLARATIONS = ("paper.py", "__main__.py")
+# What declares or starts runs, or reads published weights, and computes nothing in them.
+DECLARATIONS = ("paper.py", "__main__.py", "pretrained.py")
 
 _TARGET = re.compile(rf"((?:{'|'.join(PACKAGES)})(?:\.\w+)+):(\w+)")
 # Fields of a syntax tree that follow from others, or that only type checkers read.

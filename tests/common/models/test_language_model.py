@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from keras.layers import Lambda
 
 from common.layers import LSTM, SoftmaxAttention
 from common.models import MLP, GatedMLP, LanguageModel, count_parameters
@@ -56,6 +57,28 @@ def test_logits_at_some_steps_only():
     np.testing.assert_allclose(got, want, atol=1e-6)
 
 
+def test_a_float32_residual_keeps_what_16_bits_lose():
+    """The blocks add 1e-3 to a stream of 1, where bfloat16's next number is 1 + 2**-7."""
+
+    def stream(**options):
+        seen = []
+        mixers = [LSTM(8, dtype="mixed_bfloat16") for _ in range(2)]
+        for mixer in mixers:
+            mixer.readout = lambda emitted: ops.full_like(emitted, 1e-3)
+        model = LanguageModel(11, 8, mixers, dtype="mixed_bfloat16", **options)
+        model.last_norm = Lambda(lambda hidden: seen.append(hidden) or hidden, autocast=False)
+        model.build((None, None))
+        model.embedding.embeddings.assign(np.ones((11, 8)))
+        _, state = model(TOKENS, return_state=True)
+        model.step(TOKENS[:, 0], state)
+        return [array(ops.cast(hidden, "float64")) for hidden in seen]
+
+    for hidden in stream(float32_residual=True):
+        np.testing.assert_allclose(hidden, 1.002, atol=1e-5)
+    for hidden in stream():
+        np.testing.assert_array_equal(hidden, 1)
+
+
 def test_learns_with_fit():
     model = make(tie_embeddings=True, norm="layer", dropout=0.1)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -86,6 +109,7 @@ def test_parameters_are_counted_without_allocating():
     [
         (lambda: LanguageModel(0, 8, [LSTM(8)]), "vocabulary_size.*0"),
         (lambda: LanguageModel(3, 8, [LSTM(7)]), r"mixers\[0\].*width 8.*7"),
+        (lambda: LanguageModel(3, 8, [LSTM(8, return_sequences=False)]), "return_sequences"),
         (lambda: LanguageModel(3, 8, [LSTM(8)], norm="batch"), "norm.*batch"),
         (lambda: LanguageModel(3, 8, [LSTM(8)], [None, None]), "mlps.*1.*2"),
         (lambda: MLP(0), "hidden_units"),

@@ -14,4 +14,4 @@ if keras.backend.backend() == "jax":
 def way(request, monkeypatch):
     """Every test with the way of a CPU and with that of an accelerator."""
     device = {"loop": "cpu", "prefixes": "gpu"}[request.param]
-    monkeypatch.setattr("common.ops.associative_scan.default_device", lambda: device)
+    monkeypatch.setattr("common.ops.loops.default_device", lambda: device)

@@ -4,7 +4,7 @@ from keras import ops
 
 from common.ops import reference
 from common.ops.attention import causal_attention, causal_attention_step, empty_cache
-from common.ops.masking import scan_marked
+from common.ops.scan import scan_marked
 from tests.common.ops.agreement import (
     BATCH,
     LENGTHS,

@@ -66,7 +66,7 @@ def test_compiled(form, sign, mode):
 @pytest.fixture
 def at_once(monkeypatch):
     """The way of an accelerator, here on whatever there is, with blocks short enough to join."""
-    monkeypatch.setattr("common.ops.associative_scan.default_device", lambda: "gpu")
+    monkeypatch.setattr("common.ops.loops.default_device", lambda: "gpu")
     monkeypatch.setattr("common.ops.selective_scan._LARGE_BLOCK", 64)
 
 

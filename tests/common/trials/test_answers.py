@@ -39,12 +39,12 @@ class Counting:
 
 def test_streamed_tests_of_all_lengths_compile_once():
     net = Counting()
-    tested = labelling._Tester(net, size=4, batch_size=4, stream=8)
+    tested = labelling._Tester(net, size=4, batch_size=4, stream=8, data_dir=None)
     for length in (16, 32, 64):
         assert 0 <= tested(InductionHeads(length=length)) <= 1
     assert net.traces == 2  # where steps count, and where none does
 
 
 def test_logits_that_are_no_number_earn_nothing():
-    tested = labelling._Tester(Counting(NAN), size=4, batch_size=4, stream=8)
+    tested = labelling._Tester(Counting(NAN), size=4, batch_size=4, stream=8, data_dir=None)
     assert tested(InductionHeads(length=16)) == 0.0
