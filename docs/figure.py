@@ -4,7 +4,7 @@ import re
 from html import escape
 
 from common.reproduce.judge.ledger import Book
-from common.reproduce.judge.verdict import POSITIVE, Verdict
+from common.reproduce.judge.verdict import NOT_REPRODUCED, POSITIVE, Verdict
 from docs.badges import SIGNS
 from docs.charts import HEIGHT, marks
 from docs.evidence import points_of
@@ -67,9 +67,9 @@ def _about(verdict: Verdict) -> str:
 
 
 def _word(verdict: Verdict) -> str:
-    good = "good" if verdict.word in POSITIVE else "bad"
+    kind = "good" if verdict.word in POSITIVE else "bad" if verdict.word == NOT_REPRODUCED else ""
     return (
-        f'<text class="word {good}" x="{_WIDTH}" y="28" text-anchor="end">'
+        f'<text class="word {kind}" x="{_WIDTH}" y="28" text-anchor="end">'
         f"{SIGNS[verdict.word]} {verdict.word}</text>"
     )
 
