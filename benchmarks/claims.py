@@ -16,7 +16,7 @@ from common.reproduce.judge.verdict import NOT_RUN
 from papers import get_paper
 
 _SPEED = re.compile(r"\b(time|seconds|throughput|latency|memory)\b")
-_NO_SPEED = re.compile(r"memory (locations|content)")
+_NO_SPEED = re.compile(r"memory (capacity|content|locations)")
 
 
 @dataclass(frozen=True)

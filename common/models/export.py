@@ -56,6 +56,8 @@ def export_streaming(model: Any, path: str | Path, width: int | None = None) -> 
     - `"step"`: `inputs`, `(B,)` int32 or `(B, width)`, and the flattened state, to the same;
     - `"initial_state"`: `batch_size`, a scalar, to the flattened state.
 
+    A prompt and the first token after it:
+
         export_streaming(MambaLM(50280, **SIZES["130M"]), "mamba")
         served = tf.saved_model.load("mamba").signatures
         out = served["prefill"](inputs=tokens, mask=tf.ones(tokens.shape, bool))

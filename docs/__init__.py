@@ -1,0 +1,1 @@
+"""The documentation site, made from what the repository has: `python -m docs build`."""
