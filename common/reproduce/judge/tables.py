@@ -75,7 +75,12 @@ def record_of(verdict: Verdict) -> dict[str, Any]:
 
 def to_csv(books: Sequence[Book]) -> str:
     """CSV text, a row a verdict."""
-    rows = [record_of(one) for book in books for one in book.verdicts()]
+    return verdicts_csv([one for book in books for one in book.verdicts()])
+
+
+def verdicts_csv(verdicts: Sequence[Verdict]) -> str:
+    """CSV text of these verdicts."""
+    rows = [record_of(one) for one in verdicts]
     blank = [{key: "" if value is None else value for key, value in row.items()} for row in rows]
     return format_csv(list(rows[0]) if rows else ["paper"], blank)
 
