@@ -20,7 +20,7 @@ from common.reproduce.judge.ledger import judge_runs
 from common.reproduce.judge.reported import load_reported
 from common.reproduce.judge.tables import verdicts_csv
 from common.reproduce.judge.terminal import make_console, print_table, say
-from common.reproduce.judge.verdict import NOT_REPRODUCED, NOT_RUN
+from common.reproduce.judge.verdict import NOT_REPRODUCED
 from common.reproduce.judge.words import count
 
 if TYPE_CHECKING:
@@ -134,6 +134,7 @@ def _run(plan: Plan, console: Console) -> int:
     more = f" and {len(found) - 1:,} more" if len(found) > 1 else ""
     figure = None if smoke else batch.draw_results(plan, outcome, _targets(plan))
     curves = batch.draw(plan)
+    _where(console, "runs", plan.root)
     _where(console, "model", f"{found[0]}{more}" if found else "none, nothing was trained")
     _where(console, "curves", curves or "none, nothing was trained")
     _where(console, "figure", figure)
@@ -144,7 +145,8 @@ def _run(plan: Plan, console: Console) -> int:
 def _judge(plan: Plan, outcome: "Outcome", console: Console) -> tuple[Path | None, bool]:
     """Prints and writes the verdicts on what was run: where, and whether none fails."""
     every = judge_runs(plan.paper, plan.directory, plan.experiment, plan.preset, outcome.runs)
-    verdicts = [one for one in every if one.word != NOT_RUN]
+    run = {one.variant for one in outcome.runs}
+    verdicts = [one for one in every if {q.variant for q in one.claim.quantities} <= run]
     if verdicts:
         console.print()
         print_table(console, verdicts)

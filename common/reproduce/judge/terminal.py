@@ -87,8 +87,8 @@ def print_table(console: Console, verdicts: Sequence[Verdict]) -> None:
     if console.is_terminal:
         _print(console, _row(*columns), "bold")
     else:
-        paper = max([len(one.paper) for one in verdicts], default=0)
-        claim = max([len(one.claim.id) for one in verdicts], default=0)
+        paper = max([len("paper"), *(len(one.paper) for one in verdicts)])
+        claim = max([len("claim"), *(len(one.claim.id) for one in verdicts)])
         _print(console, f"{'paper':<{paper}}  {_cells(claim, *columns)}  verdict")
     for one in verdicts:
         value = reported(one) if one.reported.value is not None else "stated"
