@@ -69,7 +69,9 @@ def test_the_example_of_generation(tmp_path, capsys):
     tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="is"))
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
     tokenizer.save(str(tmp_path / "tokenizer.json"))
-    mamba.to_pretrained(mamba.MambaLM(vocabulary_size=5, units=8, num_layers=1), tmp_path)
+    model = mamba.MambaLM(vocabulary_size=5, units=8, num_layers=1)
+    model.build((None, None))
+    mamba.to_pretrained(model, tmp_path)
     _, block = blocks(README)
     for published, local in {
         '"state-spaces/mamba-130m-hf"': repr(str(tmp_path)),
