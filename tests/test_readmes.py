@@ -19,6 +19,7 @@ from papers import get_paper
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
+REPRODUCE = ROOT / "docs" / "guides" / "reproduce.md"
 PAPERS = sorted((ROOT / "papers").glob("*/README.md"))
 FILE = re.compile(r"`((?:papers|common|tests|benchmarks|\.github)/[\w./]+)`")
 DEFINED = re.compile(r"`([\w/]+\.py)`, `(\w+)`")
@@ -129,7 +130,7 @@ def test_the_life_of_a_batch_names_what_is_defined():
         ), f"{name} is not in {file}"
 
 
-@pytest.mark.parametrize("path", [README, CONTRIBUTING, *PAPERS], ids=name_of)
+@pytest.mark.parametrize("path", [README, CONTRIBUTING, REPRODUCE, *PAPERS], ids=name_of)
 def test_the_commands_name_what_exists(path):
     commands = COMMAND.findall(path.read_text(encoding="utf-8"))
     assert commands or path != README
