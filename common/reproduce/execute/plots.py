@@ -19,6 +19,7 @@ PANELS = 4  # of a figure, and in a row of one
 LOGGED = "trial"  # the phase of `Run.log`, whose step is a length; the others are trainings
 UNITS = ("milliseconds", "bytes", "ratio")  # what is measured in one shares a panel
 FEW = 25  # points that are marked one by one
+FAR = 50  # times the least value, where an axis becomes logarithmic
 
 Points = list[tuple[float, float]]
 
@@ -132,7 +133,7 @@ def _by_length(variant: str, name: str) -> tuple[tuple[str, str], str]:
 
 
 def _draw_curves(axes: "Axes", curves: Mapping[str, list[Points]]) -> None:
-    for color, (label, lines) in zip(_colors(len(curves)), curves.items(), strict=True):
+    for color, (label, lines) in zip(colors(len(curves)), curves.items(), strict=True):
         for points in lines:
             steps, values = zip(*points, strict=True)
             marker = "o" if len(points) <= FEW else ""
@@ -142,8 +143,8 @@ def _draw_curves(axes: "Axes", curves: Mapping[str, list[Points]]) -> None:
     axes.legend(*_once(axes), fontsize="x-small" if many else "small", ncols=2 if many else 1)
 
 
-def _colors(count: int) -> Iterator[Any]:
-    """As many colours, no two of them the same."""
+def colors(count: int) -> Iterator[Any]:
+    """As many colours for Matplotlib, no two of them the same."""
     from matplotlib import colormaps
 
     if count <= 10:
@@ -155,7 +156,7 @@ def _colors(count: int) -> Iterator[Any]:
 def _scale(axes: "Axes") -> None:
     """A logarithmic axis where the values are positive and far apart."""
     drawn = [value for line in axes.lines for value in _numbers(line.get_ydata())]
-    if drawn and min(drawn) > 0 and max(drawn) > 20 * min(drawn):
+    if drawn and min(drawn) > 0 and max(drawn) > FAR * min(drawn):
         axes.set_yscale("log")
 
 

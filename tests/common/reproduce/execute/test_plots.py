@@ -56,7 +56,7 @@ def test_values_logged_once_are_no_curve(tmp_path, drawn):
 
 
 def test_no_two_series_share_a_colour():
-    assert len({str(color) for color in plots._colors(40)}) == 40
+    assert len({str(color) for color in plots.colors(40)}) == 40
 
 
 def test_reported_values_are_lines_with_their_deviation(tmp_path, drawn):
