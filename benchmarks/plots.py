@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from benchmarks.peers import LIBRARIES
 from benchmarks.report import frame
 from benchmarks.rows import BOTH, OK, Row
+from common.reproduce.execute.plots import colors
 from common.reproduce.files import write_bytes
 
 if TYPE_CHECKING:
@@ -37,17 +38,19 @@ def _draw_layer(title: str, table: "pandas.DataFrame", path: Path) -> None:
     from matplotlib.figure import Figure
 
     table = table.astype(dict.fromkeys(_PANELS.values(), float))
-    figure = Figure(figsize=(15, 4.5), layout="constrained")
+    drawn = {label: column for label, column in _PANELS.items() if (table[column] > 0).any()}
+    figure = Figure(figsize=(5 * len(drawn), 4.5), layout="constrained")
     batch, dtype, device = table.iloc[0][["batch", "dtype", "device"]]
     figure.suptitle(f"{title}, B={batch}, {dtype}, {device}")
     lengths = sorted(set(table["length"]))
-    panels = figure.subplots(1, len(_PANELS))
-    for axes, (label, column) in zip(panels, _PANELS.items(), strict=True):
-        lines = table.groupby(["name", "compiler"], sort=False)
-        for index, ((name, compiler), line) in enumerate(lines):
+    panels = figure.subplots(1, len(drawn), squeeze=False)[0]
+    lines = table.groupby(["name", "compiler"], sort=False)
+    for axes, (label, column) in zip(panels, drawn.items(), strict=True):
+        looks = zip(lines, colors(len(lines)), strict=True)
+        for ((name, compiler), line), color in looks:
             line = line[line[column] > 0].sort_values("length")
             style = "--" if str(name).partition(" ")[0] in LIBRARIES else "-"
-            look = {"marker": "o", "color": f"C{index % 10}", "label": f"{name} {compiler}"}
+            look = {"marker": "o", "color": color, "label": f"{name} {compiler}"}
             if not line.empty:  # no axis is logarithmic of nothing
                 axes.plot(line["length"], line[column], style, **look)
         axes.set(xscale="log", yscale="log", xlabel="T", ylabel=label)

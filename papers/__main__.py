@@ -131,7 +131,7 @@ def _update(books: list[Book]) -> None:
     from common.reproduce.files import write_text
 
     write_text(ROOT / "LEDGER.md", tables.ledger_markdown(books))
-    written = {ROOT.parent / "README.md": tables.summary_markdown(books, "papers/{}/README.md")}
+    written = {ROOT.parent / "README.md": tables.counts_markdown(books, "papers/{}")}
     for book in books:
         written[ROOT / book.paper.name / "README.md"] = tables.claims_markdown(book)
     for path, table in written.items():

@@ -82,6 +82,7 @@ REPEATED = {
     "test_a_file_loads_after_import_papers",
     "test_a_killed_process_leaves_the_rows_that_it_had",
     "test_a_run_is_quiet_but_for_its_own_output",
+    "test_a_run_prints_nothing_but_its_own",
     "test_a_smoke_run",
     "test_a_timing_takes_a_process_a_seed",
     "test_a_training_step_beside_the_peers_that_are_asked_for",

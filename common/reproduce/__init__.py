@@ -24,7 +24,7 @@
     execute.checkpoint  the state of a training in a file
     execute.interrupts  Ctrl-C and SIGTERM
     execute.timing      timing of functions against each other
-    execute.plots       learning curves
+    execute.plots       figures of runs
     execute.show        the settings that would run
     execute.code        hash of the code behind a run
     execute.results     results.csv, a chain of rows

@@ -3,12 +3,10 @@
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from common.reproduce import provenance
 from common.reproduce.arguments import parse
@@ -17,9 +15,17 @@ from common.reproduce.declare.overrides import override, read_overrides
 from common.reproduce.declare.spec import Experiment, Paper
 from common.reproduce.execute.plan import Plan
 from common.reproduce.execute.show import show
+from common.reproduce.files import write_text
 from common.reproduce.judge.ledger import judge_runs
-from common.reproduce.judge.terminal import make_console, print_table
+from common.reproduce.judge.reported import load_reported
+from common.reproduce.judge.tables import verdicts_csv
+from common.reproduce.judge.terminal import make_console, print_table, say
 from common.reproduce.judge.verdict import NOT_REPRODUCED
+from common.reproduce.judge.words import count
+
+if TYPE_CHECKING:
+    from common.reproduce.execute.batch import Outcome
+    from common.reproduce.execute.plots import Target
 
 MAX_SEED = 2**32 - 1  # of NumPy's generators
 
@@ -108,27 +114,71 @@ def _run(plan: Plan, console: Console) -> int:
     from common.reproduce.execute import batch  # imports Matplotlib, and with the trial Keras
 
     outcome = batch.run(plan, console)
-    curves = batch.draw(plan)
-    console.print(f"learning curves: {escape(str(curves or 'none, nothing was trained'))}")
+    smoke, code = plan.preset == "smoke", FAIL if outcome.diverged else HOLD
+    if reduces := plan.experiment.presets[plan.preset].reduces:
+        say(console, f"scale: reduced. {reduces}")
+    table = None
     if plan.overrides:
-        given = escape(" ".join(plan.overrides))
-        console.print(f"no verdicts: with --set {given} the settings are not the declared ones")
-    elif reduces := plan.experiment.presets[plan.preset].reduces:
-        console.print(f"scale: reduced. {escape(reduces)}")
-    code = FAIL if outcome.diverged else HOLD
-    # A few steps, or other settings than the declared ones, say nothing about a claim.
-    if plan.preset != "smoke" and not plan.overrides:
-        verdicts = judge_runs(
-            plan.paper, plan.directory, plan.experiment, plan.preset, outcome.runs
-        )
-        print_table(console, verdicts)
-        if any(one.word == NOT_REPRODUCED for one in verdicts):
-            code = FAIL
+        given = " ".join(plan.overrides)
+        say(console, f"no verdicts: with --set {given} the settings are not the declared ones")
+    elif smoke:
+        say(console, "no verdicts: the code runs, which is all that smoke shows")
+    else:
+        table, holds = _judge(plan, outcome, console)
+        code = code if holds else FAIL
     for name in outcome.diverged:
-        console.print(f"{name}: diverged, no metric of it is used", markup=False)
+        say(console, f"{name}: diverged, no metric of it is used")
     for name in outcome.held:
-        console.print(f"{name}: another process is at it, and has not finished", markup=False)
+        say(console, f"{name}: another process is at it, and has not finished")
+    found = batch.models(plan)
+    more = f" and {len(found) - 1:,} more" if len(found) > 1 else ""
+    figure = None if smoke else batch.draw_results(plan, outcome, _targets(plan))
+    curves = batch.draw(plan)
+    _where(console, "runs", plan.root)
+    _where(console, "model", f"{found[0]}{more}" if found else "none, nothing was trained")
+    _where(console, "curves", curves or "none, nothing was trained")
+    _where(console, "figure", figure)
+    _where(console, "table", table)
     return STOPPED if outcome.held else code
+
+
+def _judge(plan: Plan, outcome: "Outcome", console: Console) -> tuple[Path | None, bool]:
+    """Prints and writes the verdicts on what was run: where, and whether none fails."""
+    every = judge_runs(plan.paper, plan.directory, plan.experiment, plan.preset, outcome.runs)
+    run = {one.variant for one in outcome.runs}
+    verdicts = [one for one in every if {q.variant for q in one.claim.quantities} <= run]
+    if verdicts:
+        console.print()
+        print_table(console, verdicts)
+        console.print()
+    if left := len(every) - len(verdicts):
+        say(console, f"{count(left, 'claim')} on other variants than these, which were not run")
+    if not verdicts:
+        return None, True
+    table = plan.root / "verdicts.csv"
+    write_text(table, verdicts_csv(verdicts))
+    return table, all(one.word != NOT_REPRODUCED for one in verdicts)
+
+
+def _targets(plan: Plan) -> "list[Target]":
+    """The reported numbers of what the plan measures; an order or a ratio has no place in it."""
+    from common.reproduce.execute.plots import Target
+
+    rows = load_reported(plan.directory / "reported.csv")
+    return [
+        Target(claim.quantity.variant, claim.quantity.metric, row.value, row.deviation)
+        for claim in plan.paper.claims
+        if claim.experiment == plan.experiment.name
+        and claim.kind != "ordering"
+        and claim.relative_to is None
+        and (row := rows[claim.id]).value is not None
+    ]
+
+
+def _where(console: Console, what: str, path: object) -> None:
+    """A line on what a run left, which one can search and open."""
+    if path is not None:
+        console.print(f"{what + ':':<8} {path}", markup=False, soft_wrap=True)
 
 
 def package_directory(paper: Paper) -> Path:
@@ -155,23 +205,19 @@ def _choose_seeds(experiment: Experiment, options: Options) -> tuple[int, ...]:
 
 
 def _list(paper: Paper, console: Console) -> None:
-    console.print(
-        escape(f"{paper.title}. {paper.authors}. {paper.venue} {paper.year}. {paper.url}")
-    )
+    say(console, f"{paper.title}. {paper.authors}. {paper.venue} {paper.year}. {paper.url}")
     for experiment in paper.experiments:
         default = " (default)" if experiment.name == paper.default_experiment else ""
-        console.print(f"\n[bold]{escape(experiment.name)}[/bold]{default}: ", end="")
-        console.print(escape(experiment.description))
-        table = Table("preset", "variants", "seeds", "minutes", "scale", box=None, pad_edge=False)
+        console.print()
+        say(console, f"{experiment.name}{default}: {experiment.description}", style="bold")
         for name, preset in experiment.presets.items():
             variants = experiment.preset_variants(name)
             seeds = experiment.preset_seeds(name)
             total = preset.minutes * len(variants) * len(seeds)
-            table.add_row(
-                name,
-                escape(" ".join(variants)),
-                " ".join(map(str, seeds)),
-                f"{preset.minutes:g} each, {total:g} in all",
-                escape(preset.reduces) or preset.scale,
+            parts = (
+                f"{total:g} minutes, {preset.minutes:g} a run",
+                f"variants {' '.join(variants)}",
+                f"seeds {' '.join(map(str, seeds))}",
+                preset.reduces or "the paper's scale",
             )
-        console.print(table)
+            say(console, f"{name}: {'; '.join(parts)}", indent=2)

@@ -1,5 +1,6 @@
 """Runs the (variant, seed) pairs of an experiment, each once, each resumable."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,18 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
+from rich.text import Text
 
 from common.reproduce.execute import plots, results
 from common.reproduce.execute.attempt import finished, run_name, run_one, told
-from common.reproduce.execute.plan import DIVERGED, Plan, is_held
+from common.reproduce.execute.plan import DIVERGED, OK, Plan, is_held
 from common.reproduce.execute.processes import ProcessError, run_process
 from common.reproduce.execute.trial import Trial, load_trial
 
@@ -58,12 +63,25 @@ def run(plan: Plan, console: Console) -> Outcome:
 
 
 def draw(plan: Plan) -> Path | None:
-    """Saves the learning curves of the plan's runs; None if nothing was trained."""
+    """Saves the curves of the plan's runs; None if nothing was trained, or timed at lengths."""
     runs = {
         variant: [plan.run_dir(variant, seed) for seed in plan.seeds] for variant in plan.variants
     }
     path = plan.root / "learning_curves.png"
     return path if plots.learning_curves(runs, plan.experiment.metrics, path) else None
+
+
+def draw_results(plan: Plan, outcome: Outcome, targets: Sequence[plots.Target]) -> Path | None:
+    """Saves the results beside what is reported; None where no number is reported of them."""
+    path = plan.root / "results.png"
+    finished = [run for run in outcome.runs if run.status == OK]
+    return path if plots.results(finished, targets, path) else None
+
+
+def models(plan: Plan) -> list[Path]:
+    """The models that the plan's runs left, in the order of the plan."""
+    runs = [plan.run_dir(variant, seed) for variant in plan.variants for seed in plan.seeds]
+    return [path for run in runs for path in sorted(run.glob("*.keras"))]
 
 
 def _run_here(plan: Plan, trial: Trial, bar: Progress, outcome: Outcome) -> None:
@@ -140,14 +158,28 @@ def _title(plan: Plan) -> str:
     return f"{plan.paper.name} {plan.experiment.name}"
 
 
+class _Shortened(ProgressColumn):
+    """A text that is cut where the line is full, so that the others stay whole."""
+
+    def __init__(self, field: str):
+        self.field = field
+        super().__init__(table_column=Column())
+
+    def render(self, task: Task) -> Text:
+        text = task.fields.get(self.field, task.description)
+        return Text(text, no_wrap=True, overflow="ellipsis")
+
+
 def _bar(console: Console) -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
+        _Shortened("description"),
+        BarColumn(bar_width=10),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[values]}"),
+        _Shortened("values"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
         console=console,
+        disable=not console.is_terminal,
+        speed_estimate_period=3600,  # a run takes longer than the default of 30 seconds
     )

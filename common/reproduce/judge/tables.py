@@ -8,7 +8,16 @@ from typing import Any
 
 from common.reproduce.files import format_csv, write_text
 from common.reproduce.judge.ledger import Book
-from common.reproduce.judge.verdict import GRADES, Verdict
+from common.reproduce.judge.verdict import (
+    AGREES,
+    GRADES,
+    NOT_REPRODUCED,
+    NOT_RUN,
+    REDUCED,
+    REPRODUCED,
+    UNDECIDED,
+    Verdict,
+)
 from common.reproduce.judge.words import (
     KEY,
     SUMMARY_KEY,
@@ -25,6 +34,7 @@ from common.reproduce.judge.words import (
 _CHAIN = re.compile(r"^([\d,]+) runs? recorded, the last with digest `(\w+)`\.$", re.MULTILINE)
 BEGIN = "<!-- ledger:begin -->"
 END = "<!-- ledger:end -->"
+WORDS = (REPRODUCED, REDUCED, AGREES, NOT_REPRODUCED, UNDECIDED, NOT_RUN)
 
 
 def source(verdict: Verdict) -> str:
@@ -75,7 +85,12 @@ def record_of(verdict: Verdict) -> dict[str, Any]:
 
 def to_csv(books: Sequence[Book]) -> str:
     """CSV text, a row a verdict."""
-    rows = [record_of(one) for book in books for one in book.verdicts()]
+    return verdicts_csv([one for book in books for one in book.verdicts()])
+
+
+def verdicts_csv(verdicts: Sequence[Verdict]) -> str:
+    """CSV text of these verdicts."""
+    rows = [record_of(one) for one in verdicts]
     blank = [{key: "" if value is None else value for key, value in row.items()} for row in rows]
     return format_csv(list(rows[0]) if rows else ["paper"], blank)
 
@@ -108,6 +123,23 @@ def summary_markdown(books: Sequence[Book], link: str) -> str:
         lines.append(_line((name, book.paper.headline, book.headline, *shares([book]))))
     lines.append(_line(("all", "", "", *shares(books))))
     return "\n".join([*lines, "", SUMMARY_KEY]) + "\n"
+
+
+def counts_markdown(books: Sequence[Book], link: str) -> str:
+    """A narrow Markdown table, a line a paper: how many claims have which verdict."""
+    header = ("paper", "main claim holds", *WORDS)
+    lines = [_line(header), _line(("---",) * len(header))]
+    for book in books:
+        name = f"[{book.paper.name}]({link.format(book.paper.name)})"
+        lines.append(_line((name, book.headline, *_counts([book]))))
+    lines.append(_line(("all", "", *_counts(books))))
+    return "\n".join(lines) + "\n"
+
+
+def _counts(books: Sequence[Book]) -> list[str]:
+    """How many claims of all `books` have each of `WORDS`, an empty cell for none."""
+    words = [book.main_verdict(claim).word for book in books for claim in book.paper.claims]
+    return [str(words.count(word) or "") for word in WORDS]
 
 
 def claims_markdown(book: Book) -> str:

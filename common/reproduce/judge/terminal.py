@@ -1,4 +1,4 @@
-"""The ledger on a terminal."""
+"""The ledger on a terminal, in 80 columns, or in a pipe, a row a line."""
 
 import textwrap
 from collections.abc import Sequence
@@ -58,58 +58,91 @@ def print_summary(console: Console, books: Sequence[Book]) -> None:
         _print(console, name + "".join(f"{share:>10}" for share in shares([book])))
     _print(console, f"{'all':<38}" + "".join(f"{share:>10}" for share in shares(books)))
     _print(console, "")
-    _print_wrapped(console, SUMMARY_KEY)
+    say(console, SUMMARY_KEY)
     lines = [(book.paper.name, text) for book in books for text in book.paper.not_attempted]
     if lines:
         _print(console, "\nNot attempted:", "bold")
     for name, text in lines:
-        _print_wrapped(console, f"{name}: {text}", indent=2)
+        say(console, f"{name}: {text}", indent=2)
     _print(console, "\npython -m papers NAME has the claims of a paper, --all those of all.")
 
 
 def print_claims(console: Console, book: Book) -> None:
-    """The claims of a paper, two lines and more each."""
+    """The claims of a paper."""
     _print(console, f"{book.paper.name}: {book.headline}", "bold")
-    _print_wrapped(console, book.paper.headline)
+    say(console, book.paper.headline)
     _print(console, "")
     print_table(console, book.verdicts())
     if stale := book.stale():
-        _print_wrapped(console, f"Left out: {count(stale, 'run')} of earlier settings.")
+        say(console, f"Left out: {count(stale, 'run')} of earlier settings.")
 
 
 def print_table(console: Console, verdicts: Sequence[Verdict]) -> None:
-    """Verdicts in 80 columns, and what the signs mean."""
-    _print(console, _row("claim", "reported", "measured", "grade"), "bold")
+    """Verdicts, and what the signs mean.
+
+    On a terminal a verdict takes 80 columns and two lines or more; elsewhere one line, which
+    begins with the paper.
+    """
+    columns = ("claim", "reported", "measured", "grade")
+    if console.is_terminal:
+        _print(console, _row(*columns), "bold")
+    else:
+        paper = max([len("paper"), *(len(one.paper) for one in verdicts)])
+        claim = max([len("claim"), *(len(one.claim.id) for one in verdicts)])
+        _print(console, f"{'paper':<{paper}}  {_cells(claim, *columns)}  verdict")
     for one in verdicts:
         value = reported(one) if one.reported.value is not None else "stated"
-        _print(console, _row(one.claim.id, value, measured(one), one.grade))
-        about = [word(one), f"accepted {tolerance(one)}"]
-        if one.preset:
-            about.append(f"preset {one.preset}")
-        if one.reported.value is None:
-            about.append(f"stated: {one.reported.statement.rstrip('.')}")
-        if one.reported.paper:
-            about.append(f"from {one.reported.paper}")
-        _print_wrapped(console, "; ".join(about) + ".", indent=4, style=STYLES.get(one.word, ""))
+        cells = (one.claim.id, value, measured(one), one.grade)
+        if console.is_terminal:
+            _print(console, _row(*cells))
+            say(console, _about(one), indent=4, style=STYLES.get(one.word, ""))
+        else:
+            _print(console, f"{one.paper:<{paper}}  {_cells(claim, *cells)}  {_about(one)}")
     for claims, text in notes(verdicts):
         _print(console, "")
-        _print_wrapped(console, f"{', '.join(claims)}: {text}")
+        say(console, f"{', '.join(claims)}: {text}")
     _print(console, "")
-    _print_wrapped(console, KEY)
+    say(console, KEY)
+
+
+def say(console: Console, text: str, indent: int = 0, style: str = "") -> None:
+    """A paragraph: in lines of 80 columns at most on a terminal, elsewhere in one."""
+    margin = " " * indent
+    lines = [margin + text]
+    if console.is_terminal:
+        lines = textwrap.wrap(
+            text,
+            WIDTH,
+            initial_indent=margin,
+            subsequent_indent=margin,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    _print(console, "\n".join(lines), style)
+
+
+def _about(verdict: Verdict) -> str:
+    """The verdict with what it stands on."""
+    parts = [word(verdict), f"accepted {tolerance(verdict)}"]
+    if verdict.preset:
+        parts.append(f"preset {verdict.preset}")
+    if verdict.reported.value is None:
+        parts.append(f"stated: {verdict.reported.statement.rstrip('.')}")
+    if verdict.reported.paper:
+        parts.append(f"from {verdict.reported.paper}")
+    return "; ".join(parts) + "."
 
 
 def _row(claim: str, reported: str, measured: str, grade: str) -> str:
     """A line of the table; two where the claim's id leaves no place for the rest."""
-    rest = f" {reported:>11} {measured:>26} {grade:>8}"
+    rest = _cells(0, "", reported, measured, grade)
     room = WIDTH - len(rest)
     return f"{claim:<{room}}{rest}" if len(claim) <= room else f"{claim}\n{rest:>{WIDTH}}"
 
 
+def _cells(room: int, claim: str, reported: str, measured: str, grade: str) -> str:
+    return f"{claim:<{room}} {reported:>11} {measured:>26} {grade:>8}"
+
+
 def _print(console: Console, text: str, style: str = "") -> None:
     console.print(Text(text, style=style), soft_wrap=True)
-
-
-def _print_wrapped(console: Console, text: str, indent: int = 0, style: str = "") -> None:
-    margin = " " * indent
-    lines = textwrap.wrap(text, WIDTH, initial_indent=margin, subsequent_indent=margin)
-    _print(console, "\n".join(lines), style)

@@ -1,14 +1,23 @@
 """The commands as a user gives them, in subprocesses."""
 
+import contextlib
 import csv
 import io
 import json
+import os
+import re
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+import papers
 from common.reproduce import provenance
+from common.reproduce.judge.ledger import Book
+from common.reproduce.judge.terminal import make_console, print_claims
+from papers import get_paper, list_papers
 
 RUN_DIR = "runs/tiny/fit/smoke/narrow/seed-0"
 SECONDS = 2.0
@@ -17,6 +26,25 @@ SECONDS = 2.0
 def results(tree):
     with (tree.tiny / "results.csv").open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def on_a_terminal(tree, *arguments):
+    """What a command writes to a terminal of 80 columns."""
+    pty = pytest.importorskip("pty")
+    reader, writer = pty.openpty()
+    environment = {**tree.environment(), "TERM": "xterm", "COLUMNS": "80"}
+    environment.pop("NO_COLOR", None)
+    with subprocess.Popen(
+        tree.command(*arguments), cwd=tree.root, env=environment, stdout=writer, stdin=writer
+    ) as process:
+        os.close(writer)
+        parts = []
+        with contextlib.suppress(OSError):  # how Linux tells the end of a terminal
+            while part := os.read(reader, 65536):
+                parts.append(part)
+    os.close(reader)
+    assert process.returncode == 0
+    return b"".join(parts).decode().replace("\r\n", "\n")
 
 
 @pytest.mark.parametrize(
@@ -136,13 +164,67 @@ def test_ledger_formats_and_readmes(tree):
 
 
 @pytest.mark.parametrize("arguments", [(), ("tiny",), ("--all",)])
-def test_the_ledger_fits_80_columns(tree, arguments):
-    done = tree.run("papers", *arguments)
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert "\x1b" not in done.stdout and max(map(len, lines)) <= 80
+def test_the_ledger_fits_a_terminal_of_80_columns(tree, arguments):
+    written = on_a_terminal(tree, "papers", *arguments)
+    assert "\x1b" in written
+    lines = re.sub(r"\x1b\[[\d;]*m", "", written).splitlines()
+    assert max(map(len, lines)) <= 80
     told = "not run; accepted 2.5 to 3.5." if arguments else "the twentieth digit (Table 9)"
-    assert told in done.stdout
+    assert any(told in line for line in lines)
+
+
+@pytest.mark.parametrize("colour", [True, False], ids=["colour", "NO_COLOR"])
+def test_no_colour_where_none_is_wanted(colour, monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    if not colour:
+        monkeypatch.setenv("NO_COLOR", "1")
+    print_claims(make_console(), Book(get_paper("lmu"), Path(papers.__file__).parent / "lmu"))
+    assert ("\x1b[32m" in capsys.readouterr().out) == colour
+
+
+@pytest.mark.parametrize("name", list_papers())
+def test_the_claims_of_a_paper_fit_80_columns_and_break_no_word(name):
+    book = Book(get_paper(name), Path(papers.__file__).parent / name)
+    texts = []
+    for terminal in (True, False):
+        file = io.StringIO()
+        console = Console(file=file, force_terminal=terminal, width=80, color_system=None)
+        print_claims(console, book)
+        texts.append(file.getvalue())
+    assert max(map(len, texts[0].splitlines())) <= 80
+    assert set(texts[0].split()) <= set(texts[1].split())
+    assert len(texts[0].splitlines()) > len(texts[1].splitlines())
+
+
+def test_in_a_pipe_a_claim_is_one_line(tree):
+    lines = tree.run("papers", "--all").stdout.splitlines()
+    assert [line.split() for line in lines if "accepted 2.5 to 3.5" in line] == [
+        ["tiny", "ratio", "3", "–", "exact", *["not", "run;", "accepted", "2.5", "to", "3.5."]]
+    ]
+    assert sum(line.startswith("tiny ") for line in lines) == 3
+    told = tree.run("papers.tiny", "--list").stdout.splitlines()
+    assert "  cpu: 0.4 minutes, 0.1 a run; variants narrow wide; seeds 0 1; Forty steps." in told
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_a_run_prints_nothing_but_its_own(tree, backend):
+    """In a shell that sets nothing of what the libraries read."""
+    environment = {**tree.environment(), "KERAS_BACKEND": backend}
+    del environment["TF_CPP_MIN_LOG_LEVEL"]
+    command = tree.command("papers.tiny", "--preset", "smoke", "--variant", "narrow")
+    done = subprocess.run(command, cwd=tree.root, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    first, *rest = done.stdout.splitlines()
+    assert first.startswith("narrow seed 0: error ")
+    assert rest == [
+        "scale: reduced. Three steps.",
+        "no verdicts: the code runs, which is all that smoke shows",
+        "runs:    runs/tiny/fit/smoke",
+        f"model:   {RUN_DIR}/model.keras",
+        "curves:  runs/tiny/fit/smoke/learning_curves.png",
+    ]
 
 
 def test_an_unknown_paper_is_a_bad_argument(tree):
@@ -161,7 +243,7 @@ def test_a_run_writes_what_it_says(tree, run_tiny):
     assert "tolerance" not in output and "line" not in output  # three steps say nothing of a claim
     summary = json.loads((tree.root / RUN_DIR / "summary.json").read_text())
     names = {".lock", "config.json", "metrics.csv", "summary.json"}
-    names |= {"model.keras", "train.checkpoint.npz"}
+    names |= {"model.keras", "train.checkpoint.npz", "learning_curve.png"}
     if summary["backend"] == "tensorflow":
         names.add("tensorboard")
     assert {path.name for path in (tree.root / RUN_DIR).iterdir()} == names
@@ -292,3 +374,14 @@ def test_learning_curves_are_drawn(tree, run_tiny):
     assert "runs/tiny/fit/paper/learning_curves.png" in output
     for name in ("learning_curves.png", "wide/seed-1/learning_curve.png"):
         assert (root / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_only_what_was_run_is_judged_and_the_table_is_kept(tree, run_tiny):
+    code, output, _ = run_tiny("--experiment", "count", "--variant", "two")
+    assert code == 0 and "two" in output and "ratio" not in output
+    assert "1 claim on other variants than these, which were not run" in output
+    root = "runs/tiny/count/cpu"
+    assert f"figure:  {root}/results.png\ntable:   {root}/verdicts.csv\n" in output
+    assert (tree.root / root / "results.png").read_bytes().startswith(b"\x89PNG")
+    with (tree.root / root / "verdicts.csv").open(newline="") as file:
+        assert [row["claim"] for row in csv.DictReader(file)] == ["two"]

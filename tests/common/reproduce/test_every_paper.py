@@ -1,5 +1,6 @@
 """What every paper in the tree must keep, found by walking `papers`."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from common.reproduce import main
 from common.reproduce.execute.results import load_results, of_fingerprint
 from common.reproduce.judge.soundness import reported_claims
 from papers import get_paper, list_papers
@@ -79,3 +81,22 @@ def test_trials_take_the_settings_of_every_preset(name, tmp_path):
                 runs_dir=tmp_path,
             )
             assert callable(load_trial(plan))
+
+
+@pytest.mark.parametrize("name", list_papers())
+def test_every_experiment_shows_its_settings_and_takes_others(name, monkeypatch, capsys):
+    paper = get_paper(name)
+    for experiment in paper.experiments:
+        variant = experiment.preset_variants("cpu")[0]
+        settings = experiment.settings("cpu", variant)
+        command = ["--experiment", experiment.name, "--variant", variant, "--show"]
+        for key, value in [("", None), *settings.items()]:
+            given = ["--set", f"{key}={json.dumps(value)}"] if key else []
+            monkeypatch.setattr(sys, "argv", [name, *command, *given])
+            assert main(paper) == 0
+            written = capsys.readouterr()
+            assert written.err == ""
+            lines = written.out.splitlines()
+            for one, default in settings.items():
+                mark = "  (--set)" if one == key else ""
+                assert f"  {one}={json.dumps(default, ensure_ascii=False)}{mark}" in lines
