@@ -31,6 +31,8 @@ GUIDES = (
     "weights",
     "export",
     "devices",
+    "reproduce",
+    "benchmark",
     "gpu",
 )
 NOTEBOOKS = ("reuse_and_stream", "reproduce_a_claim")

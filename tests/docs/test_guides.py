@@ -12,6 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 GUIDES = sorted((ROOT / "docs" / "guides").glob("*.md"))
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
+# Commands alone, which other tests run.
+COMMANDS = ("benchmark", "gpu", "reproduce")
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 pytestmark = pytest.mark.skipif(
@@ -28,7 +30,7 @@ def python_blocks(path):
 
 
 @pytest.mark.parametrize(
-    "path", [one for one in GUIDES if one.stem not in ("devices", "gpu")], ids=name_of
+    "path", [one for one in GUIDES if one.stem not in ("devices", *COMMANDS)], ids=name_of
 )
 def test_the_examples_of_a_guide(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -40,7 +42,8 @@ def test_the_examples_of_a_guide(path, tmp_path, monkeypatch):
 
 
 def test_no_other_guide_has_examples():
-    assert not python_blocks(ROOT / "docs" / "guides" / "gpu.md")
+    for name in COMMANDS:
+        assert not python_blocks(ROOT / "docs" / "guides" / f"{name}.md")
 
 
 # Devices are chosen before anything is computed, so each of these has a process of its own.
