@@ -1,15 +1,15 @@
 """The tables: one a layer for the terminal and Markdown, and that of the reported speeds."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks.claims import SpeedClaim
 from benchmarks.compare import Slowdown
 from benchmarks.rows import ABSENT, BOTH, COLUMNS, OK, Roofline, Row
+from common.reproduce.judge.terminal import WIDTH, say
 
 if TYPE_CHECKING:
     import pandas
@@ -33,6 +33,7 @@ VALUES = {
     "params": "{:,}",
     "state B": "{:,}",
 }
+WIDEST = 24  # of a cell on a terminal, where a reason may stand in place of a time
 KEYS = ("form or peer", "by", "T")
 HEADER = (*KEYS, "forward ms", "fwd + bwd ms", "bwd ms", "train ms", *VALUES)
 
@@ -155,16 +156,25 @@ def print_rows(console: Console, rows: Sequence[Row]) -> None:
         for line in growth(rows, layer):
             console.print(line, markup=False)
     for note in NOTES:
-        console.print(note, style="dim", markup=False)
+        say(console, note, style="dim")
 
 
 def print_claims(console: Console, claims: Sequence[SpeedClaim]) -> None:
     """Prints the table of reported speeds."""
     import pandas
 
-    if claims:
-        table = pandas.DataFrame(claims).rename(columns=lambda name: name.replace("_", " "))
-        _print(console, table, "Reported speed and memory")
+    if not claims:
+        return
+    table = pandas.DataFrame(claims).rename(columns=lambda name: name.replace("_", " "))
+    title = "Reported speed and memory"
+    if not console.is_terminal:
+        _print(console, table, title)
+        return
+    say(console, title, style="bold")
+    for paper, claim, *rest in table.itertuples(index=False, name=None):
+        told = zip(table.columns[2:], rest, strict=True)
+        say(console, f"{paper}, {claim}")
+        say(console, "; ".join(f"{name}: {cell}" for name, cell in told), indent=4)
 
 
 def print_slowdowns(console: Console, slower: Sequence[Slowdown], shared: int) -> None:
@@ -197,12 +207,24 @@ def roofline_line(roofline: Roofline) -> str:
 
 
 def _print(console: Console, lines: "pandas.DataFrame", title: str) -> None:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
-    for name in lines.columns:
-        table.add_column(name, overflow="fold")
-    for line in lines.itertuples(index=False, name=None):
-        table.add_row(*(cell.replace("[", "\\[") for cell in line))
-    console.print(table)
+    """Prints a table, a row a line; a terminal shows the columns from the left that fit."""
+    cells = {str(name): [str(name), *column] for name, column in lines.items()}
+    left_out: list[str] = []
+    if console.is_terminal:
+        cells = {
+            name: [textwrap.shorten(cell, WIDEST, placeholder="…") for cell in column]
+            for name, column in cells.items()
+            if any(column[1:])
+        }
+        while len(cells) > 1 and sum(len(max(one, key=len)) + 2 for one in cells.values()) > WIDTH:
+            left_out.insert(0, cells.popitem()[0])
+    say(console, title, style="bold")
+    columns = [[cell.ljust(len(max(one, key=len))) for cell in one] for one in cells.values()]
+    for row in zip(*columns, strict=True):
+        console.print("  ".join(row).rstrip(), markup=False, soft_wrap=True)
+    if left_out:
+        say(console, f"In a pipe also: {', '.join(left_out)}.", style="dim")
+    console.print()
 
 
 def told(facts: Mapping[str, Any]) -> list[str]:

@@ -22,7 +22,9 @@ PAGES = {
     **{f"papers/{name}": f"papers/{name}.md" for name in list_papers()},
     **{f"papers/{name}/README.md": f"papers/{name}.md" for name in list_papers()},
 }
-_LINK = re.compile(r"(?<!!)\[([^\]\n]*)\]\(([^)\s]+)\)")
+# What the site has beside its pages.
+ASSETS = "docs/assets/"
+_LINK = re.compile(r"\[([^\]\n]*)\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^(#{1,6}) +(.+?) *$")
 
 
@@ -43,9 +45,10 @@ def to_site(text: str, source: str, page: str) -> str:
         if not path or "://" in path or path.startswith("mailto:"):
             return match[0]
         full = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
-        if full not in PAGES:
-            return label
-        return f"[{label}]({relative(page, PAGES[full])}{mark}{anchor})"
+        shown = PAGES.get(full)
+        if full.startswith(ASSETS):
+            shown = "assets/" + full.removeprefix(ASSETS)
+        return f"[{label}]({relative(page, shown)}{mark}{anchor})" if shown else label
 
     parts = re.split(r"(^```.*?^```$|`[^`\n]+`)", text, flags=re.DOTALL | re.MULTILINE)
     return "".join(part if i % 2 else _LINK.sub(replaced, part) for i, part in enumerate(parts))

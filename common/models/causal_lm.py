@@ -57,8 +57,8 @@ class CausalLM(SequenceModel):
             max_new_tokens: How many tokens are made at most.
             sampler: `"greedy"`, `"random"` or a sampler of `common.models.sampling`, such as
                 `RandomSampler(temperature=0.8, top_p=0.9)`.
-            seed: Of what a sampler draws: the same seed, the same tokens, by `stream` too.
-                `None` for other ones each time.
+            seed: Of what a sampler draws: with the same seed and prompts the same tokens, by
+                `stream` too. `None` for other ones each time.
             stop: A token or tokens that end a sequence. It stands at the sequence's end and is
                 repeated while others go on.
             mask: `(B, T)` bool beside a prompt `(B, T)`; false where a token is padding.

@@ -68,6 +68,7 @@ class Generator:
         # Carried from token to token by value; this one only stands for it in Keras's functions.
         self.seeds = keras.random.SeedGenerator(0)
         self.prefill = self._compiled(model.prefill)
+        # Of the last samplers that were asked for.
         self.loop = lru_cache(maxsize=8)(self._loop)
 
     @classmethod
@@ -102,10 +103,10 @@ class Generator:
         return tokens, scope.get_current_value(self.seeds.state)
 
     def _loop(self, sampler: Sampler) -> Callable:
-        """`(tokens, stopped, state, seed, stops, count)` to new tokens, their number, and so on.
+        """A function `(tokens, stopped, state, seed, stops, count) -> (new, made, carry)`.
 
-        The new tokens are `(B, BLOCK)`, of which the first `count` are made, or fewer where all
-        rows have stopped.
+        The new tokens are `(B, BLOCK)`; the first `made` of them are made, which are `count`, or
+        fewer where all rows have stopped. The carry is what the next call begins with.
         """
 
         def run(
