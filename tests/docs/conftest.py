@@ -91,7 +91,9 @@ def open_page(browser, address):
                 and wrong.append(one.url)
             ),
         )
-        page.goto(address + path, wait_until="networkidle")
+        # On a busy machine the network is idle before the page has asked for its scripts.
+        page.goto(address + path, wait_until="load")
+        page.wait_for_load_state("networkidle")
         return page
 
     yield opened
