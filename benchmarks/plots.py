@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.peers import LIBRARIES
+from benchmarks.peers import library_of
 from benchmarks.report import frame
 from benchmarks.rows import BOTH, OK, Row
 from common.reproduce.execute.plots import colors
@@ -49,7 +49,7 @@ def _draw_layer(title: str, table: "pandas.DataFrame", path: Path) -> None:
         looks = zip(lines, colors(len(lines)), strict=True)
         for ((name, compiler), line), color in looks:
             line = line[line[column] > 0].sort_values("length")
-            style = "--" if str(name).partition(" ")[0] in LIBRARIES else "-"
+            style = "--" if library_of(str(name)) else "-"
             look = {"marker": "o", "color": color, "label": f"{name} {compiler}"}
             if not line.empty:  # no axis is logarithmic of nothing
                 axes.plot(line["length"], line[column], style, **look)

@@ -5,11 +5,11 @@ A paper's `pretrained.py` has a table of `Option`s and one of `Weight`s, for bot
     options = [Option("hidden_size", "units", 768), ...]
     weights = [Weight(mixer.kernel, "mixer.in_proj.weight", layout("o i -> i o")), ...]
 
-    folder = fetch("owner/name")
-    model = Model(**to_arguments(read_config(folder), "type", "Architecture", options, only={}))
-    load_weights(folder, weights)
+    def make(config):
+        return Model(**to_arguments(config, "type", "Architecture", options, only={}))
 
-    save_pretrained(folder, to_config(model, options), weights)
+    model = load_pretrained("owner/name", None, make, weights_of)
+    save_pretrained(folder, to_config(model, "type", "Architecture", options), weights_of(model))
 """
 
 import inspect
@@ -18,7 +18,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import keras
 import ml_dtypes  # noqa: F401 (NumPy knows bfloat16 by its name from here on)
@@ -77,6 +77,11 @@ def layout(pattern: str, **sizes: int) -> Layout:
         lambda *arrays: rearrange(arrays[0] if len(arrays) == 1 else [*arrays], pattern, **sizes),
         lambda array: rearrange(array, f"{ours}->{theirs}", **sizes),
     )
+
+
+# Of a projection's kernel, and of a convolution's for each channel.
+TRANSPOSED = layout("o i -> i o")
+BY_CHANNEL = layout("c 1 w -> w c")
 
 
 def joined(*widths: int) -> Layout:
@@ -178,6 +183,33 @@ def fetch(source: str | os.PathLike, revision: str | None = None) -> Path:
         raise OSError(f"{name!r} is no folder and can't be fetched: {reason}") from error
 
 
+def load_pretrained(
+    source: str | os.PathLike,
+    revision: str | None,
+    make: Callable[[dict[str, Any]], Any],
+    weights_of: "Callable[[Any], Sequence[Weight]]",
+    copies_of: Callable[[Any], Mapping[str, str]] = lambda model: {},
+) -> Any:
+    """A model of ours with published weights.
+
+    Args:
+        source: As of `fetch`.
+        revision: As of `fetch`.
+        make: Makes the model that a configuration is of.
+        weights_of: All weights of the built model.
+        copies_of: Its `copies`, as of `load_weights`.
+
+    Raises:
+        ValueError: as `fetch`, `read_config` and `load_weights` do.
+        OSError: as `fetch` does.
+    """
+    folder = fetch(source, revision)
+    model = make(read_config(folder))
+    model.build((None, None))
+    load_weights(folder, weights_of(model), copies_of(model))
+    return model
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """`config.json` of a folder.
 
@@ -220,7 +252,7 @@ def to_arguments(
         required["architectures"] = [architecture]
     for key, expected in required.items():
         if key in config and config[key] != expected:
-            raise ValueError(f"{CONFIG}: {key!r} must be {expected!r}; got {config[key]!r}.")
+            refuse_key(key, repr(expected), config[key])
     supported = {*only, *(option.key for option in options)}
     for key, value in config.items():
         if key not in {*supported, *neutral, *NEUTRAL} and value is not None:
@@ -229,13 +261,24 @@ def to_arguments(
     return {option.argument: config.get(option.key, option.default) for option in options}
 
 
+def refuse_key(key: str, expected: str, value: Any) -> NoReturn:
+    """Raises the `ValueError` of a key whose value is not supported."""
+    raise ValueError(f"{CONFIG}: {key!r} must be {expected}; got {value!r}.")
+
+
 def to_config(
-    model: keras.Model, options: Sequence[Option], others: Iterable[str] = ()
+    model: keras.Model,
+    model_type: str,
+    architecture: str,
+    options: Sequence[Option],
+    others: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """The keys of `options`, of a model of ours.
+    """The configuration of a model of ours, as far as `options` tell it.
 
     Args:
         model: A `common.models.RecordedModel`.
+        model_type: As of `to_arguments`.
+        architecture: As of `to_arguments`.
         options: All that a configuration can tell of it, but for `others`.
         others: Arguments of the model that the caller writes or checks by itself.
 
@@ -257,12 +300,14 @@ def to_config(
     for name, value in given.items():
         if name not in told and value != defaults[name]:
             refuse(model, name, f"{defaults[name]!r} in weights to be published", value)
-    return {option.key: given.get(option.argument, defaults[option.argument]) for option in options}
+    return {
+        "architectures": [architecture],
+        "model_type": model_type,
+        **{option.key: given.get(option.argument, defaults[option.argument]) for option in options},
+    }
 
 
-def load_weights(
-    folder: Path, weights: Sequence[Weight], copies: Mapping[str, str] | None = None
-) -> None:
+def load_weights(folder: Path, weights: Sequence[Weight], copies: Mapping[str, str]) -> None:
     """Puts the tensors of a folder into the variables, one after the other.
 
     Args:
@@ -275,7 +320,7 @@ def load_weights(
         ValueError: naming the tensors that are missing, not expected or of another shape; no
             variable has changed then.
     """
-    stored = _stored(folder, copies or {})
+    stored = _stored(folder, copies)
     shapes = {
         name: array.shape
         for weight in weights

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterable
 from html import escape
 
-from common.reproduce.judge.ledger import Book
 from common.reproduce.judge.verdict import (
     AGREES,
     NOT_REPRODUCED,
@@ -47,11 +46,6 @@ def headline_badge(holds: str) -> str:
 def counted(verdicts: Iterable[Verdict]) -> Counter[str]:
     """How many there are of each word."""
     return Counter(one.word for one in verdicts)
-
-
-def main_verdicts(book: Book) -> list[Verdict]:
-    """One verdict a claim."""
-    return [book.main_verdict(claim) for claim in book.paper.claims]
 
 
 def bar(counts: Counter[str], key: bool = False) -> str:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.claims import SpeedClaim, speed_claims
-from benchmarks.peers import LIBRARIES
+from benchmarks.peers import library_of
 from benchmarks.report import NOTES
-from benchmarks.rows import OK, Row, read_rows
+from benchmarks.rows import OK, read_rows
 from docs.badges import SIGNS, badge
 from docs.links import to_site
 from papers import list_papers
@@ -53,14 +53,9 @@ def run_data(directory: Path) -> dict[str, Any]:
         "dtype": rows[0].dtype,
         "roofline": facts["roofline"],
         "fields": FIELDS,
-        "peers": sorted({row.name for row in rows if is_peer(row)}),
+        "peers": sorted({row.name for row in rows if library_of(row.name)}),
         "rows": [[_short(getattr(row, field)) for field in FIELDS] for row in rows],
     }
-
-
-def is_peer(row: Row) -> bool:
-    """Whether it is another library's layer."""
-    return row.name.partition(" ")[0] in LIBRARIES
 
 
 def _short(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Equations as MathML, which browsers draw without a script or a font of ours."""
+"""Equations as MathML, which browsers draw without a script, in a font that the site brings."""
 
 import re
 from html import unescape

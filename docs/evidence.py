@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from common.reproduce.execute.results import Result, of_fingerprint
 from common.reproduce.judge.ledger import Book
+from common.reproduce.judge.measure import ratio
 from common.reproduce.judge.verdict import Verdict
 
 
@@ -58,13 +59,9 @@ def _point(seed: int, rows: Sequence[Sequence[Result]], metrics: Sequence[str]) 
     last = max(newest, key=lambda row: row.date)
     return Point(
         seed=seed,
-        value=values[0] if len(values) == 1 else _ratio(*values),
+        value=values[0] if len(values) == 1 else ratio(*values),
         date=last.date,
         hardware=last.hardware,
         commit=last.commit,
         attempts=max(len(of_quantity) for of_quantity in rows),
     )
-
-
-def _ratio(above: float, below: float) -> float:
-    return above / below if below else math.nan

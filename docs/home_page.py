@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common.reproduce.judge.ledger import Book
-from docs.badges import bar, counted, headline_badge, main_verdicts
+from docs.badges import bar, counted, headline_badge
 from docs.links import sections, title_of, to_site
 
 CARDS = (
@@ -38,7 +38,7 @@ def papers_page(books: Sequence[Book]) -> str:
 
 
 def _papers(books: Sequence[Book], base: str) -> str:
-    counts = [counted(main_verdicts(book)) for book in books]
+    counts = [counted(book.main_verdicts) for book in books]
     whole = sum(counts, Counter[str]())
     items = "".join(
         f'<li><a href="{base}{book.paper.name}/"><b>{book.paper.name}</b> '

@@ -5,7 +5,7 @@ import re
 
 from common.reproduce.judge.ledger import Book
 from common.reproduce.judge.tables import BEGIN, END
-from docs.badges import bar, counted, headline_badge, main_verdicts
+from docs.badges import bar, counted, headline_badge
 from docs.claims import claims_markdown
 from docs.links import title_of, to_site
 from docs.sources import ClassSource, classes_of, described, highlighted
@@ -35,7 +35,7 @@ def paper_page(book: Book) -> str:
 
 def _summary(book: Book) -> str:
     paper = book.paper
-    counts = counted(main_verdicts(book))
+    counts = counted(book.main_verdicts)
     return (
         f'<div class="headline"><p>{paper.headline} {headline_badge(book.headline)}</p>'
         f"{bar(counts, key=True)}</div>\n"

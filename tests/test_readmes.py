@@ -1,6 +1,5 @@
 """What the READMEs show works as it stands there."""
 
-import importlib
 import json
 import re
 import shlex
@@ -9,12 +8,14 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tokenizers
 import tyro
 from keras import ops
 
 from benchmarks.rows import read_rows
 from common.reproduce.cli import Options
-from papers import get_paper
+from papers import get_paper, mamba
+from tests.helpers.markdown import python_blocks
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -31,22 +32,17 @@ def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def blocks(path: Path) -> list[str]:
-    """The Python blocks of a README."""
-    return re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
-
-
 def run_blocks(path: Path) -> dict:
     """Runs the Python blocks of a README, one after another, and returns what they define."""
     names: dict = {}
-    for block in blocks(path):
+    for block in python_blocks(path):
         exec(block, names)
     return names
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="trains for seconds")
 def test_the_example_of_a_layer_learns():
-    learns, _ = blocks(README)
+    learns, _ = python_blocks(README)
     names: dict = {}
     exec(learns, names)
     _, accuracy = names["model"].evaluate(names["x"], names["y"], verbose=0)
@@ -62,10 +58,6 @@ def test_the_example_of_a_layer_learns():
 
 def test_the_example_of_generation(tmp_path, capsys):
     """With a small model in a folder in place of the one that is published."""
-    mamba = importlib.import_module("papers.mamba")
-    if not hasattr(mamba, "from_pretrained") or not hasattr(mamba.MambaLM, "generate"):
-        pytest.skip("there is no from_pretrained and generate")
-    tokenizers = pytest.importorskip("tokenizers")
     words = {word: index for index, word in enumerate(["The", "capital", "of", "France", "is"])}
     tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="is"))
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
@@ -73,7 +65,7 @@ def test_the_example_of_generation(tmp_path, capsys):
     model = mamba.MambaLM(vocabulary_size=5, units=8, num_layers=1)
     model.build((None, None))
     mamba.to_pretrained(model, tmp_path)
-    _, block = blocks(README)
+    _, block = python_blocks(README)
     for published, local in {
         '"state-spaces/mamba-130m-hf"': repr(str(tmp_path)),
         "Tokenizer.from_pretrained(name)": "Tokenizer.from_file(name + '/tokenizer.json')",

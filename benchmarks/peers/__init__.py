@@ -26,6 +26,12 @@ LIBRARIES = {
 _OF_TORCH = ("torch", "mambapy", "transformers", "fla")
 
 
+def library_of(name: str) -> str | None:
+    """The library of a peer's name; None of what is no peer."""
+    first = name.partition(" ")[0]
+    return first if first in LIBRARIES else None
+
+
 def find_peers(
     shape: "Shape", asked: Sequence[str] = ("all",)
 ) -> "tuple[dict[str, Callable[[], Model]], dict[str, str]]":

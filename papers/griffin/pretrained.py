@@ -7,15 +7,15 @@ import numpy as np
 
 from common.checks import refuse
 from common.pretrained import (
-    CONFIG,
+    BY_CHANNEL,
+    TRANSPOSED,
     Layout,
     Option,
     Weight,
-    fetch,
     joined,
     layout,
-    load_weights,
-    read_config,
+    load_pretrained,
+    refuse_key,
     save_pretrained,
     to_arguments,
     to_config,
@@ -88,11 +88,12 @@ def from_pretrained(
             tensors are not those of the configuration.
         OSError: if a repository can't be fetched.
     """
-    folder = fetch(source, revision)
-    model = Griffin(**arguments_of(read_config(folder)), form=form, dtype=dtype)
-    model.build((None, None))
-    load_weights(folder, weights_of(model), {"lm_head.weight": EMBEDDINGS})
-    return model
+
+    def make(config: dict[str, Any]) -> Griffin:
+        return Griffin(**arguments_of(config), form=form, dtype=dtype)
+
+    copies = {"lm_head.weight": EMBEDDINGS}
+    return load_pretrained(source, revision, make, weights_of, lambda model: copies)
 
 
 def to_pretrained(model: Griffin, folder: str | os.PathLike) -> None:
@@ -110,7 +111,6 @@ def to_pretrained(model: Griffin, folder: str | os.PathLike) -> None:
 
 def weights_of(model: Griffin) -> list[Weight]:
     """All weights of a built model."""
-    transposed = layout("o i -> i o")
     weights = [
         Weight(model.embedding.embeddings, EMBEDDINGS),
         Weight(model.last_norm.scale, "model.final_norm.weight", ONE_MORE),
@@ -124,7 +124,7 @@ def weights_of(model: Griffin) -> list[Weight]:
             Weight(mixer_norm.scale, f"{block}.temporal_pre_norm.weight", ONE_MORE),
             Weight(mlp_norm.scale, f"{block}.channel_pre_norm.weight", ONE_MORE),
             *_side_by_side(mlp.expand.kernel, mlp.expand.bias, *sides),
-            Weight(mlp.contract.kernel, f"{network}.down_proj.weight", transposed),
+            Weight(mlp.contract.kernel, f"{network}.down_proj.weight", TRANSPOSED),
             Weight(mlp.contract.bias, f"{network}.down_proj.bias"),
         ]
         if isinstance(mixer, RecurrentBlock):
@@ -134,7 +134,7 @@ def weights_of(model: Griffin) -> list[Weight]:
         widths = (mixer.num_heads * mixer.key_dim, mixer.key_dim, mixer.value_dim)
         weights += [
             Weight(mixer.kernel, names, joined(*widths)),
-            Weight(mixer.output_kernel, f"{inner}.o_proj.weight", transposed),
+            Weight(mixer.output_kernel, f"{inner}.o_proj.weight", TRANSPOSED),
             Weight(mixer.output_bias, f"{inner}.o_proj.bias"),
         ]
     return weights
@@ -144,15 +144,14 @@ def _of_recurrent_block(mixer: RecurrentBlock, block: str) -> list[Weight]:
     sides = (f"{block}.linear_x", f"{block}.linear_y")
     gates = [f"{block}.rg_lru.{name}_gate" for name in ("recurrent", "input")]
     kernels, biases = (tuple(f"{gate}_{kind}" for gate in gates) for kind in ("weight", "bias"))
-    convolution = layout("c 1 w -> w c")
     return [
         *_side_by_side(mixer.kernel, mixer.bias, *sides),
-        Weight(mixer.convolution_kernel, f"{block}.conv_1d.weight", convolution),
+        Weight(mixer.convolution_kernel, f"{block}.conv_1d.weight", BY_CHANNEL),
         Weight(mixer.convolution_bias, f"{block}.conv_1d.bias"),
         Weight(mixer.recurrence.gate_kernel, kernels, layout("g k i o -> k i (g o)", g=2)),
         Weight(mixer.recurrence.gate_bias, biases, layout("g k o -> k (g o)", g=2)),
         Weight(mixer.recurrence.decay, f"{block}.rg_lru.recurrent_param"),
-        Weight(mixer.output_kernel, f"{block}.linear_out.weight", layout("o i -> i o")),
+        Weight(mixer.output_kernel, f"{block}.linear_out.weight", TRANSPOSED),
         Weight(mixer.output_bias, f"{block}.linear_out.bias"),
     ]
 
@@ -202,7 +201,7 @@ def arguments_of(config: dict[str, Any]) -> dict[str, Any]:
 
 def config_of(model: Griffin) -> dict[str, Any]:
     """The configuration of theirs that `arguments_of` makes the arguments of `model` of."""
-    config = to_config(model, OPTIONS, DERIVED)
+    config = to_config(model, MODEL_TYPE, ARCHITECTURE, OPTIONS, DERIVED)
     given = model.get_config()
     units, num_heads = given["units"], given["num_heads"]
     if "g" in given["blocks"]:
@@ -220,8 +219,6 @@ def config_of(model: Griffin) -> dict[str, Any]:
     head_dim = units // num_heads
     rotary_dim = head_dim if given["rotary_dim"] is None else given["rotary_dim"]
     return {
-        "architectures": [ARCHITECTURE],
-        "model_type": MODEL_TYPE,
         **config,
         **ONLY,
         "num_hidden_layers": len(given["blocks"]),
@@ -243,4 +240,4 @@ def _inverse(names: dict[str, str]) -> dict[str, str]:
 
 def _require(key: str, holds: bool, expected: str, value: Any) -> None:
     if not holds:
-        raise ValueError(f"{CONFIG}: {key!r} must be {expected}; got {value!r}.")
+        refuse_key(key, expected, value)

@@ -1,22 +1,23 @@
 """Mamba's published weights, in the format of transformers' `MambaForCausalLM`."""
 
 import os
+from collections.abc import Callable
 from typing import Any
 
+from common.models import LanguageModel
 from common.pretrained import (
+    BY_CHANNEL,
+    TRANSPOSED,
     Option,
     Weight,
-    fetch,
-    layout,
-    load_weights,
-    read_config,
+    load_pretrained,
     save_pretrained,
     to_arguments,
     to_config,
 )
 from papers.mamba.model import VOCABULARY, MambaLM
 
-ARCHITECTURE = "MambaForCausalLM"
+MODEL_TYPE, ARCHITECTURE = "mamba", "MambaForCausalLM"
 EMBEDDINGS = "backbone.embeddings.weight"
 # Their key, our argument, and what a configuration without the key means.
 OPTIONS = (
@@ -64,16 +65,12 @@ def from_pretrained(
             tensors are not those of the configuration.
         OSError: if a repository can't be fetched.
     """
-    folder = fetch(source, revision)
-    config = read_config(folder)
-    arguments = to_arguments(config, "mamba", ARCHITECTURE, OPTIONS, ONLY, NEUTRAL)
-    model = MambaLM(**arguments, form=form, dtype=dtype)
-    model.build((None, None))
-    copies = {"backbone.embedding.weight": EMBEDDINGS}
-    if model.tie_embeddings:
-        copies["lm_head.weight"] = EMBEDDINGS
-    load_weights(folder, weights_of(model), copies)
-    return model
+
+    def make(config: dict[str, Any]) -> MambaLM:
+        arguments = to_arguments(config, MODEL_TYPE, ARCHITECTURE, OPTIONS, ONLY, NEUTRAL)
+        return MambaLM(**arguments, form=form, dtype=dtype)
+
+    return load_pretrained(source, revision, make, weights_of, copies_of)
 
 
 def to_pretrained(model: MambaLM, folder: str | os.PathLike) -> None:
@@ -86,40 +83,62 @@ def to_pretrained(model: MambaLM, folder: str | os.PathLike) -> None:
     Raises:
         ValueError: if the model is not built, or has what `MambaForCausalLM` has not.
     """
-    config = {
-        "architectures": [ARCHITECTURE],
-        "model_type": "mamba",
-        "hidden_act": "silu",
-        **to_config(model, OPTIONS),
-    }
-    save_pretrained(folder, config, weights_of(model))
+    config = to_config(model, MODEL_TYPE, ARCHITECTURE, OPTIONS)
+    save_pretrained(folder, {**config, "hidden_act": "silu"}, weights_of(model))
 
 
 def weights_of(model: MambaLM) -> list[Weight]:
     """All weights of a built model."""
-    transposed = layout("o i -> i o")
+    return backbone_weights(model, _of_mixer)
+
+
+def _of_mixer(mixer: Any, name: str) -> list[Weight]:
+    return [
+        Weight(mixer.x_kernel, f"{name}.x_proj.weight", TRANSPOSED),
+        Weight(mixer.dt_kernel, f"{name}.dt_proj.weight", TRANSPOSED),
+        Weight(mixer.dt_bias, f"{name}.dt_proj.bias"),
+    ]
+
+
+# What Mamba-2's weights have in common with these.
+
+
+def copies_of(model: LanguageModel) -> dict[str, str]:
+    """The names under which files have the embeddings, too."""
+    tied = ["lm_head.weight"] if model.tie_embeddings else []
+    return dict.fromkeys(["backbone.embedding.weight", *tied], EMBEDDINGS)
+
+
+def backbone_weights(
+    model: LanguageModel, of_mixer: Callable[[Any, str], list[Weight]]
+) -> list[Weight]:
+    """All weights of a built model of Mamba or Mamba-2.
+
+    Args:
+        model: A model whose blocks are a norm and a mixer.
+        of_mixer: Those that only its mixers have, of a mixer and its name.
+    """
     weights = [
         Weight(model.embedding.embeddings, EMBEDDINGS),
         Weight(model.last_norm.scale, "backbone.norm_f.weight"),
     ]
     if not model.tie_embeddings:
-        weights.append(Weight(model.head.kernel, "lm_head.weight", transposed))
-    for i, (norm, mixer) in enumerate(zip(model.mixer_norms, model.mixers, strict=True)):
-        block = f"backbone.layers.{i}"
+        weights.append(Weight(model.head.kernel, "lm_head.weight", TRANSPOSED))
+    blocks: Any = zip(model.mixer_norms, model.mixers, strict=True)
+    for i, (norm, mixer) in enumerate(blocks):
+        name = f"backbone.layers.{i}.mixer"
         weights += [
-            Weight(norm.scale, f"{block}.norm.weight"),
-            Weight(mixer.kernel, f"{block}.mixer.in_proj.weight", transposed),
-            Weight(mixer.conv_kernel, f"{block}.mixer.conv1d.weight", layout("c 1 w -> w c")),
-            Weight(mixer.x_kernel, f"{block}.mixer.x_proj.weight", transposed),
-            Weight(mixer.dt_kernel, f"{block}.mixer.dt_proj.weight", transposed),
-            Weight(mixer.dt_bias, f"{block}.mixer.dt_proj.bias"),
-            Weight(mixer.a_log, f"{block}.mixer.A_log"),
-            Weight(mixer.skip, f"{block}.mixer.D"),
-            Weight(mixer.output_kernel, f"{block}.mixer.out_proj.weight", transposed),
+            Weight(norm.scale, f"backbone.layers.{i}.norm.weight"),
+            Weight(mixer.kernel, f"{name}.in_proj.weight", TRANSPOSED),
+            Weight(mixer.conv_kernel, f"{name}.conv1d.weight", BY_CHANNEL),
+            Weight(mixer.a_log, f"{name}.A_log"),
+            Weight(mixer.skip, f"{name}.D"),
+            Weight(mixer.output_kernel, f"{name}.out_proj.weight", TRANSPOSED),
+            *of_mixer(mixer, name),
         ]
         if mixer.use_conv_bias:
-            weights.append(Weight(mixer.conv_bias, f"{block}.mixer.conv1d.bias"))
+            weights.append(Weight(mixer.conv_bias, f"{name}.conv1d.bias"))
         if mixer.use_bias:
-            weights.append(Weight(mixer.bias, f"{block}.mixer.in_proj.bias"))
-            weights.append(Weight(mixer.output_bias, f"{block}.mixer.out_proj.bias"))
+            weights.append(Weight(mixer.bias, f"{name}.in_proj.bias"))
+            weights.append(Weight(mixer.output_bias, f"{name}.out_proj.bias"))
     return weights

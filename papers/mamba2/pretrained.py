@@ -7,18 +7,15 @@ from typing import Any
 from common.pretrained import (
     Option,
     Weight,
-    fetch,
-    layout,
-    load_weights,
-    read_config,
+    load_pretrained,
     save_pretrained,
     to_arguments,
     to_config,
 )
+from papers.mamba.pretrained import backbone_weights, copies_of
 from papers.mamba2.model import Mamba2LM
 
-ARCHITECTURE = "Mamba2ForCausalLM"
-EMBEDDINGS = "backbone.embeddings.weight"
+MODEL_TYPE, ARCHITECTURE = "mamba2", "Mamba2ForCausalLM"
 # Their key, our argument, and what a configuration without the key means.
 OPTIONS = (
     Option("vocab_size", "vocabulary_size", 32768),
@@ -67,16 +64,12 @@ def from_pretrained(
             tensors are not those of the configuration.
         OSError: if a repository can't be fetched.
     """
-    folder = fetch(source, revision)
-    config = read_config(folder)
-    arguments = to_arguments(config, "mamba2", ARCHITECTURE, OPTIONS, ONLY, NEUTRAL)
-    model = Mamba2LM(**arguments, form=form, dtype=dtype)
-    model.build((None, None))
-    copies = {"backbone.embedding.weight": EMBEDDINGS}
-    if model.tie_embeddings:
-        copies["lm_head.weight"] = EMBEDDINGS
-    load_weights(folder, weights_of(model), copies)
-    return model
+
+    def make(config: dict[str, Any]) -> Mamba2LM:
+        arguments = to_arguments(config, MODEL_TYPE, ARCHITECTURE, OPTIONS, ONLY, NEUTRAL)
+        return Mamba2LM(**arguments, form=form, dtype=dtype)
+
+    return load_pretrained(source, revision, make, weights_of, copies_of)
 
 
 def to_pretrained(model: Mamba2LM, folder: str | os.PathLike) -> None:
@@ -90,40 +83,21 @@ def to_pretrained(model: Mamba2LM, folder: str | os.PathLike) -> None:
         ValueError: if the model is not built, or has what `Mamba2ForCausalLM` has not.
     """
     config = {
-        "architectures": [ARCHITECTURE],
-        "model_type": "mamba2",
+        **to_config(model, MODEL_TYPE, ARCHITECTURE, OPTIONS),
         "hidden_act": "silu",
         "num_heads": model.mixers[0].num_heads,
         "chunk_size": model.mixers[0].chunk_size,
-        **to_config(model, OPTIONS),
     }
     save_pretrained(folder, config, weights_of(model))
 
 
 def weights_of(model: Mamba2LM) -> list[Weight]:
     """All weights of a built model."""
-    transposed = layout("o i -> i o")
-    weights = [
-        Weight(model.embedding.embeddings, EMBEDDINGS),
-        Weight(model.last_norm.scale, "backbone.norm_f.weight"),
+    return backbone_weights(model, _of_mixer)
+
+
+def _of_mixer(mixer: Any, name: str) -> list[Weight]:
+    return [
+        Weight(mixer.dt_bias, f"{name}.dt_bias"),
+        Weight(mixer.norm_scale, f"{name}.norm.weight"),
     ]
-    if not model.tie_embeddings:
-        weights.append(Weight(model.head.kernel, "lm_head.weight", transposed))
-    for i, (norm, mixer) in enumerate(zip(model.mixer_norms, model.mixers, strict=True)):
-        block = f"backbone.layers.{i}"
-        weights += [
-            Weight(norm.scale, f"{block}.norm.weight"),
-            Weight(mixer.kernel, f"{block}.mixer.in_proj.weight", transposed),
-            Weight(mixer.conv_kernel, f"{block}.mixer.conv1d.weight", layout("c 1 w -> w c")),
-            Weight(mixer.dt_bias, f"{block}.mixer.dt_bias"),
-            Weight(mixer.a_log, f"{block}.mixer.A_log"),
-            Weight(mixer.skip, f"{block}.mixer.D"),
-            Weight(mixer.norm_scale, f"{block}.mixer.norm.weight"),
-            Weight(mixer.output_kernel, f"{block}.mixer.out_proj.weight", transposed),
-        ]
-        if mixer.use_conv_bias:
-            weights.append(Weight(mixer.conv_bias, f"{block}.mixer.conv1d.bias"))
-        if mixer.use_bias:
-            weights.append(Weight(mixer.bias, f"{block}.mixer.in_proj.bias"))
-            weights.append(Weight(mixer.output_bias, f"{block}.mixer.out_proj.bias"))
-    return weights

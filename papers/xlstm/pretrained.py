@@ -5,14 +5,13 @@ import os
 from typing import Any
 
 from common.pretrained import (
-    CONFIG,
+    TRANSPOSED,
     Option,
     Weight,
-    fetch,
     joined,
     layout,
-    load_weights,
-    read_config,
+    load_pretrained,
+    refuse_key,
     save_pretrained,
     to_arguments,
     to_config,
@@ -87,11 +86,11 @@ def from_pretrained(
             its tensors are not those of the configuration.
         OSError: if a repository can't be fetched.
     """
-    folder = fetch(source, revision)
-    model = XLSTMLarge(**arguments_of(read_config(folder)), form=form, dtype=dtype)
-    model.build((None, None))
-    load_weights(folder, weights_of(model))
-    return model
+
+    def make(config: dict[str, Any]) -> XLSTMLarge:
+        return XLSTMLarge(**arguments_of(config), form=form, dtype=dtype)
+
+    return load_pretrained(source, revision, make, weights_of)
 
 
 def to_pretrained(model: XLSTMLarge, folder: str | os.PathLike) -> None:
@@ -109,11 +108,10 @@ def to_pretrained(model: XLSTMLarge, folder: str | os.PathLike) -> None:
 
 def weights_of(model: XLSTMLarge) -> list[Weight]:
     """All weights of a built model."""
-    transposed = layout("o i -> i o")
     weights = [
         Weight(model.embedding.embeddings, "backbone.embeddings.weight"),
         Weight(model.last_norm.scale, "backbone.out_norm.weight"),
-        Weight(model.head.kernel, "lm_head.weight", transposed),
+        Weight(model.head.kernel, "lm_head.weight", TRANSPOSED),
     ]
     parts: Any = zip(model.mixer_norms, model.mixers, model.mlp_norms, model.mlps, strict=True)
     for i, (mixer_norm, mixer, mlp_norm, mlp) in enumerate(parts):
@@ -131,10 +129,10 @@ def weights_of(model: XLSTMLarge) -> list[Weight]:
             Weight(mixer.gate_kernel, kernels, pair),
             Weight(mixer.gate_bias, biases, layout("g o -> (g o)", g=2)),
             Weight(mixer.norm_scale, f"{inner}.multihead_norm.weight"),
-            Weight(mixer.output_kernel, f"{inner}.out_proj.weight", transposed),
+            Weight(mixer.output_kernel, f"{inner}.out_proj.weight", TRANSPOSED),
             Weight(mlp_norm.scale, f"{block}.norm_ffn.weight"),
             Weight(mlp.expand.kernel, sides, pair),
-            Weight(mlp.contract.kernel, f"{network}.proj_down.weight", transposed),
+            Weight(mlp.contract.kernel, f"{network}.proj_down.weight", TRANSPOSED),
         ]
     return weights
 
@@ -146,7 +144,7 @@ def arguments_of(config: dict[str, Any]) -> dict[str, Any]:
         if (value := config.pop(alias, None)) is not None and config.setdefault(
             key, value
         ) != value:
-            raise ValueError(f"{CONFIG}: {alias!r} must be {key!r} = {config[key]}; got {value}.")
+            refuse_key(alias, f"{key!r} = {config[key]}", value)
     only = {**ONLY, **EARLIER}
     given = to_arguments(config, MODEL_TYPE, ARCHITECTURE, OPTIONS + FACTORS, only, NEUTRAL)
     keys, values, hidden, multiple = (given.pop(option.argument) for option in FACTORS)
@@ -161,14 +159,12 @@ def arguments_of(config: dict[str, Any]) -> dict[str, Any]:
 
 def config_of(model: XLSTMLarge) -> dict[str, Any]:
     """The configuration of theirs that `arguments_of` makes the arguments of `model` of."""
-    config = to_config(model, OPTIONS, ("key_dim", "value_dim", "hidden_units"))
+    others = ("key_dim", "value_dim", "hidden_units")
     units: int = model.units
     mixer: Any = model.mixers[0]
     mlp: Any = model.mlps[0]
     return {
-        "architectures": [ARCHITECTURE],
-        "model_type": MODEL_TYPE,
-        **config,
+        **to_config(model, MODEL_TYPE, ARCHITECTURE, OPTIONS, others),
         **ONLY,
         "qk_dim_factor": factor_of(mixer.num_heads * mixer.key_dim, units),
         "v_dim_factor": factor_of(mixer.num_heads * mixer.value_dim, units),

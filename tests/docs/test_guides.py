@@ -1,7 +1,6 @@
 """What the guides and the notebooks show works as it stands there."""
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,12 +8,13 @@ from pathlib import Path
 import keras
 import pytest
 
+from tests.helpers.markdown import python_blocks
+
 ROOT = Path(__file__).parents[2]
 GUIDES = sorted((ROOT / "docs" / "guides").glob("*.md"))
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 # Commands alone.
 COMMANDS = ("benchmark", "gpu", "reproduce")
-BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="the guides show TensorFlow's loops"
@@ -23,10 +23,6 @@ pytestmark = pytest.mark.skipif(
 
 def name_of(path):
     return path.stem
-
-
-def python_blocks(path):
-    return BLOCK.findall(path.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(

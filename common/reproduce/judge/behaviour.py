@@ -33,6 +33,7 @@ class Behaviour:
         self.root = root
         self.rows = rows
         self.probes = probes
+        self._hashes: dict[tuple[str, str, str], str] = {}
 
     def __call__(self, row: Result) -> str:
         """`SAME`, `CHANGED` or `UNKNOWN`.
@@ -72,8 +73,13 @@ class Behaviour:
 
     def _present(self, row: Result) -> str:
         """Hash of the present code behind a run."""
-        experiment = self.paper.experiment(row.experiment)
-        return code_hash(self.paper.name, experiment, row.preset, row.variant, self.root)
+        key = _of(row)
+        if key not in self._hashes:  # each is asked for often, and finding it lists directories
+            experiment = self.paper.experiment(row.experiment)
+            self._hashes[key] = code_hash(
+                self.paper.name, experiment, row.preset, row.variant, self.root
+            )
+        return self._hashes[key]
 
     def _timed_alike(self, row: Result, present: str) -> bool:
         """Whether the present code was timed too, and measured what the code of `row` did.

@@ -65,6 +65,11 @@ class Book:
         return next((one for one in found if one.word not in (UNDECIDED, NOT_RUN)), found[0])
 
     @cached_property
+    def main_verdicts(self) -> list[Verdict]:
+        """The main verdict on every claim, in the paper's order."""
+        return [self.main_verdict(claim) for claim in self.paper.claims]
+
+    @cached_property
     def headline(self) -> str:
         """Whether the paper's main claim holds.
 

@@ -54,7 +54,7 @@ def measure(
         What was measured, and "yes", "no", or "open" where the interval holds both.
     """
     accepted = claim.accept.interval(reported.value)
-    values = [_ratio(a, b) for a, b in zip(above, below, strict=True)] if below else list(above)
+    values = [ratio(a, b) for a, b in zip(above, below, strict=True)] if below else list(above)
     if any(math.isnan(value) for value in (*above, *below)):
         # One seed without a value is not to be hidden by a median or a best.
         return Measured(math.nan, None, len(above)), "no"
@@ -67,7 +67,7 @@ def measure(
         side = inside((value, value), accepted)
         return Measured(value, _deviation(values), len(values)), side
     middle = statistics.median if claim.aggregate == "median" else statistics.fmean
-    value = _ratio(middle(above), middle(below)) if below else middle(above)
+    value = ratio(middle(above), middle(below)) if below else middle(above)
     deviation = _ratio_deviation(value, above, below) if below else _deviation(above)
     interval = None
     if claim.aggregate == "median" and len(above) < LEAST_OF_A_MEDIAN:
@@ -108,7 +108,8 @@ def _deviation(values: Sequence[float]) -> float | None:
     return statistics.stdev(values) if len(values) > 1 else None
 
 
-def _ratio(above: float, below: float) -> float:
+def ratio(above: float, below: float) -> float:
+    """The ratio of two values; NaN where the second is 0."""
     return above / below if below else math.nan
 
 

@@ -138,7 +138,7 @@ def counts_markdown(books: Sequence[Book], link: str) -> str:
 
 def _counts(books: Sequence[Book]) -> list[str]:
     """How many claims of all `books` have each of `WORDS`, an empty cell for none."""
-    words = [book.main_verdict(claim).word for book in books for claim in book.paper.claims]
+    words = [one.word for book in books for one in book.main_verdicts]
     return [str(words.count(word) or "") for word in WORDS]
 
 

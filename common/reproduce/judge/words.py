@@ -103,7 +103,7 @@ def shares(books: Sequence[Book]) -> list[str]:
     """How many claims of all `books` hold, `2/3`, by grade."""
     found = []
     for grade in GRADES:
-        verdicts = [book.main_verdict(claim) for book in books for claim in book.paper.claims]
+        verdicts = [one for book in books for one in book.main_verdicts]
         words = [one.word for one in verdicts if one.grade == grade]
         hold = sum(word in POSITIVE for word in words)
         found.append(f"{hold}/{len(words)}" if words else "–")
