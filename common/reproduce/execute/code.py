@@ -125,26 +125,32 @@ class _Reader:
         self.imports: set[Name] = set()
         self.names: dict[str, Name] = {}
 
-    def read(self, node: Any, parent: ast.AST | None = None) -> None:
-        if isinstance(node, list):
-            self.words.append("[")
-            for one in node:
-                if not self._is_silent(one, parent):
-                    self.read(one, parent)
-            self.words.append("]")
-        elif isinstance(node, ast.AST):
-            if isinstance(node, ast.AnnAssign) and not isinstance(parent, ast.ClassDef):
-                node = ast.Assign([node.target], node.value)  # type: ignore[arg-type]
-            self._collect(node)
-            self.words.append(type(node).__name__)
-            for name in node._fields:
-                value = getattr(node, name, None)
-                typing = name == "annotation" and isinstance(node, ast.arg)
-                if value not in (None, []) and name not in _UNSEEN and not typing:
-                    self.words.append(name)
-                    self.read(value, node)
-        else:
-            self.words.append(ascii(node))
+    def read(self, node: ast.AST, parent: ast.AST | None = None) -> None:
+        if isinstance(node, ast.AnnAssign) and not isinstance(parent, ast.ClassDef):
+            node = ast.Assign([node.target], node.value)  # type: ignore[arg-type]
+        self._collect(node)
+        self.words.append(type(node).__name__)
+        for name in node._fields:
+            value = getattr(node, name, None)
+            typing = name == "annotation" and isinstance(node, ast.arg)
+            if value in (None, []) or name in _UNSEEN or typing:
+                continue
+            self.words.append(name)
+            if isinstance(value, ast.AST):
+                self.read(value, node)
+            elif isinstance(value, list):
+                self._read_list(value, node)
+            else:
+                self.words.append(ascii(value))
+
+    def _read_list(self, nodes: list[Any], parent: ast.AST) -> None:
+        self.words.append("[")
+        for node in nodes:
+            if not isinstance(node, ast.AST):
+                self.words.append(ascii(node))
+            elif not self._is_silent(node, parent):
+                self.read(node, parent)
+        self.words.append("]")
 
     def _is_silent(self, node: Any, parent: ast.AST | None) -> bool:
         """Whether nothing is computed: by a docstring, or what type checkers alone read."""

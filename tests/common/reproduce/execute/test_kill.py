@@ -98,7 +98,7 @@ def _summaries(root: Path) -> list[Path]:
 
 def _table(output: str) -> list[str]:
     lines = output.splitlines()
-    start = next(index for index, line in enumerate(lines) if "learning curves" in line)
+    start = next(index for index, line in enumerate(lines) if line.startswith("scale:"))
     return lines[start:]
 
 

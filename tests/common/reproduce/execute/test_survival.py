@@ -54,7 +54,7 @@ def test_a_diverged_run_fails_and_none_of_its_metrics_counts(tree, run_tiny, edi
     with (tree.tiny / "results.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
     assert (row["status"], json.loads(row["metrics"])) == ("diverged", {"diverged_at": 2})
-    assert "not reproduced" in output.partition("learning curves")[2]
+    assert "not reproduced" in output.partition("grade  verdict")[2]
     code, output, _ = run_tiny(*command)
     assert code == 1 and "wide seed 0: finished before, diverged" in output
 
@@ -248,9 +248,7 @@ def test_a_second_run_takes_what_is_free(tree, run_tiny):
         code, output, errors = run_tiny(*command)
     assert (code, errors) == (3, "")
     assert "narrow seed 1: error" in output
-    assert (
-        output.splitlines()[-1] == "narrow seed 0: another process is at it, and has not finished"
-    )
+    assert "narrow seed 0: another process is at it, and has not finished" in output.splitlines()
     code, output, _ = run_tiny(*command)
     assert code == 0
     assert "narrow seed 1: finished before" in output and "another process" not in output
