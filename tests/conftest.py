@@ -20,6 +20,9 @@ FLAGS = ["--xla_cpu_parallel_codegen_split_count=1", "--xla_backend_optimization
 if Version(metadata.version("jax")) < Version("0.11"):
     FLAGS.append("--xla_cpu_use_fusion_emitters=false")
 os.environ.setdefault("XLA_FLAGS", " ".join(FLAGS))
+if "PYTEST_XDIST_WORKER" in os.environ:  # which share the cores: a thread each takes a tenth less
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
 # Evaluation sets are frozen where no others lie, once for all workers.
 if "TFDS_DATA_DIR" not in os.environ:
