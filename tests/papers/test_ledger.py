@@ -113,7 +113,7 @@ def words(paper, metrics, status, kinds):
             for variant in experiment.variants:
                 present = {
                     "fingerprint": experiment.fingerprint(preset, variant),
-                    "code": code_hash(paper.name, experiment, preset, variant),
+                    "code": code_hash(experiment, preset, variant),
                 }
                 made += runs(experiment, preset, variant, metrics(experiment), status, **present)
     book = Book(paper, ROOT / paper.name, made)

@@ -218,7 +218,7 @@ def _attempt(plan: Plan, variant: str) -> dict[str, Any]:
         "command": provenance.command(),
         "commit": commit,
         "dirty": dirty,
-        "code": code_hash(plan.paper.name, plan.experiment, plan.preset, variant, root),
+        "code": code_hash(plan.experiment, plan.preset, variant, root),
         "versions": provenance.versions(),
         "hardware": provenance.hardware(),
         "threads": provenance.threads(),

@@ -1,8 +1,8 @@
 """A hash of the code that a run depends on, from the sources alone: nothing is imported.
 
-It covers a paper's own modules but for its declarations, the modules that the trial and the
-settings name, and whatever of `papers` and `common` these import, in turn. What counts is the
-syntax tree: comments, line breaks, docstrings and the annotations of functions do not.
+It covers the modules that the trial and the settings name, and whatever of `papers` and `common`
+these import, in turn. What counts is the syntax tree: comments, line breaks, docstrings and the
+annotations of functions do not.
 """
 
 import ast
@@ -17,8 +17,6 @@ from common.reproduce.declare.spec import Experiment
 
 ROOT = Path(__file__).parents[3]
 PACKAGES = ("common", "papers")
-# What declares or starts runs, or reads published weights, and computes nothing in them.
-DECLARATIONS = ("paper.py", "__main__.py", "pretrained.py")
 
 _TARGET = re.compile(rf"((?:{'|'.join(PACKAGES)})(?:\.\w+)+):(\w+)")
 # Fields of a syntax tree that follow from others, or that only type checkers read.
@@ -37,14 +35,11 @@ class _Module(NamedTuple):
     names: dict[str, Name]
 
 
-def code_hash(
-    paper: str, experiment: Experiment, preset: str, variant: str, root: Path = ROOT
-) -> str:
+def code_hash(experiment: Experiment, preset: str, variant: str, root: Path = ROOT) -> str:
     """Twelve hex digits of the code behind a run.
 
     Args:
-        paper: name of the paper.
-        experiment: one of its experiments.
+        experiment: of a paper.
         preset: name of a preset.
         variant: name of a variant.
         root: directory that holds `common` and `papers`.
@@ -52,13 +47,8 @@ def code_hash(
     Returns:
         The hash; it changes with any statement of a module that the run may execute.
     """
-    waiting = {
-        (f"papers.{paper}.{path.stem}".removesuffix(".__init__"), "")
-        for path in (root / "papers" / paper).glob("*.py")
-        if path.name not in DECLARATIONS
-    }
-    waiting |= set(_targets([experiment.trial, experiment.settings(preset, variant)]))
-    return _closure_hash(frozenset(waiting), root)
+    named = _targets([experiment.trial, experiment.settings(preset, variant)])
+    return _closure_hash(frozenset(named), root)
 
 
 @cache

@@ -76,9 +76,7 @@ class Behaviour:
         key = _of(row)
         if key not in self._hashes:  # each is asked for often, and finding it lists directories
             experiment = self.paper.experiment(row.experiment)
-            self._hashes[key] = code_hash(
-                self.paper.name, experiment, row.preset, row.variant, self.root
-            )
+            self._hashes[key] = code_hash(experiment, row.preset, row.variant, self.root)
         return self._hashes[key]
 
     def _timed_alike(self, row: Result, present: str) -> bool:

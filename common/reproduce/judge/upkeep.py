@@ -58,7 +58,7 @@ def take_probes(paper: Paper, directory: Path) -> None:
             variant=variant,
             seed=seed,
             commit=commit,
-            code=code_hash(paper.name, experiment, preset, variant, directory.parents[1]),
+            code=code_hash(experiment, preset, variant, directory.parents[1]),
             date=provenance.now(),
             losses=tuple(losses),
             hardware=provenance.hardware(),

@@ -17,9 +17,12 @@ FILES = {
         """,
     "papers/tiny/paper.py": "PAPER = 1",
     "papers/tiny/__main__.py": "RUN = 1",
+    "papers/tiny/layers.py": "LAYER = 1",
+    "papers/tiny/odd.py": "ODD = 1",
     "papers/tiny/experiments.py": '''
         """What is tried."""
         from common.ops import scan
+        from papers.tiny import Layer
 
         def fit():  # a trial
             # A comment.
@@ -67,14 +70,16 @@ def hashed(root, **changes):
     for cached in (code._closure_hash, code._path, code._read):
         cached.cache_clear()
     one = experiment(variants={"a": {"model": "papers.other:Layer"}, "b": {}}, **changes)
-    return code_hash("tiny", one, "paper", "a", root)
+    return code_hash(one, "paper", "a", root)
 
 
 @pytest.mark.parametrize(
     "name, counts",
     [
         ("papers/tiny/experiments.py", True),
-        ("papers/tiny/__init__.py", True),
+        ("papers/tiny/__init__.py", False),
+        ("papers/tiny/layers.py", True),  # imported
+        ("papers/tiny/odd.py", False),  # the package exports it, nobody asks for it
         ("papers/tiny/paper.py", False),
         ("papers/tiny/__main__.py", False),
         ("papers/other/layers.py", True),  # of the settings
