@@ -82,6 +82,8 @@ def test_two_workers_train_as_one(tmp_path):
         for one in sockets:
             one.bind(("127.0.0.1", 0))
         addresses = ["{}:{}".format(*one.getsockname()) for one in sockets]
+    # On one GPU two processes would wait for each other.
+    given = {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
     workers = []
     try:
         for index, path in enumerate(paths):
@@ -89,7 +91,7 @@ def test_two_workers_train_as_one(tmp_path):
             workers.append(
                 subprocess.Popen(
                     [sys.executable, "-c", device_blocks()[3] + AND_FIT.format(path=path)],
-                    env={**os.environ, "TF_CONFIG": json.dumps(task), "PYTHONPATH": str(ROOT)},
+                    env={**os.environ, **given, "TF_CONFIG": json.dumps(task)},
                     stderr=subprocess.PIPE,
                     text=True,
                 )
