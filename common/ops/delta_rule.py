@@ -197,8 +197,8 @@ def _in_chunks(
 ) -> tuple[Tensor, Tensor]:
     """The delta rule without marks: what the chunks are made of, from `(B, T, H, ...)`."""
     length = ops.shape(v)[1]
-    if v.shape[1] is not None:
-        size = min(size, v.shape[1])
+    if isinstance(length, int):
+        size = min(size, length)
 
     def chunks(x: Tensor) -> Tensor:
         # The chunks first: they are looped over.

@@ -206,9 +206,10 @@ def jax_loop(
     def swap(x: Tensor) -> Tensor:
         return ops.swapaxes(x, 0, axis) if axis else x
 
-    carry, ys = jax.lax.scan(
-        step, carry, tree.map_structure(swap, xs), reverse=reverse, unroll=unroll
-    )
+    xs = tree.map_structure(swap, xs)
+    if not isinstance(tree.flatten(xs)[0].shape[0], int):
+        unroll = 1  # JAX can't tell how many blocks there are in a symbolic length
+    carry, ys = jax.lax.scan(step, carry, xs, reverse=reverse, unroll=unroll)
     return carry, tree.map_structure(swap, ys)
 
 
