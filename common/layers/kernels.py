@@ -26,6 +26,8 @@ class KernelLayer(keras.layers.Layer):
     from the config is built quantised.
     """
 
+    dtype_policy: Any  # Keras's property
+
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
         self._scales: dict[str, keras.Variable] = {}
@@ -42,7 +44,9 @@ class KernelLayer(keras.layers.Layer):
         )
         return weight
 
-    def quantize(self, mode: str | None = None, type_check: bool = True, config: Any = None) -> None:
+    def quantize(
+        self, mode: str | None = None, type_check: bool = True, config: Any = None
+    ) -> None:
         """Replaces the kernels by integers; Keras's `Model.quantize` calls it.
 
         Args:

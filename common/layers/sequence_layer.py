@@ -41,8 +41,8 @@ class SequenceLayer(LowRankAdaptation):
     refused; take `jax.jacrev(jax.jacrev(f))`.
 
     `keras.layers.Bidirectional` takes any of these layers; `enable_lora` adapts one that is built,
-    `quantize("int8")` keeps its kernels in eight bits. The config is Keras's own record of the constructor's arguments: a subclass writes no
-    `get_config`.
+    `quantize("int8")` keeps its kernels in eight bits. The config is Keras's own record of the
+    constructor's arguments: a subclass writes no `get_config`.
 
     Args:
         form: How `call` computes: one of the class's `forms`, or `"auto"`, which takes the

@@ -79,9 +79,9 @@ class LanguageModel(CausalLM):
         ValueError: if an argument is of the wrong type or out of its range, the numbers of mixers
             and MLPs differ, a mixer has another width or returns one step only, or there are both
             `position_embedding` and `max_positions`; when built, if with `remat` a mixer or an MLP
-            draws random numbers, which it would draw anew; in a call, if a symbol or a position is not
-            one of `vocabulary_size` or `max_positions`, as far as it is known: values are checked
-            outside traced programs, a length without marks and state always.
+            draws random numbers, which it would draw anew; in a call, if a symbol or a position is
+            not one of `vocabulary_size` or `max_positions`, as far as it is known: values are
+            checked outside traced programs, a length without marks and state always.
     """
 
     def __init__(
