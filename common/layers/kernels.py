@@ -47,7 +47,10 @@ class KernelLayer(keras.layers.Layer):
     def quantize(
         self, mode: str | None = None, type_check: bool = True, config: Any = None
     ) -> None:
-        """Replaces the kernels by integers; Keras's `Model.quantize` calls it.
+        """Replaces the layer's own kernels by integers, and those of no layer inside it.
+
+        The models of `common.models` call it for all layers, Keras's own for those only that have
+        no layers inside.
 
         Args:
             mode: `"int8"`.
