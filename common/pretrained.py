@@ -45,7 +45,7 @@ NEUTRAL = (
 # Arguments of our models that change none.
 SILENT = (
     *("name", "trainable", "dtype", "form", "dropout", "embedding_dropout"),
-    *("embedding_stddev", "head_stddev"),
+    *("embedding_stddev", "head_stddev", "remat"),
 )
 
 

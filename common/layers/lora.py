@@ -6,15 +6,17 @@ import keras
 from keras import ops
 
 from common.checks import check_numbers, check_positive, given
+from common.layers.kernels import KernelLayer, quantised
 from common.typing import Tensor
 
 
-class LowRankAdaptation(keras.layers.Layer):
+class LowRankAdaptation(KernelLayer):
     """Base of layers whose projections can be adapted: `W + alpha / rank * A B` in place of W.
 
-    Projections are the weights named `"kernel"` and `"output_kernel"`, of the layers inside it too.
-    A layer reads them through `adapted`. Saved weights have the adaptation added to W, as those of
-    Keras's layers have, and load with and without one; what is made from a config has none.
+    Projections are the kernels that are trained, or were until they were quantised, of the layers
+    inside it too; each of N blocks has an A and a B. A layer reads them through `adapted`. Saved
+    weights have the adaptation added to W, as those of Keras's layers have, and load with and
+    without one; what is made from a config has none.
     """
 
     def __init__(self, **kwargs: Any):
@@ -34,8 +36,8 @@ class LowRankAdaptation(keras.layers.Layer):
 
         Args:
             rank: Columns of A and rows of B.
-            a_initializer: Of A, `(D, rank)`.
-            b_initializer: Of B, `(rank, E)`: zeros leave the layer as it is.
+            a_initializer: Of A, `(D, rank)` or `(N, D, rank)`.
+            b_initializer: Of B, `(rank, E)` or `(N, rank, E)`: zeros leave the layer as it is.
             lora_alpha: The product is multiplied by `lora_alpha / rank`; `rank` by default.
 
         Raises:
@@ -54,13 +56,14 @@ class LowRankAdaptation(keras.layers.Layer):
                     f"{where} layer that is not adapted; its rank is {part.lora_rank}."
                 )
         if not any(part._projections() for part in parts):
-            raise ValueError(f"{where} projection, a weight `kernel` or `output_kernel`.")
+            raise ValueError(f"{where} projection, a kernel that is trained.")
         for part in parts:
             part.lora_rank = rank
             part.lora_alpha = float(rank if lora_alpha is None else lora_alpha)
             part._tracker.unlock()
             for kernel in part._projections():
-                a_shape, b_shape = (kernel.shape[0], rank), (rank, *kernel.shape[1:])
+                *blocks, inputs, outputs = kernel.shape
+                a_shape, b_shape = (*blocks, inputs, rank), (*blocks, rank, outputs)
                 part._lora[kernel.name] = (
                     part.add_weight(a_shape, a_initializer, name=f"lora_{kernel.name}_a"),
                     part.add_weight(b_shape, b_initializer, name=f"lora_{kernel.name}_b"),
@@ -69,22 +72,26 @@ class LowRankAdaptation(keras.layers.Layer):
             part._tracker.lock()
 
     def _projections(self) -> list[keras.Variable]:
-        return [w for w in self._trainable_variables if w.name in ("kernel", "output_kernel")]
+        # Frozen ones too; what is in eight bits says no more whether it was trained.
+        own = {id(weight) for weight in self._trainable_variables}
+        return [w for w in self._kernels() if id(w) in own or w.name in self._scales]
 
     def adapted(self, weight: Tensor) -> Tensor:
         """`weight`, or any tensor, as the layer computes with it."""
-        if (
-            not self._lora
-            or not isinstance(weight, keras.Variable)
-            or weight.name not in self._lora
-        ):
-            return weight
+        whole = self.dequantised(weight)
+        if not isinstance(weight, keras.Variable) or weight.name not in self._lora:
+            return whole
         a, b = self._lora[weight.name]
-        return weight + (self.lora_alpha / self.lora_rank) * ops.matmul(a, b)
+        return whole + (self.lora_alpha / self.lora_rank) * ops.matmul(a, b)
 
     def save_own_variables(self, store: Any) -> None:
+        added: dict[str, Tensor] = {}
+        for name in self._lora:
+            added[name] = self.adapted(getattr(self, name))
+            if name in self._scales:
+                added[name], added[f"{name}_scale"] = quantised(added[name])
         for i, weight in enumerate(self._not_added()):
-            store[str(i)] = self.adapted(weight)
+            store[str(i)] = added.get(weight.name, weight)
 
     def load_own_variables(self, store: Any) -> None:
         if not self._lora:

@@ -40,9 +40,9 @@ class SequenceLayer(LowRankAdaptation):
     `jax.grad` of it, work, while `jax.jvp` and what rests on it (`jax.jacfwd`, `jax.hessian`) is
     refused; take `jax.jacrev(jax.jacrev(f))`.
 
-    `keras.layers.Bidirectional` takes any of these layers, and `enable_lora` adapts one that is
-    built. The config is Keras's own record of the constructor's arguments: a subclass writes no
-    `get_config`.
+    `keras.layers.Bidirectional` takes any of these layers; `enable_lora` adapts one that is built,
+    `quantize("int8")` keeps its kernels in eight bits. The config is Keras's own record of the
+    constructor's arguments: a subclass writes no `get_config`.
 
     Args:
         form: How `call` computes: one of the class's `forms`, or `"auto"`, which takes the

@@ -57,6 +57,8 @@ class LanguageModel(CausalLM):
         logits_cap: If given, logits are `cap tanh(logits / cap)`.
         float32_residual: Whether the stream, which the blocks add to, is float32 under policies of
             16 bits, too.
+        remat: Whether the gradient computes again what happened inside mixers and MLPs, of which
+            only the inputs are kept: less memory, more time (gradient checkpointing, Chen 2016).
         dtype: Of the model and of all layers that it makes.
         **kwargs: Arguments of `keras.Model`.
 
@@ -76,9 +78,10 @@ class LanguageModel(CausalLM):
     Raises:
         ValueError: if an argument is of the wrong type or out of its range, the numbers of mixers
             and MLPs differ, a mixer has another width or returns one step only, or there are both
-            `position_embedding` and `max_positions`; in a call, if a symbol or a position is not
-            one of `vocabulary_size` or `max_positions`, as far as it is known: values are checked
-            outside traced programs, a length without marks and state always.
+            `position_embedding` and `max_positions`; when built, if with `remat` a mixer or an MLP
+            draws random numbers, which it would draw anew; in a call, if a symbol or a position is
+            not one of `vocabulary_size` or `max_positions`, as far as it is known: values are
+            checked outside traced programs, a length without marks and state always.
     """
 
     def __init__(
@@ -100,6 +103,7 @@ class LanguageModel(CausalLM):
         embedding_scale: float = 1.0,
         logits_cap: float | None = None,
         float32_residual: bool = False,
+        remat: bool = False,
         dtype: Any = None,
         **kwargs: Any,
     ):
@@ -112,6 +116,7 @@ class LanguageModel(CausalLM):
             norm_center=norm_center,
             tie_embeddings=tie_embeddings,
             float32_residual=float32_residual,
+            remat=remat,
         )
         check_rates(self, dropout=dropout, **given(embedding_dropout=embedding_dropout))
         optional = given(logits_cap=logits_cap, head_stddev=head_stddev)
@@ -144,6 +149,7 @@ class LanguageModel(CausalLM):
         self.embedding_scale = embedding_scale
         self.logits_cap = logits_cap
         self.float32_residual = float32_residual
+        self.remat = remat
         # Logits and their loss stay float32 under mixed policies.
         self.logits_dtype = "float64" if self.variable_dtype == "float64" else "float32"
         # An initializer shared by two would give both the same values.
@@ -197,6 +203,9 @@ class LanguageModel(CausalLM):
         for layer in (*self.mixer_norms, *self.mixers, *self.mlp_norms, *self.mlps):
             if layer is not None and not layer.built:  # one that was loaded is built
                 layer.build(hidden)
+        for layer in (*self.mixers, *self.mlps) if self.remat else ():
+            if layer is not None and any("seed" in weight.name for weight in layer.variables):
+                refuse(self, "remat", "False with dropout inside a mixer or an MLP", layer)
         self.last_norm.build(hidden)
         if not self.tie_embeddings:
             self.head.build(hidden)
@@ -226,10 +235,10 @@ class LanguageModel(CausalLM):
         if self.float32_residual:
             hidden = ops.cast(hidden, self.logits_dtype)
         for i, (mixer, mlp) in enumerate(zip(self.mixers, self.mlps, strict=True)):
-            mixed = through.mix(f"block_{i}", mixer, self.mixer_norms[i](hidden))
+            mixed = through.mix(f"block_{i}", mixer, hidden, self.mixer_norms[i])
             hidden = hidden + ops.cast(self.drop(mixed, training=training), hidden.dtype)
             if mlp is not None:
-                processed = mlp(self.mlp_norms[i](hidden))
+                processed = through.map(mlp, hidden, self.mlp_norms[i])
                 hidden = hidden + ops.cast(self.drop(processed, training=training), hidden.dtype)
         if at is not None:
             hidden = ops.take_along_axis(hidden, at[..., None], axis=1)

@@ -1,10 +1,12 @@
 """`RecordedModel`: a model whose config is what it was made with."""
 
 import inspect
+import re
 from typing import Any, Self
 
 import keras
 
+from common.layers.kernels import KernelLayer
 from common.typing import Shape
 
 
@@ -43,9 +45,18 @@ class RecordedModel(keras.Model):
         """Notes the shape of the inputs; subclasses call it and build their layers."""
         self.built_for = input_shape
 
-    def quantize(self, mode: str | None = None, config: Any = None, **kwargs: Any) -> None:
-        super().quantize(mode, config=config, **kwargs)
-        self.quantised = mode or config.mode
+    def quantize(
+        self, mode: str | None = None, config: Any = None, filters: Any = None, **kwargs: Any
+    ) -> None:
+        # Keras passes over layers with layers inside, which may have kernels of their own. They are
+        # first: what Keras does last, of its compiled functions and torch, is for all.
+        if mode == "int8":
+            for layer in self._flatten_layers(include_self=False):
+                inside = next(iter(layer._flatten_layers(include_self=False)), None)
+                if isinstance(layer, KernelLayer) and inside and _chosen(layer, filters):
+                    layer.quantize(mode, config=config)
+        super().quantize(mode, config=config, filters=filters, **kwargs)
+        self.quantised = mode
 
     def get_build_config(self) -> dict[str, Any] | None:
         # A quantised model has other variables.
@@ -70,3 +81,11 @@ class RecordedModel(keras.Model):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**keras.saving.deserialize_keras_object(config))
+
+
+def _chosen(layer: keras.layers.Layer, filters: Any) -> bool:
+    """Whether `filters`, as Keras's `quantize` takes them, choose the layer."""
+    if filters is None or callable(filters):
+        return filters is None or bool(filters(layer))
+    patterns = [filters] if isinstance(filters, str) else filters
+    return any(re.search(pattern, layer.name) for pattern in patterns)

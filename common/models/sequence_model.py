@@ -4,8 +4,10 @@ There are two ways through a model: over whole sequences, and one step on. A mod
 forward pass once, in terms of one of these, so that `step` is `call`.
 """
 
+from collections.abc import Callable
 from typing import Any
 
+import keras
 from keras import ops
 
 from common.checks import refuse
@@ -25,10 +27,16 @@ class WholeSequences:
         mask: `(B, T)` bool or `None`.
         reset: `(B, T)` bool or `None`.
         training: Whether dropout acts.
+        remat: Whether what happens inside the layers is computed again for the gradient.
     """
 
     def __init__(
-        self, state: State | None, mask: Tensor | None, reset: Tensor | None, training: bool | None
+        self,
+        state: State | None,
+        mask: Tensor | None,
+        reset: Tensor | None,
+        training: bool | None,
+        remat: bool = False,
     ):
         # Whether the steps' positions are those in the tensor.
         self.plain = state is None and mask is None and reset is None
@@ -36,20 +44,36 @@ class WholeSequences:
         self.mask = mask
         self.reset = reset
         self.training = training
+        self.remat = remat
         self.state: dict[str, Any] = {}
 
-    def mix(self, name: str, layer: SequenceLayer, inputs: Tensor) -> Tensor:
-        """`layer`, whose state has this name, over `(B, T, D)`."""
-        # A layer that knows that it starts anew can spare what an earlier state would take.
-        outputs, self.state[name] = layer(
-            inputs,
-            initial_state=None if self.old is None else self.old[name],
-            mask=self.mask,
-            reset=self.reset,
-            training=self.training,
-            return_state=True,
-        )
+    def mix(
+        self, name: str, layer: SequenceLayer, inputs: Tensor, norm: Callable | None = None
+    ) -> Tensor:
+        """`layer`, whose state has this name, over `(B, T, D)`, which `norm` sees first."""
+
+        def mixed(inputs: Tensor, *old: State) -> tuple[Tensor, State]:
+            # A layer that knows that it starts anew can spare what an earlier state would take.
+            return layer(
+                inputs if norm is None else norm(inputs),
+                initial_state=old[0] if old else None,
+                mask=self.mask,
+                reset=self.reset,
+                training=self.training,
+                return_state=True,
+            )
+
+        # The state is an argument, or no gradient would reach it.
+        old = () if self.old is None else (self.old[name],)
+        outputs, self.state[name] = self._run(mixed, inputs, *old)
         return outputs
+
+    def map(self, layer: Callable, inputs: Tensor, norm: Callable) -> Tensor:
+        """`layer`, which takes every step on its own, over `norm` of `(B, T, D)`."""
+        return self._run(lambda x: layer(norm(x)), inputs)
+
+    def _run(self, function: Callable, *arguments: Any) -> Any:
+        return keras.remat(function)(*arguments) if self.remat else function(*arguments)
 
     def positions(self, inputs: Tensor) -> Tensor:
         """The position of every step, `(B, T)` or `(1, T)`: of valid steps since the last reset.
@@ -88,10 +112,18 @@ class OneStep:
         self.training = training
         self.state: dict[str, Any] = {}
 
-    def mix(self, name: str, layer: SequenceLayer, inputs: Tensor) -> Tensor:
-        """A step of `layer`, whose state has this name, on `(B, D)`."""
+    def mix(
+        self, name: str, layer: SequenceLayer, inputs: Tensor, norm: Callable | None = None
+    ) -> Tensor:
+        """A step of `layer`, whose state has this name, on `(B, D)`, which `norm` sees first."""
+        if norm is not None:
+            inputs = norm(inputs)
         outputs, self.state[name] = layer.step(inputs, self.old[name], training=self.training)
         return outputs
+
+    def map(self, layer: Callable, inputs: Tensor, norm: Callable) -> Tensor:
+        """`layer` of `norm` of `(B, D)`."""
+        return layer(norm(inputs))
 
     def positions(self, inputs: Tensor) -> Tensor:
         """The positions of the step, `(B,)`."""
@@ -140,6 +172,8 @@ class SequenceModel(RecordedModel):
 
     # Whether the state has a "position", the valid steps since the start or the last reset.
     counts = False
+    # Whether what happens inside the layers is computed again for the gradient.
+    remat = False
 
     def __init__(self, **kwargs: Any):
         # Keras would otherwise cast a float32 state that comes in to the compute dtype.
@@ -185,7 +219,7 @@ class SequenceModel(RecordedModel):
         shape = (inputs["inputs"] if isinstance(inputs, dict) else inputs).shape
         mask = check_marks(mask, shape, "mask", type(self).__name__)
         reset = check_marks(reset, shape, "reset", type(self).__name__)
-        through = WholeSequences(initial_state, mask, reset, training)
+        through = WholeSequences(initial_state, mask, reset, training, self.remat)
         outputs = self.compute(inputs, through)
         return (outputs, through.state) if return_state else outputs
 

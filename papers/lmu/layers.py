@@ -291,7 +291,7 @@ class LMU(SequenceLayer):
         return ops.matmul(memory, self._wide(self.memory_kernel))  # W_m m
 
     def _wide(self, weight):
-        return ops.cast(weight, self.state_dtype)
+        return ops.cast(self.adapted(weight), self.state_dtype)
 
     def _constant(self, value):
         return ops.convert_to_tensor(value, self.state_dtype)

@@ -118,6 +118,7 @@ LANGUAGE = {
     "max_positions": 20,
     "norm": "layer",
     "norm_center": False,
+    "remat": True,
     "position_embedding": None,  # instead of `max_positions`: in a row of its own
     "tie_embeddings": True,
 }
