@@ -94,6 +94,12 @@ class MambaSelectiveCopying(TaskDataset):
     HOMEPAGE = "https://arxiv.org/abs/2312.00752"
 
 
+class Mnist1d(TaskDataset):
+    TASK = tasks.Mnist1d
+    CITATION = "Greydanus 2020. Scaling down Deep Learning."
+    HOMEPAGE = "https://arxiv.org/abs/2011.14439"
+
+
 class ModularArithmetic(TaskDataset):
     TASK = tasks.ModularArithmetic
     CITATION = "Deletang et al. 2023. Neural Networks and the Chomsky Hierarchy."
