@@ -28,6 +28,7 @@ LEAST_PADDING, MOST_PADDING = 36, 60
 LARGEST_SHIFT = 48
 SCALES, SHEARS = 0.4, 0.75
 SMOOTH_NOISE, NOISE = 0.25, 0.02
+LENGTH = TEMPLATES.shape[1] + MOST_PADDING  # before it is sampled
 STEPS = 40
 
 
@@ -78,12 +79,34 @@ class Mnist1d(FiniteTask):
 @functools.lru_cache(maxsize=2)
 def _curves(seed: int, shuffled: bool) -> tuple[np.ndarray, np.ndarray]:
     """All curves, float32 `(5000, 40)`, and their digits, int32 `(5000,)`, read-only."""
+    from scipy.ndimage import gaussian_filter1d
+
     # NumPy's legacy generator, asked in the author's order: other numbers would be other data.
     rng = np.random.RandomState(seed)
-    templates = (TEMPLATES - TEMPLATES.mean(1, keepdims=True)) / TEMPLATES.std(1, keepdims=True)
-    templates = (templates - templates[:, :1]) / 6
+    drawn = [
+        (rng.rand(), rng.rand(), rng.randint(LARGEST_SHIFT), *rng.randn(2, LENGTH), rng.rand())
+        for _ in range(SAMPLES)
+    ]
+    paddings, scales, shifts, smooth, noise, shears = (
+        np.array(values) for values in zip(*drawn, strict=True)
+    )
     digits = np.repeat(np.arange(10, dtype=np.int32), SAMPLES // 10)
-    curves = np.stack([_curve(templates[digit], rng) for digit in digits])
+    templates = (TEMPLATES - TEMPLATES.mean(1, keepdims=True)) / TEMPLATES.std(1, keepdims=True)
+    # What is nearly zero in a template is told from the padding, where the smooth noise goes.
+    templates = (templates - templates[:, :1]) / 6 + 1e-8
+    lengths = LEAST_PADDING + (paddings * (MOST_PADDING - LEAST_PADDING + 1)).astype(int)
+    curves = np.stack(
+        [
+            np.roll(_sampled(np.pad(templates[digit], (0, length)), LENGTH), shift)
+            for digit, length, shift in zip(digits, lengths, shifts, strict=True)
+        ]
+    )
+    curves *= 1 + SCALES * (scales[:, None] - 0.5)
+    background = gaussian_filter1d(SMOOTH_NOISE * smooth, 2)
+    curves = np.where(curves != 0, curves, background) + NOISE * noise
+    curves -= SHEARS * (shears[:, None] - 0.5) * np.linspace(-0.5, 0.5, LENGTH)
+    curves = np.stack([_sampled(curve, STEPS) for curve in curves])
+
     order = rng.permutation(SAMPLES)
     curves, digits = curves[order], digits[order]
     if shuffled:
@@ -92,22 +115,6 @@ def _curves(seed: int, shuffled: bool) -> tuple[np.ndarray, np.ndarray]:
     for values in (curves, digits):
         values.setflags(write=False)  # they are shared
     return curves, digits
-
-
-def _curve(template: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
-    """One curve of 40 points, before all are scaled together."""
-    from scipy.ndimage import gaussian_filter
-
-    padding = LEAST_PADDING + int(rng.rand() * (MOST_PADDING - LEAST_PADDING + 1))
-    # A template's zeros are told from the padding's, where the smooth noise goes.
-    padded = np.concatenate([template + 1e-8, np.zeros(padding)])
-    curve = _sampled(padded, len(template) + MOST_PADDING)
-    curve = curve * (1 + SCALES * (rng.rand() - 0.5))
-    curve = np.roll(curve, rng.choice(LARGEST_SHIFT))
-    smooth = gaussian_filter(SMOOTH_NOISE * rng.randn(len(curve)), 2)
-    curve = np.where(curve != 0, curve, smooth) + NOISE * rng.randn(len(curve))
-    slope = SHEARS * (rng.rand() - 0.5)
-    return _sampled(curve - slope * np.linspace(-0.5, 0.5, len(curve)), STEPS)
 
 
 def _sampled(values: np.ndarray, points: int) -> np.ndarray:

@@ -90,7 +90,7 @@ class FileDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
             {name: np.asarray(value) for name, value in example.items()}
             for example in builder.source(split)
         ]
-        found, expected = _digest(examples), builder.info.metadata["sha256"][split]
+        found, expected = builder.digest(examples), builder.info.metadata["sha256"][split]
         if found != expected:
             raise FileError(
                 f"{builder.data_dir} holds data with the SHA-256 {found}, expected {expected}: the "
@@ -103,6 +103,12 @@ class FileDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
         if self.info.file_format == tfds.core.FileFormat.ARRAY_RECORD:
             return self.as_data_source(split=split)
         return tfds.as_numpy(self.as_dataset(split=split))
+
+    @staticmethod
+    def digest(examples: Sequence[Arrays]) -> str:
+        """SHA-256 of examples whose arrays may be of unequal lengths, in hexadecimal."""
+        digests = " ".join(digest(one) for one in examples)
+        return hashlib.sha256(digests.encode()).hexdigest()
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
@@ -128,7 +134,7 @@ class FileDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
         examples = self.examples(self._file(dl_manager))
-        self.info.metadata["sha256"] = {split: _digest(one) for split, one in examples.items()}
+        self.info.metadata["sha256"] = {split: self.digest(one) for split, one in examples.items()}
         return {split: self._generate_examples(one) for split, one in examples.items()}
 
     def _generate_examples(self, examples: Sequence[Arrays]) -> Iterator:
@@ -148,8 +154,3 @@ class FileDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
             self.SOURCE.refuse(manual, f"can't be downloaded ({error})")
         self.SOURCE.check(path)
         return path
-
-
-def _digest(examples: Sequence[Arrays]) -> str:
-    """SHA-256 of examples whose arrays may be of unequal lengths, in hexadecimal."""
-    return hashlib.sha256(" ".join(digest(one) for one in examples).encode()).hexdigest()
