@@ -144,7 +144,7 @@ class _Driver:
         """Runs what is waiting; a first signal lets the workers save."""
         self.ray, self.local = ray, local
         needed = self._resources([node["Resources"] for node in ray.nodes() if node["Alive"]])
-        self.task = ray.remote(work).options(**needed.options(), max_retries=0)
+        self.task = ray.remote(**needed.options(), max_retries=0)(work)
         self.mailbox = (
             ray.remote(Mailbox).options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote()
         )
