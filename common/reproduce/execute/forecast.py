@@ -44,9 +44,11 @@ def forecast(plan: Plan, console: Console) -> None:
     total = runs * len(plan.variants)
     say("all", total, done, "", _hours(each * (total - done)))
     gpus = "a GPU where there are any" if preset.gpus is None else f"{preset.gpus} GPUs"
-    line = f"On a cluster a run takes {preset.cpus} CPUs, {gpus}, {preset.memory_gib:g} GiB."
+    cpus = f"{preset.cpus} CPU" + "s" * (preset.cpus != 1)
+    line = f"On a cluster a run takes {cpus}, {gpus}, {preset.memory_gib:g} GiB."
     console.print(line, markup=False, soft_wrap=True)
 
 
 def _hours(hours: float) -> str:
-    return f"{hours:.2f}" if hours < 10 else f"{hours:,.1f}"
+    """Three digits of what is short, and all of what is long."""
+    return f"{hours:.3g}" if hours < 100 else f"{hours:,.0f}"
