@@ -32,6 +32,7 @@ GUIDES = (
     "export",
     "devices",
     "reproduce",
+    "cluster",
     "benchmark",
     "gpu",
 )

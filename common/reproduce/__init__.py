@@ -1,6 +1,7 @@
 """Reproduction of papers: what a paper declares, what makes its runs, and what judges them.
 
 `declare` knows neither of the others, `execute` knows `declare`, and `judge` knows both.
+`cluster` does on a Ray cluster what `execute` does here.
 
     files          files that are whole or absent, locks
     provenance     commit, versions, machine
@@ -16,6 +17,8 @@
 
     execute.plan        what a command runs, and the files of a run
     execute.batch       all runs of a plan, each once
+    execute.outcome     what became of them, and their rows
+    execute.display     their bars
     execute.processes   a process a seed, for timings
     execute.attempt     one run, from its settings to its summary
     execute.trial       the trial function and its arguments
@@ -26,8 +29,16 @@
     execute.timing      timing of functions against each other
     execute.plots       figures of runs
     execute.show        the settings that would run
+    execute.forecast    the hours that a plan takes
     execute.code        hash of the code behind a run
     execute.results     results.csv, a chain of rows
+
+    cluster.connect     starts or joins a Ray cluster
+    cluster.resources   what a run takes of it
+    cluster.driver      a task a run, and what comes back
+    cluster.work        the task
+    cluster.files       a run's files, where disks are not shared
+    cluster.mailbox     progress, from the workers to the driver
 
     judge.reported      reported.csv
     judge.soundness     whether claims mean what they say

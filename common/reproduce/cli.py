@@ -1,6 +1,5 @@
 """`python -m papers.<name>`: run an experiment and print its verdicts."""
 
-import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,7 +12,8 @@ from common.reproduce.arguments import parse
 from common.reproduce.command import FAIL, HOLD, STOPPED, run_command
 from common.reproduce.declare.overrides import override, read_overrides
 from common.reproduce.declare.spec import Experiment, Paper
-from common.reproduce.execute.plan import Plan
+from common.reproduce.execute.forecast import forecast
+from common.reproduce.execute.plan import Plan, package_directory
 from common.reproduce.execute.show import show
 from common.reproduce.files import write_text
 from common.reproduce.judge.ledger import judge_runs
@@ -24,7 +24,7 @@ from common.reproduce.judge.verdict import NOT_REPRODUCED
 from common.reproduce.judge.words import count
 
 if TYPE_CHECKING:
-    from common.reproduce.execute.batch import Outcome
+    from common.reproduce.execute.outcome import Outcome
     from common.reproduce.execute.plots import Target
 
 MAX_SEED = 2**32 - 1  # of NumPy's generators
@@ -46,12 +46,18 @@ class Options:
     """Print experiments, variants, presets and expected minutes, and exit."""
     show: bool = False
     """Print the settings that would run, the trial's defaults marked, and exit."""
+    plan: bool = False
+    """Print how many runs there are, how many of them are finished, and the hours that the others
+    take, and exit."""
     set: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """KEY=VALUE, a setting for this run, with VALUE in JSON or else a string; never recorded."""
     record: bool = False
     """Add finished runs to the paper's results.csv, which the ledger reads."""
     rerun: bool = False
     """Start again what is there, finished or not; the old files are moved aside."""
+    cluster: str | None = None
+    """Run on a Ray cluster: local starts one on this machine, auto joins the one that runs here,
+    HOST:PORT another. Needs the extra cluster."""
     runs_dir: Path = Path("runs")
     """Where runs are written, and found again."""
     data_dir: Path | None = None
@@ -107,13 +113,21 @@ def _main(paper: Paper) -> int:
     if options.show:
         show(plan, console)
         return HOLD
-    return _run(plan, console)
+    if options.plan:
+        forecast(plan, console)
+        return HOLD
+    return _run(plan, options.cluster, console)
 
 
-def _run(plan: Plan, console: Console) -> int:
+def _run(plan: Plan, cluster: str | None, console: Console) -> int:
     from common.reproduce.execute import batch  # imports Matplotlib, and with the trial Keras
 
-    outcome = batch.run(plan, console)
+    if cluster is None:
+        outcome = batch.run(plan, console)
+    else:
+        from common.reproduce.cluster import driver
+
+        outcome = driver.run(plan, cluster, console)
     smoke, code = plan.preset == "smoke", FAIL if outcome.diverged else HOLD
     if reduces := plan.experiment.presets[plan.preset].reduces:
         say(console, f"scale: reduced. {reduces}")
@@ -128,6 +142,8 @@ def _run(plan: Plan, console: Console) -> int:
         code = code if holds else FAIL
     for name in outcome.diverged:
         say(console, f"{name}: diverged, no metric of it is used")
+    for name, reason in outcome.failed.items():
+        say(console, f"{name}: failed, {reason}")
     for name in outcome.held:
         say(console, f"{name}: another process is at it, and has not finished")
     found = batch.models(plan)
@@ -139,7 +155,7 @@ def _run(plan: Plan, console: Console) -> int:
     _where(console, "curves", curves or "none, nothing was trained")
     _where(console, "figure", figure)
     _where(console, "table", table)
-    return STOPPED if outcome.held else code
+    return STOPPED if outcome.held or outcome.failed else code
 
 
 def _judge(plan: Plan, outcome: "Outcome", console: Console) -> tuple[Path | None, bool]:
@@ -179,13 +195,6 @@ def _where(console: Console, what: str, path: object) -> None:
     """A line on what a run left, which one can search and open."""
     if path is not None:
         console.print(f"{what + ':':<8} {path}", markup=False, soft_wrap=True)
-
-
-def package_directory(paper: Paper) -> Path:
-    """Directory of the package `papers.<name>`."""
-    file = importlib.import_module(f"papers.{paper.name}").__file__
-    assert file is not None, "papers are packages with an __init__.py"
-    return Path(file).parent
 
 
 def _choose_variants(experiment: Experiment, options: Options) -> tuple[str, ...]:

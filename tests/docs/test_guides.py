@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 GUIDES = sorted((ROOT / "docs" / "guides").glob("*.md"))
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 # Commands alone.
-COMMANDS = ("benchmark", "gpu", "reproduce")
+COMMANDS = ("benchmark", "cluster", "gpu", "reproduce")
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="the guides show TensorFlow's loops"

@@ -91,6 +91,9 @@ class Preset:
             cannot help the result; otherwise "reduced".
         reduces: at reduced scale, one sentence saying what is reduced.
         variants: the variants run at this size; None means all.
+        cpus: cores that a run takes on a cluster.
+        gpus: accelerators that it takes there; None means one, where the cluster has any.
+        memory_gib: main memory that it takes there, in GiB.
     """
 
     settings: Settings
@@ -98,11 +101,20 @@ class Preset:
     scale: Literal["paper", "reduced"]
     reduces: str = ""
     variants: tuple[str, ...] | None = None
+    cpus: int = 2
+    gpus: int | None = None
+    memory_gib: float = 2.0
 
     def __post_init__(self) -> None:
         require_settings("Preset.settings", self.settings)
         require_number("Preset.minutes", self.minutes)
         require(self.minutes > 0, "Preset.minutes", self.minutes, "a positive number")
+        valid = isinstance(self.cpus, int) and self.cpus > 0
+        require(valid, "Preset.cpus", self.cpus, "a positive integer")
+        valid = self.gpus is None or (isinstance(self.gpus, int) and self.gpus >= 0)
+        require(valid, "Preset.gpus", self.gpus, "None or an integer >= 0")
+        require_number("Preset.memory_gib", self.memory_gib)
+        require(self.memory_gib > 0, "Preset.memory_gib", self.memory_gib, "a positive number")
         require(self.scale in ("paper", "reduced"), "Preset.scale", self.scale, "paper or reduced")
         if self.scale == "paper":
             require(not self.reduces, "Preset.reduces", self.reduces, "'' at paper scale")

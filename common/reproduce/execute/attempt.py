@@ -2,13 +2,10 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-
-from rich.console import Console
-from rich.progress import Progress
 
 from common.reproduce import provenance
 from common.reproduce.execute import plots
@@ -27,15 +24,25 @@ from common.reproduce.execute.run import Probed, Run, Show
 from common.reproduce.execute.trial import Trial, arguments, load_trial
 from common.reproduce.files import FileError, remove_leftovers, write_json
 
-SHOWN_VALUES = 3
+Say = Callable[[str], None]
 
 
 class TrialError(RuntimeError):
     """A trial failed: the message names the run, and the cause is what it raised."""
 
 
-def run_one(plan: Plan, trial: Trial, variant: str, seed: int, bar: Progress) -> dict[str, Any]:
+def run_one(
+    plan: Plan, trial: Trial, variant: str, seed: int, show: Show, say: Say
+) -> dict[str, Any]:
     """The summary of one run, from its file if it is finished.
+
+    Args:
+        plan: what to run.
+        trial: its trial function.
+        variant: name of the variant.
+        seed: of the run.
+        show: told how far it is, now and then.
+        say: told what a user reads of it, in lines.
 
     Raises:
         BlockingIOError: if another process is at it.
@@ -44,28 +51,19 @@ def run_one(plan: Plan, trial: Trial, variant: str, seed: int, bar: Progress) ->
     name = run_name(variant, seed)
     with held(directory):
         remove_leftovers(directory)
-        config = _config(plan, trial, variant, seed)
-        before = _attempts_before(directory, config, plan.rerun, bar.console)
+        before = attempts_before(plan, trial, variant, seed, say)
         summary = read_summary(plan, variant, seed)
         if summary is not None:
-            bar.console.print(f"{name}: finished before, {told(summary)}", markup=False)
+            say(f"{name}: finished before, {told(summary)}")
             return summary
+        config = _config(plan, trial, variant, seed)
         attempts = [*before, _attempt(plan, variant)]
         write_json(directory / "config.json", {**config, "attempts": attempts})
-        task = bar.add_task(name, total=None, values="")
-
-        def show(phase: str, step: int, steps: int, values: dict[str, float]) -> None:
-            text = name if phase == "train" else f"{name} {phase}"
-            shown = _formatted(dict(list(values.items())[:SHOWN_VALUES]))
-            bar.update(task, description=text, completed=step, total=steps, values=shown)
-
         summary = _try(plan, trial, config, attempts, directory, show)
         curve = directory / "learning_curve.png"
         plots.learning_curves({variant: [directory]}, plan.experiment.metrics, curve)
         write_summary(directory, summary)
-        bar.remove_task(task)
-        seconds = summary["seconds"]["total"]
-        bar.console.print(f"{name}: {told(summary)} ({seconds:.1f} s)", markup=False)
+        say(f"{name}: {told(summary)} ({summary['seconds']['total']:.1f} s)")
         return summary
 
 
@@ -187,24 +185,25 @@ def _changed(old: Mapping[str, Any], config: dict[str, Any]) -> list[str]:
     return [key for key in config if old.get(key) != config[key]]
 
 
-def _attempts_before(
-    directory: Path, config: dict[str, Any], rerun: bool, console: Console
+def attempts_before(
+    plan: Plan, trial: Trial, variant: str, seed: int, say: Say
 ) -> list[dict[str, Any]]:
-    """The processes that worked on this run so far.
+    """The processes that worked on a run so far; its directory is held.
 
-    A run of other settings or another backend, and any run if `rerun`, is moved aside, so that
+    A run of other settings or another backend, and any run with `--rerun`, is moved aside, so that
     results never mix.
     """
+    directory = plan.run_dir(variant, seed)
     reason = "rerun"
-    if not rerun:
+    if not plan.rerun:
         old = read_config(directory)
-        changed = _changed(old or {}, config)
+        changed = _changed(old or {}, _config(plan, trial, variant, seed))
         if old is not None and not changed:
             return old["attempts"]
         reason = f"changed: {', '.join(changed)}" if old is not None else "it lacks config.json"
     if any(not path.name.startswith(".") for path in directory.iterdir()):
         aside = set_aside(directory)
-        console.print(f"{directory}: moved to {aside.name} ({reason})", markup=False)
+        say(f"{directory}: moved to {aside.name} ({reason})")
     return []
 
 
@@ -215,7 +214,7 @@ def _attempt(plan: Plan, variant: str) -> dict[str, Any]:
     return {
         "start": provenance.now(),
         "process": provenance.process(),
-        "command": provenance.command(),
+        "command": plan.command,
         "commit": commit,
         "dirty": dirty,
         "code": code_hash(plan.experiment, plan.preset, variant, root),
@@ -236,8 +235,9 @@ def told(summary: dict[str, Any]) -> str:
     """What came of a run: its metrics, or where it diverged."""
     if summary["status"] == DIVERGED:
         return f"diverged, {summary['why']} at step {summary['diverged_at']:,}"
-    return _formatted(summary["metrics"])
+    return formatted(summary["metrics"])
 
 
-def _formatted(values: dict[str, float]) -> str:
+def formatted(values: Mapping[str, float]) -> str:
+    """Names and values, as the user reads them."""
     return "  ".join(f"{name} {value:.4g}" for name, value in values.items())

@@ -1,5 +1,6 @@
 """What a command runs, and what its runs left in their directories. Imports no Keras."""
 
+import importlib
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from common.reproduce import provenance
 from common.reproduce.declare.spec import Experiment, Paper, Settings
 from common.reproduce.files import LOCK, FileError, content_digest, locked, read_json, write_json
 
@@ -33,6 +35,7 @@ class Plan:
         rerun: whether to start again what is there, finished or not.
         verbose: whether to show what the libraries say.
         overrides: settings that `experiment` has from the command line.
+        command: the command line, as its runs record it.
     """
 
     paper: Paper
@@ -47,6 +50,7 @@ class Plan:
     rerun: bool = False
     verbose: bool = False
     overrides: Settings = field(default_factory=dict)
+    command: str = field(default_factory=provenance.command)
 
     @property
     def root(self) -> Path:
@@ -59,6 +63,13 @@ class Plan:
     def run_dir(self, variant: str, seed: int) -> Path:
         """Directory of one run."""
         return self.root / variant / f"seed-{seed}"
+
+
+def package_directory(paper: Paper) -> Path:
+    """Directory of the package `papers.<name>`."""
+    file = importlib.import_module(f"papers.{paper.name}").__file__
+    assert file is not None, "papers are packages with an __init__.py"
+    return Path(file).parent
 
 
 def write_summary(directory: Path, summary: dict[str, Any]) -> None:

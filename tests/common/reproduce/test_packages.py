@@ -1,4 +1,4 @@
-"""What is declared knows no run, and what runs knows no verdict."""
+"""What is declared knows no run, and what runs knows neither cluster nor verdict."""
 
 import ast
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 import common.reproduce
 
 ROOT = Path(common.reproduce.__file__).parent
-PACKAGES = ("declare", "execute", "judge")
+PACKAGES = ("declare", "execute", "cluster", "judge")
 
 
 def imported(path):

@@ -37,7 +37,7 @@ PAPER = Paper(
                 ),
                 "cpu": Preset(
                     settings={"steps": 40, "pause": 0.02}, minutes=0.1, scale="reduced",
-                    reduces="Forty steps.",
+                    reduces="Forty steps.", cpus=1, memory_gib=0.5,
                 ),
                 "paper": Preset(settings={"steps": 6, "pause": 0.0}, minutes=0.1, scale="paper"),
             },

@@ -258,7 +258,7 @@ def test_what_becomes_free_meanwhile_is_taken(tree, run_tiny, monkeypatch):
     (tree.root / RUN_DIR).mkdir(parents=True)
     other = locked(tree.root / RUN_DIR)
     other.__enter__()
-    add = batch._add
+    add = batch.Outcome.add
 
     def then_free(*arguments):
         if "free" not in done:
@@ -267,7 +267,7 @@ def test_what_becomes_free_meanwhile_is_taken(tree, run_tiny, monkeypatch):
         add(*arguments)
 
     done = []
-    monkeypatch.setattr(batch, "_add", then_free)
+    monkeypatch.setattr(batch.Outcome, "add", then_free)
     code, output, _ = run_tiny("--preset", "smoke", "--variant", "narrow", "--seeds", "0", "1")
     assert code == 0 and "narrow seed 0: error" in output
 

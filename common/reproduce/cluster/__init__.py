@@ -1,0 +1,1 @@
+"""Runs as tasks of a Ray cluster, which alone imports Ray, and when it is asked for."""
