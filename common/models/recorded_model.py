@@ -48,6 +48,7 @@ class RecordedModel(keras.Model):
     def quantize(
         self, mode: str | None = None, config: Any = None, filters: Any = None, **kwargs: Any
     ) -> None:
+        mode = getattr(config, "mode", None) if mode is None else mode
         # Keras passes over layers with layers inside, which may have kernels of their own. They are
         # first: what Keras does last, of its compiled functions and torch, is for all.
         if mode == "int8":
