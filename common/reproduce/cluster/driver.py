@@ -184,7 +184,7 @@ class _Driver:
             variant=one.variant,
             seed=one.seed,
             token=self.token,
-            code=code_hash(plan.paper.name, plan.experiment, plan.preset, one.variant, root),
+            code=code_hash(plan.experiment, plan.preset, one.variant, root),
             files={} if self.local else read_files(directory),
         )
         mark = plan.experiment.fingerprint(plan.preset, one.variant)

@@ -125,7 +125,7 @@ def _run(job: Job, plan: Plan, trial: Trial, show: Show) -> End:
 
 def _check_code(job: Job, plan: Plan) -> None:
     root = plan.directory.parents[1]
-    code = code_hash(plan.paper.name, plan.experiment, plan.preset, job.variant, root)
+    code = code_hash(plan.experiment, plan.preset, job.variant, root)
     if code != job.code:
         raise RuntimeError(
             f"the code in {root} on {socket.gethostname()} is {code}, expected the driver's, "
