@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from common.tasks import MQAR, InductionHeads
+from common.tasks.task import Task
 from papers.gla import GLA
 from papers.mamba import MambaLM
 
@@ -11,13 +12,13 @@ from papers.mamba import MambaLM
 def main() -> None:
     """Trains two small models, quantises them, and prints what changes."""
     print(f"{'model':22}{'':9}{'accuracy':>9}{'loss':>8}{'KB':>7}")
-    heads = InductionHeads(length=32, vocabulary_size=16)
-    show("Mamba, tied", MambaLM(16, 64, 2), heads, 600)
-    recall = MQAR(length=64, num_pairs=8, vocabulary_size=64)
-    show("GLA, tied", GLA(64, 64, 2, num_heads=2, tie_embeddings=True), recall, 600)
+    heads = InductionHeads(length=16, vocabulary_size=8)
+    show("Mamba, tied", MambaLM(8, 32, 2), heads, 500)
+    recall = MQAR(length=32, num_pairs=4, vocabulary_size=32)
+    show("GLA, tied", GLA(32, 64, 2, num_heads=2, tie_embeddings=True), recall, 500)
 
 
-def show(name: str, model: keras.Model, task, steps: int) -> None:
+def show(name: str, model: keras.Model, task: Task, steps: int) -> None:
     """Trains a model, and prints accuracy, loss and size before and after `quantize`."""
     keras.utils.set_random_seed(0)
     model.compile(
