@@ -11,6 +11,7 @@ from papers.mamba import MambaLM
 
 def main() -> None:
     """Trains two small models, quantises them, and prints what changes."""
+    keras.utils.set_random_seed(0)
     print(f"{'model':22}{'':9}{'accuracy':>9}{'loss':>8}{'KB':>7}")
     heads = InductionHeads(length=16, vocabulary_size=8)
     show("Mamba, tied", MambaLM(8, 32, 2), heads, 500)
@@ -20,7 +21,6 @@ def main() -> None:
 
 def show(name: str, model: keras.Model, task: Task, steps: int) -> None:
     """Trains a model, and prints accuracy, loss and size before and after `quantize`."""
-    keras.utils.set_random_seed(0)
     model.compile(
         keras.optimizers.AdamW(3e-3, weight_decay=0.1, global_clipnorm=1.0),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
