@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops, tree
 
+from common.layers.kernels import is_kernel
 from tests.contract.subjects import all_subjects, jitted
 from tests.helpers.weights import assert_drawn_apart
 
@@ -248,7 +249,7 @@ def test_low_rank_adaptation_is_a_layer_with_other_projections(subject):
     layer, inputs = subject.make(), inputs_of(subject, 2, 6)
     before = array(layer(inputs))
     names = [weight.path for weight in layer.trainable_variables]
-    projections = [n for n in names if n.split("/")[-1] in ("kernel", "output_kernel")]
+    projections = [n for n in names if is_kernel(n.split("/")[-1])]
     if not projections:
         with pytest.raises(ValueError, match="projection"):
             layer.enable_lora(2)

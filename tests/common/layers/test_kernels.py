@@ -69,7 +69,7 @@ def test_kernels_are_in_eight_bits(name):
     want = KERNELS[name]
     assert count(integers) == sum(n * d * e for n, d, e in want)
     assert count(layer.weights) - floats == sum(n * e for n, _, e in want)
-    assert all(-127 <= array(weight).min() and array(weight).max() <= 127 for weight in integers)
+    assert all(array(weight).min() >= -127 and array(weight).max() <= 127 for weight in integers)
     after = array(layer(inputs))
     error = np.sqrt(np.mean((after - before) ** 2) / np.mean(before**2))
     assert error < 0.04 and (error > 0) == bool(want)  # at widths of 3 to 24
