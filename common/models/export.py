@@ -6,6 +6,7 @@ A program takes and returns tensors by name and no nests, so a state is flattene
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from common.layers import ScanLayer, SequenceLayer
 from common.typing import Tensor
 
 SEPARATOR = "/"
-# Before the names of a state that comes out in ONNX, where no output has the name of an input.
+# Stands in ONNX before the names of a state that comes out.
 NEW = "new/"
 
 
@@ -46,9 +47,15 @@ def unflatten_state(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def in_recurrent_form(model: Any) -> Iterator[None]:
-    """Every sequence layer of `model` in its recurrent form, one plain loop over time.
+    """Has every sequence layer of `model` go over time by its recurrent form, a plain loop.
 
-    For exports that know neither the other forms' ops nor a length to cut into chunks.
+    For exporting where the ops of faster forms are missing, Fourier transforms or branches:
+
+        with in_recurrent_form(model):
+            model.export(path)
+
+    Args:
+        model: A built layer or model of ours.
     """
     kept = [
         (layer, name, getattr(layer, name), value)
@@ -102,28 +109,29 @@ def export_streaming(model: Any, path: str | Path, width: int | None = None) -> 
 
 
 def export_onnx(model: Any, path: str | Path, width: int | None = None) -> None:
-    """Writes a model's streaming in ONNX, on TensorFlow, with the extra `onnx`.
+    """Writes a model's streaming in ONNX, on TensorFlow, with the extra `export`.
 
-    The files `prefill.onnx`, `step.onnx` and `initial_state.onnx` have the inputs and outputs of
-    the signatures of `export_streaming`, with free B and T too, and the layers in their recurrent
-    form: a loop over time. Two things are made otherwise than by Keras's
-    `model.export(path, format="onnx")`: `expm1`, of which ONNX has none, is composed of other ops,
-    and tf2onnx's own optimisations, of which one takes the shape of another tensor, are left out:
-    onnxruntime optimises when it loads.
+    The files `prefill.onnx`, `step.onnx` and `initial_state.onnx` take and return what the
+    signatures of `export_streaming` do, with free B and T, `outputs` first and then the state in
+    the order in which `step.onnx` takes it. There no output may have the name of an input: a state
+    that comes out is `"new/block_0/memory"`. Layers go over time by their recurrent form.
 
     A prompt and the first token after it:
 
         export_onnx(MambaLM(50280, **SIZES["130M"]), "mamba")
-        prefill, step = (InferenceSession(f"mamba/{x}.onnx") for x in ("prefill", "step"))
-        names = [output.name for output in step.get_outputs()]
-        made = prefill.run(names, {"inputs": tokens, "mask": np.ones(tokens.shape, bool)})
-        out = dict(zip(names, made))
-        logits = out.pop("outputs")[:, -1]  # what is left is the state
-        step.run(names, {"inputs": logits.argmax(-1).astype("int32"), **out})
+        prefill, step = (InferenceSession(f"mamba/{name}.onnx") for name in ("prefill", "step"))
+        names = [x.name for x in step.get_inputs()]  # the first is "inputs"
+        logits, *state = prefill.run(None, {"inputs": tokens, "mask": np.ones(tokens.shape, bool)})
+        token = logits[:, -1].argmax(-1).astype("int32")
+        logits, *state = step.run(None, dict(zip(names, [token, *state])))
+
+    Beside Keras's `model.export(path, format="onnx")` this one knows `expm1`, and it leaves out
+    tf2onnx's optimisations, after which some layers compute something else (xLSTM's projections by
+    blocks): onnxruntime has its own.
 
     Args:
-        model: A built layer or model of ours: it has `step` and `get_initial_state`. Its weights
-            fit into a file of 2 GB.
+        model: A built layer or model of ours: it has `step` and `get_initial_state`; in float32,
+            its weights below 2 GB.
         path: Directory to write.
         width: Of inputs `(B, T, width)`; `None` for tokens.
 
@@ -152,6 +160,8 @@ def _programs(model: Any, width: int | None) -> dict[str, Any]:
     """The functions of TensorFlow that `export_streaming` describes."""
     import tensorflow as tf
 
+    # AutoGraph would take half of the time, for nothing: no loop here is Python's.
+    function = partial(tf.function, autograph=False)
     dtype = "int32" if width is None else model.compute_dtype
     features = () if width is None else (width,)
     one = tf.TensorSpec((None, *features), dtype, name="inputs")
@@ -162,17 +172,17 @@ def _programs(model: Any, width: int | None) -> dict[str, Any]:
         for name, leaf in flatten_state(model.get_initial_state(1)).items()
     }
 
-    @tf.function(input_signature=[many, marks])
+    @function(input_signature=[many, marks])
     def prefill(inputs: Tensor, mask: Tensor) -> dict[str, Tensor]:
         outputs, state = model(inputs, mask=mask, training=False, return_state=True)
         return {"outputs": outputs, **flatten_state(state)}
 
-    @tf.function(input_signature=[one, kind])
+    @function(input_signature=[one, kind])
     def step(inputs: Tensor, state: dict[str, Tensor]) -> dict[str, Tensor]:
         outputs, state = model.step(inputs, unflatten_state(state), training=False)
         return {"outputs": outputs, **flatten_state(state)}
 
-    @tf.function(input_signature=[tf.TensorSpec((), "int32", name="batch_size")])
+    @function(input_signature=[tf.TensorSpec((), "int32", name="batch_size")])
     def initial_state(batch_size: Tensor) -> dict[str, Tensor]:
         return flatten_state(model.get_initial_state(batch_size))
 
@@ -188,26 +198,21 @@ def _write_onnx(program: Any, path: Path) -> None:
 
     patch_tf2onnx()  # for NumPy 2
     traced = program.get_concrete_function()
-    specs = tf.nest.flatten(program.input_signature)
-    names = {
-        x.name: spec.name
-        for x, spec in zip((x for x in traced.inputs if x.dtype != tf.resource), specs, strict=True)
-    }
-    taken = list(names)
-    # Sorted is the order in which TensorFlow flattens.
-    given = dict(zip(sorted(traced.structured_outputs), (x.name for x in traced.outputs), strict=True))
-    order = sorted(given, key=lambda name: name != "outputs")
-    names |= {given[name]: name if name == "outputs" else NEW + name for name in order}
-    given = [given[name] for name in order]
-    frozen = tf_loader.from_function(traced, taken, given)
+    inputs = [x.name for x in traced.inputs if x.dtype != tf.resource]
+    # TensorFlow flattens a dict in the order of its names.
+    outputs = dict(zip(sorted(traced.structured_outputs), traced.outputs, strict=True))
+    order = sorted(outputs, key=lambda name: name != "outputs")
+    outputs = {outputs[x].name: x if x == "outputs" else NEW + x for x in order}
+    names = [spec.name for spec in tf.nest.flatten(program.input_signature)]
+    frozen = tf_loader.from_function(traced, inputs, list(outputs))
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(frozen, name="")
         converted = tfonnx.process_tf_graph(
             graph,
             custom_op_handlers={"Expm1": (_expm1, [])},
-            input_names=taken,
-            output_names=given,
-            tensors_to_rename=names,
+            input_names=inputs,
+            output_names=list(outputs),
+            tensors_to_rename=dict(zip(inputs, names, strict=True)) | outputs,
         )
     made = converted.make_model("keras-papers")
     onnx.checker.check_model(made)
