@@ -2,6 +2,7 @@
 
 import ast
 import json
+import signal
 import sys
 import threading
 import time
@@ -16,6 +17,7 @@ from common.reproduce.cluster import driver, work
 from common.reproduce.cluster.files import read_files, sent_when_changed, write_files
 from common.reproduce.cluster.resources import Resources, environment, resources
 from common.reproduce.declare.spec import Preset
+from common.reproduce.execute.interrupts import Interrupted
 from common.reproduce.files import locked
 from tests.common.reproduce.cluster.sweep import rows
 
@@ -180,11 +182,26 @@ def test_a_trial_that_fails_twice_is_recorded(tree, run_tiny, cluster):
     assert code == 1 and "one seed 0: value 1" in output and not path.exists()
 
 
-def test_a_run_that_loses_its_worker_goes_on(run_tiny, cluster):
-    cluster.begun.append(fail(driver.LOSSES - 1, Error()))
+@pytest.mark.parametrize("error", [Error, Cancelled])
+def test_a_run_that_loses_its_worker_goes_on(run_tiny, cluster, error):
+    cluster.begun.append(fail(driver.LOSSES - 1, error()))
     code, output, _ = count(run_tiny)
     assert code == 1 and "one seed 0: value 1" in output
     assert output.count("one seed 0: lost its worker") == driver.LOSSES - 1
+
+
+def test_a_worker_that_is_stopped_saves_and_its_run_goes_on(run_tiny, cluster, monkeypatch):
+    real, left = work.run_one, [Interrupted(signal.SIGTERM, "saved")]
+
+    def stopped(*arguments):
+        if left:
+            raise left.pop()
+        return real(*arguments)
+
+    monkeypatch.setattr(work, "run_one", stopped)
+    code, output, errors = count(run_tiny)
+    assert (code, errors) == (1, "")
+    assert "one seed 0: lost its worker" in output and "one seed 0: value 1" in output
 
 
 def test_a_run_that_always_loses_its_worker_has_failed(run_tiny, cluster):
