@@ -3,12 +3,13 @@
 import importlib
 import os
 import re
+import signal
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from common.reproduce.execute.interrupts import raised
+from common.reproduce.execute.interrupts import SIGNALS
 from common.reproduce.provenance import cores
 
 LOCAL, AUTO = "local", "auto"
@@ -65,6 +66,7 @@ def connected(address: str, environment: Mapping[str, str], verbose: bool) -> It
     if not verbose:
         # Also what a raylet says of a lost worker, which the driver tells in its own words.
         ray._private.worker._worker_logs_enabled = False
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}  # Ray puts its own there
     try:
         ray.init(**options)
     except ConnectionError as error:
@@ -72,9 +74,10 @@ def connected(address: str, environment: Mapping[str, str], verbose: bool) -> It
             f"--cluster is {address!r}, and no Ray cluster answers there: `ray start --head` "
             "starts one."
         ) from error
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
     try:
-        with raised():  # Ray has put its own handler in place of ours
-            yield ray
+        yield ray
     finally:
         ray.shutdown()
 

@@ -124,6 +124,7 @@ class _Driver:
         self.waiting: list[_Run] = []
         self.running: dict[Any, _Run] = {}  # by the reference of the task
         self.held: list[_Run] = []
+        self.stopping = False
         self.saved = 0
         self.token = uuid.uuid4().hex
 
@@ -226,15 +227,13 @@ class _Driver:
         errors = self.ray.exceptions
         try:
             end = self.ray.get(ref)
-        except errors.TaskCancelledError:
-            return
         except errors.OutOfMemoryError as error:
             end = End(failure="its machine ran out of memory", traceback=str(error))
         except errors.RayTaskError as error:
             cause = error.cause
             end = End(failure=f"{type(cause).__name__}: {cause}", traceback=str(error))
         except errors.RayError as error:
-            self._lose(one, error)
+            self._lose(one, error)  # or it never began, where the driver stops its tasks
             return
         try:
             if end.files is not None:
@@ -251,10 +250,14 @@ class _Driver:
             self.held.append(one)
         elif end.failure:
             self._fail(one, end)
-        else:
+        elif self.stopping:
             self.saved += bool(end.saved)
+        else:
+            self._lose(one, RuntimeError("a signal ended it"))
 
     def _lose(self, one: _Run, error: Exception) -> None:
+        if self.stopping:
+            return
         one.losses += 1
         if one.losses == LOSSES:
             reason = f"it lost its worker {LOSSES} times: {type(error).__name__}"
@@ -288,6 +291,7 @@ class _Driver:
 
     def _stop(self) -> str:
         """Lets the workers save: what they did."""
+        self.stopping = True
         for ref in self.running:
             self.ray.cancel(ref)
         until = time.monotonic() + SAVED_IN

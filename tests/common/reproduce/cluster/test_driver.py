@@ -2,6 +2,7 @@
 
 import ast
 import json
+import signal
 import sys
 import threading
 import time
@@ -16,6 +17,7 @@ from common.reproduce.cluster import driver, work
 from common.reproduce.cluster.files import read_files, sent_when_changed, write_files
 from common.reproduce.cluster.resources import Resources, environment, resources
 from common.reproduce.declare.spec import Preset
+from common.reproduce.execute.interrupts import Interrupted
 from common.reproduce.files import locked
 from tests.common.reproduce.cluster.sweep import rows
 
@@ -40,6 +42,13 @@ class Task(Error):
         self.cause = cause
 
 
+class Call:
+    """What stands for the result of a task."""
+
+    def __init__(self, function, *given):
+        self.function, self.given = function, given
+
+
 class Played:
     """A cluster of one machine, whose tasks run when they are asked for."""
 
@@ -51,7 +60,6 @@ class Played:
         self.machine = {"CPU": 4.0, "memory": 8.0 * 2**30}
         self.names = []
         self.begun = []  # called with the job, before a task
-        self.work = work.work
 
     def nodes(self):
         return [{"Alive": True, "Resources": self.machine}, {"Alive": False, "Resources": {}}]
@@ -64,27 +72,23 @@ class Played:
 
     def _mailbox(self):
         box = driver.Mailbox()
-        methods = {
-            name: SimpleNamespace(remote=lambda *given, name=name: (getattr(box, name), given))
-            for name in ("put", "take")
-        }
-        # A message is there when it is sent.
-        methods["put"] = SimpleNamespace(remote=box.put)
-        return SimpleNamespace(**methods)
+        return SimpleNamespace(
+            put=SimpleNamespace(remote=box.put),
+            take=SimpleNamespace(remote=lambda: Call(box.take)),
+        )
 
     def _named(self, name):
         self.names.append(name)
-        return SimpleNamespace(remote=lambda *given: (self.work, given))
+        return SimpleNamespace(remote=lambda *given: Call(work.work, *given))
 
     def wait(self, refs, num_returns, timeout):
         return refs, []
 
     def get(self, ref):
-        function, given = ref
-        if function == self.work:
+        if ref.function is work.work:
             for act in self.begun:
-                act(given[0])
-        return function(*given)
+                act(ref.given[0])
+        return ref.function(*ref.given)
 
 
 @pytest.fixture
@@ -121,7 +125,7 @@ def count(run_tiny, *options):
 
 def test_a_task_a_run_and_rows_in_the_drivers_file(tree, run_tiny, cluster):
     code, output, errors = count(run_tiny, "--record", "--seeds", "3", "4")
-    assert (code, errors) == (1, "")  # the ratio is not reproduced
+    assert (code, errors) == (0, "")
     assert cluster.options == {
         "num_cpus": 2,
         "num_gpus": 0,
@@ -178,11 +182,26 @@ def test_a_trial_that_fails_twice_is_recorded(tree, run_tiny, cluster):
     assert code == 1 and "one seed 0: value 1" in output and not path.exists()
 
 
-def test_a_run_that_loses_its_worker_goes_on(run_tiny, cluster):
-    cluster.begun.append(fail(driver.LOSSES - 1, Error()))
+@pytest.mark.parametrize("error", [Error, Cancelled])
+def test_a_run_that_loses_its_worker_goes_on(run_tiny, cluster, error):
+    cluster.begun.append(fail(driver.LOSSES - 1, error()))
     code, output, _ = count(run_tiny)
     assert code == 1 and "one seed 0: value 1" in output
     assert output.count("one seed 0: lost its worker") == driver.LOSSES - 1
+
+
+def test_a_worker_that_is_stopped_saves_and_its_run_goes_on(run_tiny, cluster, monkeypatch):
+    real, left = work.run_one, [Interrupted(signal.SIGTERM, "saved")]
+
+    def stopped(*arguments):
+        if left:
+            raise left.pop()
+        return real(*arguments)
+
+    monkeypatch.setattr(work, "run_one", stopped)
+    code, output, errors = count(run_tiny)
+    assert (code, errors) == (1, "")
+    assert "one seed 0: lost its worker" in output and "one seed 0: value 1" in output
 
 
 def test_a_run_that_always_loses_its_worker_has_failed(run_tiny, cluster):
@@ -270,8 +289,8 @@ def test_a_plan_is_told_and_runs_nothing(tree, run_tiny):
     assert output.splitlines() == [
         "tiny fit, preset cpu",
         "variant        runs    finished  hours each  hours left",
-        "narrow            2           1       0.002       0.002",
-        "wide              2           0       0.002       0.003",
+        "narrow            2           1     0.00167     0.00167",
+        "wide              2           0     0.00167     0.00333",
         "all               4           1                   0.005",
         "On a cluster a run takes 1 CPU, a GPU where there are any, 0.5 GiB.",
     ]
