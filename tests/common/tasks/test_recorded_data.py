@@ -183,7 +183,7 @@ def test_checksums_are_whole():
 
 
 class _Gone(_Quiet):
-    def do_GET(self):  # noqa: N802
+    def do_GET(self):
         self.send_error(404)
 
 
