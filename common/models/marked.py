@@ -5,12 +5,12 @@ from collections.abc import Mapping
 import keras
 
 from common.checks import refuse
-from common.models.sequence_model import SequenceModel
-from common.tasks.marked_batches import MARKS
 from common.typing import Tensor
 
+MARKS = ("mask", "reset")
 
-def marked(model: keras.Model | SequenceModel, inputs: Mapping[str, Tensor]) -> keras.Model:
+
+def marked(model: keras.Layer, inputs: Mapping[str, Tensor]) -> keras.Model:
     """The model that takes `{"inputs": ..., "mask": ..., "reset": ...}` and is otherwise `model`.
 
     `fit` hands on inputs only. The weights are shared: what streams or generates after training

@@ -56,9 +56,9 @@ class JapaneseVowels(SequenceTask):
 
 @functools.lru_cache(maxsize=2)
 def _utterances(split: str, data_dir: str | None) -> list[Arrays]:
-    from common.tasks import datasets
+    from common.tasks.datasets import japanese_vowels
 
     return [
         {"inputs": one["coefficients"], "targets": one["speaker"].astype(np.int32)}
-        for one in datasets.JapaneseVowels.read(split, data_dir)
+        for one in japanese_vowels.JapaneseVowels.read(split, data_dir)
     ]

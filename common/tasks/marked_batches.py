@@ -2,8 +2,6 @@
 
 from common.tasks.batches import TaskBatches
 
-MARKS = ("mask", "reset")
-
 
 class MarkedBatches(TaskBatches):
     """The first batches of a task's stream, whose inputs are `{"inputs": ..., "mask": ...}`.
@@ -16,6 +14,6 @@ class MarkedBatches(TaskBatches):
     def __getitem__(self, index: int) -> tuple:
         step = max(self.epoch, 0) * self.steps + index
         arrays = self.task.batch(self.batch_size, self.seed, step, self.split)
-        inputs = {name: arrays[name] for name in ("inputs", *MARKS) if name in arrays}
+        inputs = {name: arrays[name] for name in ("inputs", "mask", "reset") if name in arrays}
         rest = (arrays[name] for name in ("targets", "weights") if name in arrays)
         return inputs, *rest

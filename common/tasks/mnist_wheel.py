@@ -36,7 +36,7 @@ class _Unpickler(pickle.Unpickler):
         raise FileError(f"{MEMBER} asks for {module}.{name}, expected arrays of NumPy alone.")
 
 
-def _empty(kind: type, shape: tuple[int, ...], code: bytes | str) -> np.ndarray:
+def _empty(kind: type, shape: tuple[int, ...], code: Any) -> np.ndarray:
     """What a pickled array is before its state is set."""
     if kind is not np.ndarray:
         raise FileError(f"{MEMBER} makes a {kind}, expected arrays of NumPy alone.")

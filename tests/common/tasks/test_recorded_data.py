@@ -180,3 +180,32 @@ def test_checksums_are_whole():
     for builder in BUILDERS:
         assert len(bytes.fromhex(builder.SOURCE.sha256)) == hashlib.sha256().digest_size
         assert builder.SOURCE.url.startswith("https://")
+
+
+class _Gone(_Quiet):
+    def do_GET(self):
+        self.send_error(404)
+
+
+def test_a_download_that_fails_says_what_is_wanted(tmp_path, monkeypatch):
+    builder = datasets.Nottingham
+    handler = functools.partial(_Gone, directory=tmp_path)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/"
+        monkeypatch.setattr(builder, "SOURCE", dataclasses.replace(builder.SOURCE, url=url))
+        with pytest.raises(MissingFile, match=rf"Nottingham.mat is not in .*{url} can't be downl"):
+            builder.read("train", tmp_path)
+        server.shutdown()
+
+
+def test_without_array_record_it_reads_tfds_s_own_files(small_file, tmp_path):  # noqa: F811
+    small_file(datasets.JapaneseVowels)
+    want = datasets.JapaneseVowels.read("test", tmp_path)
+    made = datasets.JapaneseVowels(data_dir=tmp_path / "other", file_format="tfrecord")
+    config = tfds.download.DownloadConfig(manual_dir=manual_directory(tmp_path))
+    made.download_and_prepare(download_config=config)
+    for one, other in zip(made.source("test"), want, strict=True):
+        for name in ("coefficients", "speaker"):
+            np.testing.assert_array_equal(one[name], other[name])

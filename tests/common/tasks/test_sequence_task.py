@@ -227,13 +227,13 @@ def test_windows_of_text(small_file, tmp_path):  # noqa: F811
         arrays = task.arrays(split)
         assert "".join(spelled(arrays["inputs"])) == part[:80]
         assert "".join(spelled(arrays["targets"])) == part[1:81]
-    batch = task.batch(50, seed=1, step=2)
+    batch = task.batch(100, seed=1, step=2)
     for one, other in zip(*(spelled(batch[name]) for name in ("inputs", "targets")), strict=True):
         assert one in text[:1620] and other[:-1] == one[1:] and one + other[-1] in text
     assert len(set(spelled(batch["inputs"]))) == 18  # windows start anywhere
-    again = task.batch(50, seed=1, step=2)
+    again = task.batch(100, seed=1, step=2)
     np.testing.assert_array_equal(again["inputs"], batch["inputs"])
-    assert (task.batch(50, seed=1, step=3)["inputs"] != batch["inputs"]).any()
+    assert (task.batch(100, seed=1, step=3)["inputs"] != batch["inputs"]).any()
     with pytest.raises(ValueError, match="`length` must be an integer from 1 to 50000; got 0"):
         ShakespeareCharacters(0)
 
