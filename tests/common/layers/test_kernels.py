@@ -75,7 +75,7 @@ def test_kernels_are_in_eight_bits(name):
     assert error < 0.04 and (error > 0) == bool(want)  # at widths of 3 to 24
 
 
-@pytest.mark.parametrize("name", KERNELS.keys() - UNTRAINED)
+@pytest.mark.parametrize("name", sorted(KERNELS.keys() - UNTRAINED))
 def test_adaptations_are_counted(name):
     layer = SUBJECTS[name].layer(dtype="float32")
     before = count(layer.trainable_variables)
@@ -93,7 +93,7 @@ def test_fixed_kernels_are_not_adapted(name):
 
 
 @pytest.mark.parametrize("quantised", [False, True])
-@pytest.mark.parametrize("name", KERNELS.keys() - UNTRAINED)
+@pytest.mark.parametrize("name", sorted(KERNELS.keys() - UNTRAINED))
 def test_adaptations_have_gradients(name, quantised):
     """Of every B at least, as long as it is zero; integers are no hindrance."""
     layer = SUBJECTS[name].layer(dtype="float32")
