@@ -159,6 +159,7 @@ class _Driver:
                 self._look()
             if deferral.number:
                 deferral.saved = self._stop()
+            (self.plan.root / TOKEN).unlink(missing_ok=True)
         self.outcome.held = [one.name for one in self.held]
 
     def _resources(self, machines: list[Mapping[str, float]]) -> Resources:

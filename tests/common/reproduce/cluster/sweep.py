@@ -12,6 +12,7 @@ from tests.common.reproduce import tiny
 
 # What differs between machines and moments; the rest of a row is the run's.
 VOLATILE = ("date", "seconds", "command", "hardware", "process", "threads", "load", "digest")
+PATIENCE = 600.0  # seconds, of a machine that is busy with other tests
 RUNS = Path("runs/tiny/fit/cpu")
 
 
@@ -37,6 +38,10 @@ class Sweep:
         )
         return self.process
 
+    def end(self) -> tuple[str, str]:
+        """What the command printed, and its errors, when it has ended."""
+        return self.process.communicate(timeout=PATIENCE)
+
     def workers(self) -> dict[int, Path]:
         """Processes that are at a run of this tree, to the run's directory."""
         found = {}
@@ -48,7 +53,7 @@ class Sweep:
                     found[int(path.name)] = self.tree.root / RUNS / variant / f"seed-{seed}"
         return found
 
-    def wait_for_worker(self, ready, seconds=240.0) -> tuple[int, Path]:
+    def wait_for_worker(self, ready, seconds=PATIENCE) -> tuple[int, Path]:
         """The first worker whose run's directory is `ready`; fails if the command ends before."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:

@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -25,10 +26,25 @@ from tests.common.reproduce.cluster.sweep import (
 pytest.importorskip("ray", reason="needs the extra cluster")
 pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="finds processes in /proc")
 
+
+@pytest.fixture
+def start():
+    """Starts sweeps, none of which outlives its test."""
+    sweeps = []
+
+    def start(*arguments):
+        sweeps.append(Sweep(*arguments))
+        return sweeps[-1]
+
+    yield start
+    for sweep in sweeps:
+        sweep.process.kill()
+
+
 KILLS, DRIVER_KILLS, SEEDS = 30, 2, 8
 
 
-def test_a_sweep_that_loses_a_worker_ends_as_one_on_this_machine(tree, run_tiny, tmp_path):
+def test_a_sweep_that_loses_a_worker_ends_as_one_on_this_machine(tree, run_tiny, start, tmp_path):
     code, expected, errors = run_tiny("--record")
     assert (code, errors) == (0, "")
     killed = tiny.make_tree(tmp_path / "killed")
@@ -36,10 +52,10 @@ def test_a_sweep_that_loses_a_worker_ends_as_one_on_this_machine(tree, run_tiny,
     shutil.copytree(tree.root / first, killed.root / first)
     moment = (killed.root / first / "summary.json").stat().st_mtime_ns
 
-    sweep = Sweep(killed)
+    sweep = start(killed)
     pid, directory = sweep.wait_for_worker(saved_since(0))
     kill(pid)
-    output, errors = sweep.process.communicate(timeout=240)
+    output, errors = sweep.end()
 
     assert (sweep.process.returncode, errors) == (0, "")
     name = f"{directory.parent.name} {directory.name.replace('-', ' ')}"
@@ -52,16 +68,22 @@ def test_a_sweep_that_loses_a_worker_ends_as_one_on_this_machine(tree, run_tiny,
 
 
 @pytest.mark.slow
-def test_many_kills_of_workers_and_drivers(tmp_path):
+def test_many_kills_of_workers_and_drivers(start, tmp_path):
     whole, killed = (tiny.make_tree(tmp_path / name) for name in ("whole", "killed"))
-    _slow_down(whole, killed)
+    _slow_down(whole, killed, pause=0.05)
     seeds = ("--seeds", *map(str, range(SEEDS)))
-    expected = whole.run("papers.tiny", "--record", *seeds)
+    expected = subprocess.run(
+        whole.command("papers.tiny", "--record", *seeds),
+        cwd=whole.root,
+        env=whole.environment(),
+        capture_output=True,
+        text=True,
+    )
     assert expected.returncode == 0, expected.stderr
 
     rng = random.Random(0)
     begun = time.monotonic()
-    sweep = Sweep(killed, *seeds)
+    sweep = start(killed, *seeds)
     workers, drivers, finished = 0, 0, {}
     while workers < KILLS:
         # Now at any moment, which mostly is while it imports, now while it trains.
@@ -82,7 +104,7 @@ def test_many_kills_of_workers_and_drivers(tmp_path):
             sweep.process.communicate()
             drivers += 1
             sweep.start()
-    output, errors = sweep.process.communicate(timeout=600)
+    output, errors = sweep.end()
 
     assert (sweep.process.returncode, errors, drivers) == (0, "", DRIVER_KILLS)
     assert table(output) == table(expected.stdout)
@@ -99,17 +121,17 @@ def test_many_kills_of_workers_and_drivers(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_sweep_saves_and_goes_on(tree, run_tiny, tmp_path, number, code):
+def test_a_stopped_sweep_saves_and_goes_on(tree, run_tiny, start, tmp_path, number, code):
     stopped = tiny.make_tree(tmp_path / "stopped")
     _slow_down(tree, stopped)
     run_tiny("--record", "--seeds", "0")
-    sweep = Sweep(stopped, "--seeds", "0")
+    sweep = start(stopped, "--seeds", "0")
     sweep.wait_for_worker(saved_since(0))
     if number == signal.SIGINT:
         os.killpg(sweep.process.pid, number)  # of the whole group, as a terminal does it
     else:
         sweep.process.terminate()
-    _, errors = sweep.process.communicate(timeout=120)
+    _, errors = sweep.end()
     assert sweep.process.returncode == code
     assert errors.splitlines()[1:] == [
         "Stopping: saves first. Once more stops at once, without saving.",
@@ -118,13 +140,13 @@ def test_a_stopped_sweep_saves_and_goes_on(tree, run_tiny, tmp_path, number, cod
     ]
     assert not sweep.workers()
     sweep.start()
-    _, errors = sweep.process.communicate(timeout=240)
+    _, errors = sweep.end()
     assert (sweep.process.returncode, errors) == (0, "")
     assert assert_same(stopped, tree) == 2
 
 
 @pytest.mark.slow
-def test_workers_with_disks_of_their_own(tree, run_tiny, tmp_path):
+def test_workers_with_disks_of_their_own(tree, run_tiny, start, tmp_path):
     apart = tiny.make_tree(tmp_path / "apart")
     _slow_down(tree, apart)
     run_tiny("--record", "--seeds", "0")
@@ -135,10 +157,10 @@ def test_workers_with_disks_of_their_own(tree, run_tiny, tmp_path):
         "    from common.reproduce.cluster import work\n"
         "    work._sees = lambda path, token: False\n"
     )
-    sweep = Sweep(apart, "--seeds", "0")
+    sweep = start(apart, "--seeds", "0")
     pid, _ = sweep.wait_for_worker(saved_since(0))
     kill(pid)
-    output, errors = sweep.process.communicate(timeout=240)
+    output, errors = sweep.end()
     assert (sweep.process.returncode, errors) == (0, "")
     assert "lost its worker" in output
     assert assert_same(apart, tree) == 1
@@ -147,10 +169,10 @@ def test_workers_with_disks_of_their_own(tree, run_tiny, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_trial_that_fails_twice_is_told_and_the_others_go_on(tree):
+def test_a_trial_that_fails_twice_is_told_and_the_others_go_on(tree, start):
     _edit(tree, "experiments.py", "time.sleep(pause)", "assert run.variant != 'wide', 'odd'")
-    sweep = Sweep(tree, "--seeds", "0")
-    output, errors = sweep.process.communicate(timeout=240)
+    sweep = start(tree, "--seeds", "0")
+    output, errors = sweep.end()
     assert (sweep.process.returncode, errors) == (3, "")
     assert "wide seed 0: failed, AssertionError: odd; it is tried once more" in output
     assert "wide seed 0: failed, AssertionError: odd" in output.splitlines()
@@ -159,10 +181,10 @@ def test_a_trial_that_fails_twice_is_told_and_the_others_go_on(tree):
     assert [row["variant"] for row in rows(tree)] == ["narrow"]
 
 
-def _slow_down(*trees):
+def _slow_down(*trees, pause=0.1):
     """Makes a run take some seconds, so that there is time to kill it."""
     for tree in trees:
-        _edit(tree, "paper.py", '"pause": 0.02', '"pause": 0.1')
+        _edit(tree, "paper.py", '"pause": 0.02', f'"pause": {pause}')
 
 
 def _edit(tree, name, old, new):
