@@ -187,7 +187,7 @@ class _Driver:
             seed=one.seed,
             token=self.token,
             code=code_hash(plan.experiment, plan.preset, one.variant, root),
-            files={} if self.local else read_files(directory),
+            files=read_files(directory),
         )
         mark = plan.experiment.fingerprint(plan.preset, one.variant)
         name = f"{plan.paper.name} {one.name} {mark}"  # as `ps` and `ray list tasks` show it
