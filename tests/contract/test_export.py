@@ -24,6 +24,8 @@ SUBJECTS = {subject.name: subject for subject in all_subjects()}
 FOURIER = ("h3-h3", "h3-s4d", "lmu-memory")
 # One of a kind: a loop of one's own, the delta rule's chunks, gates of a key, blocks of a scan.
 KINDS = ("common-lstm", "delta_net-delta-net", "gla-gated-linear-attention", "mamba-mamba")
+# Beside them attention, an FFT, loops with several states: ONNX takes seconds a layer.
+ONNX = (*KINDS, "common-softmax", "h3-s4d", "neural_turing_machine-ntm", "xlstm-slstm")
 SIZES = ((1, 9), (3, 4))
 
 BACKEND = keras.backend.backend()
@@ -54,7 +56,7 @@ def assert_close(got, want):
 
 
 @on_tensorflow
-@pytest.mark.parametrize("subject", SUBJECTS.values(), ids=SUBJECTS)
+@pytest.mark.parametrize("subject", some(ONNX))
 def test_onnx(subject, tmp_path):
     pytest.importorskip("tf2onnx", reason="needs the extra export")
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra export")

@@ -71,7 +71,14 @@ assert not {{"common", "papers"}} & set(sys.modules)
 
 
 @on_tensorflow
-@pytest.mark.parametrize("name", ["mamba:MambaLM", "gla:GLA", "min_rnn:MinRNN"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mamba:MambaLM",
+        pytest.param("gla:GLA", marks=pytest.mark.slow),
+        pytest.param("min_rnn:MinRNN", marks=pytest.mark.slow),
+    ],
+)
 def test_a_program_without_this_package_generates(tmp_path, name):
     paper, cls = name.split(":")
     net = getattr(importlib.import_module(f"papers.{paper}"), cls)(11, 8, 1)
