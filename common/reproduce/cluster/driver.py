@@ -298,5 +298,5 @@ class _Driver:
         until = time.monotonic() + SAVED_IN
         while self.running and time.monotonic() < until:
             self._look()
-        finished = f"{len(self.outcome.runs)} of {self.total} runs are finished"
-        return f"{finished}, {self.saved} under way saved"
+        done = f"{len(self.outcome.runs)} of {self.total} runs are finished"
+        return f"{done}, {self.saved} under way saved"
