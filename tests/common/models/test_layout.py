@@ -22,8 +22,8 @@ COPIED = (
     r"|.*/(strength_kernel|(post_up_)?mlstm(_\d+)?/gate_kernel)"
     r"|.*/mlstm(_\d+)?/(query|key|value)_kernel"
     r"|.*/(slstm|rglru)(_\d+)?/(bias|gate_bias)"
-    r"|.*/lmu/(input|hidden|memory)_encoders"
-    r"|.*/ntm/initial_(memory|reads|weights)"
+    r"|.*/lmu(_\d+)?/(input|hidden|memory)_encoders"
+    r"|.*/ntm(_\d+)?/initial_(memory|reads|weights)"
 )
 
 
