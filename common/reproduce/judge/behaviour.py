@@ -74,7 +74,7 @@ class Behaviour:
     def _present(self, row: Result) -> str:
         """Hash of the present code behind a run."""
         key = _of(row)
-        if key not in self._hashes:  # each is asked for often, and finding it lists directories
+        if key not in self._hashes:  # each is asked for often
             experiment = self.paper.experiment(row.experiment)
             self._hashes[key] = code_hash(experiment, row.preset, row.variant, self.root)
         return self._hashes[key]

@@ -15,6 +15,13 @@ from papers import get_paper, list_papers
 ROOT = Path(__file__).parents[3] / "papers"
 
 
+def run(code):
+    """Runs code in a process of its own, where nothing is imported yet."""
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT.parent, capture_output=True, text=True
+    )
+
+
 def test_declarations_import_neither_keras_nor_tensorflow():
     code = (
         "import sys, papers, papers.__main__, common.reproduce.cli\n"
@@ -22,9 +29,7 @@ def test_declarations_import_neither_keras_nor_tensorflow():
         "heavy = {'keras', 'tensorflow', 'numpy', 'pandas', 'matplotlib'} & set(sys.modules)\n"
         "sys.exit(f'imported {sorted(heavy)}' if heavy else 0)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT.parent, capture_output=True, text=True
-    )
+    done = run(code)
     assert done.returncode == 0, done.stderr
 
 
@@ -43,9 +48,7 @@ def test_the_ledger_takes_a_million_calls():
         "heavy = {'keras', 'tensorflow', 'pandas', 'matplotlib'} & set(sys.modules)\n"
         "sys.exit(code or f'{calls} calls, imported {sorted(heavy)}')\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT.parent, capture_output=True, text=True
-    )
+    done = run(code)
     calls, _, heavy = done.stderr.strip().partition(" calls, imported ")
     assert heavy == "[]", done.stderr
     assert 100_000 < int(calls) < 1_000_000
