@@ -13,6 +13,7 @@ from common.tasks.datasets.polyphonic_music import JSBChorales, Nottingham
 from common.tasks.datasets.sequential_mnist import SequentialMNIST
 from common.tasks.datasets.shakespeare_characters import ShakespeareCharacters
 from common.tasks.datasets.task_dataset import TaskConfig, TaskDataset
+from common.tasks.flip_flop import FlipFlop as FlipFlopTask
 
 __all__ = [
     "FileDataset",
@@ -45,6 +46,12 @@ class DelayedWhiteNoise(TaskDataset):
         "Legendre Memory Units: Continuous-Time Representation in Recurrent Neural Networks."
     )
     HOMEPAGE = "https://papers.nips.cc/paper/9689"
+
+
+class FlipFlop(TaskDataset):
+    TASK = FlipFlopTask
+    CITATION = "Liu et al. 2023. Exposing Attention Glitches with Flip-Flop Language Modeling."
+    HOMEPAGE = "https://arxiv.org/abs/2306.00946"
 
 
 class GroupWord(TaskDataset):
