@@ -26,7 +26,6 @@ sees, its own included.
 import math
 from collections.abc import Callable
 
-from einops import rearrange
 from keras import ops
 
 from common.ops.operands import accumulation_dtype, check_heads, check_pairs, check_rank
@@ -175,28 +174,31 @@ def path_attention_step(
     """One step: `(B, H, K)` twice, `(B, H, V)`, the cache; `(B, H, K)`, `(B, H)` and `(B, H)`.
 
     Returns:
-        `(o, state)`: the output `(B, H, V)`, in the cache's dtype, and the cache with this step.
+        `(o, state)`: the output `(B, H, V)`, accumulated in float32 at least, and the cache, in its
+        own dtypes, with this step.
     """
-    keys, window, dtype = state["keys"], state["keys"].shape[2], state["keys"].dtype
-    q, k, v = (ops.cast(x, dtype) for x in (q, k, v))
+    window, dtype = state["keys"].shape[2], accumulation_dtype(v)
+    q, k, v, keys, values = (ops.cast(x, dtype) for x in (q, k, v, state["keys"], state["values"]))
     if w is not None:
         w, beta = ops.cast(w, dtype), ops.cast(beta, dtype)
         met = (keys @ w[..., None])[..., 0]
         keys = keys - (beta[..., None] * met)[..., None] * w[:, :, None]
-    new = {
-        "keys": ops.concatenate([keys[:, :, 1:], k[:, :, None]], axis=2),
-        "values": ops.concatenate([state["values"][:, :, 1:], v[:, :, None]], axis=2),
-        "filled": ops.minimum(state["filled"] + 1, window),
-    }
-    scores = (new["keys"] @ q[..., None])[..., 0] / math.sqrt(q.shape[-1])
+    filled = ops.minimum(state["filled"] + 1, window)
+    there = (ops.arange(window)[None] >= window - filled[:, None])[:, None]
+    keys, values = (
+        zero_unless(there[..., None], ops.concatenate([x[:, :, 1:], new[:, :, None]], axis=2))
+        for x, new in ((keys, k), (values, v))
+    )
+    scores = (keys @ q[..., None])[..., 0] / math.sqrt(q.shape[-1])
+    new = {"keys": keys, "values": values}
     if log_forget is not None:
-        faded = state["faded"][:, :, 1:] + ops.cast(log_forget, dtype)[..., None]
-        new["faded"] = ops.pad(faded, ((0, 0), (0, 0), (0, 1)))
+        faded = ops.cast(state["faded"], dtype)[:, :, 1:] + ops.cast(log_forget, dtype)[..., None]
+        new["faded"] = zero_unless(there, ops.pad(faded, ((0, 0), (0, 0), (0, 1))))
         scores = scores + new["faded"]
-    seen = ops.arange(window)[None] >= window - new["filled"][:, None]
-    scores = ops.where(seen[:, None], scores, ops.cast(_EXCLUDED, dtype))
-    o = (ops.softmax(scores, axis=-1)[..., None, :] @ new["values"])[..., 0, :]
-    return o, new
+    scores = ops.where(there, scores, ops.cast(_EXCLUDED, dtype))
+    o = (ops.softmax(scores, axis=-1)[..., None, :] @ values)[..., 0, :]
+    new = {name: ops.cast(x, state[name].dtype) for name, x in new.items()}
+    return o, new | {"filled": filled}
 
 
 def path_attention_flops(
@@ -286,9 +288,10 @@ def _apply(
     o, cache = core(steps, cache, valid)
     if mask is not None:
         o = spread(o, taken)
-    kept = cache.pop("document") == last
+    # TensorFlow's `==` allows shapes that do not fit, and so forgets their rank.
+    kept = ops.equal(cache.pop("document"), last)
     final = {
-        name: zero_unless(rearrange(kept, "b l -> b 1 l 1" if x.ndim == 4 else "b l -> b 1 l"), x)
+        name: zero_unless(ops.reshape(kept, (-1, 1, window, *[1] * (len(x.shape) - 3))), x)
         for name, x in cache.items()
     }
     final["filled"] = ops.sum(ops.cast(kept, "int32"), axis=1)

@@ -62,8 +62,10 @@ class _QueueAttention(MultiHead):
     def state_spec(self) -> dict:
         entries = (self.num_heads, self.window)
         spec = {
-            "keys": StateSpec((*entries, self.key_dim)),
-            "values": StateSpec((*entries, self.value_dim)),
+            "keys": StateSpec(
+                (*entries, self.key_dim), None if self._turns else self.compute_dtype
+            ),
+            "values": StateSpec((*entries, self.value_dim), self.compute_dtype),
             "filled": StateSpec((), "int32"),
         }
         return spec | {"faded": StateSpec(entries)} if self.forget_gate else spec
@@ -126,7 +128,7 @@ class ForgettingAttention(_QueueAttention):
 
     State: `{"keys": (B, H, L, K), "values": (B, H, L, V), "faded": (B, H, L), "filled": (B,)
     int32}`, L = `window`: a queue, the newest step last, of which the last `filled` are there, and
-    the sums of log f since.
+    the sums of log f since. Keys and values are in the compute dtype, in which they were computed.
 
     Args:
         units: Width of the output.
@@ -158,8 +160,8 @@ class PaTHAttention(_QueueAttention):
     State: `{"keys": (B, H, L, K), "values": (B, H, L, V), "filled": (B,) int32, "conv": (B,
     kernel_size - 1, H K)}`, L = `window`, and `"faded": (B, H, L)` with the gate. A queue, the
     newest step last, of which the last `filled` are there; every step multiplies all keys by its H
-    (section 3.4). The convolution's last inputs are in the compute dtype, in which they were
-    computed; `"conv"` only with a convolution.
+    (section 3.4). Values and the convolution's last inputs are in the compute dtype, in which they
+    were computed; `"conv"` only with a convolution.
 
     Args:
         units: Width of the output.
