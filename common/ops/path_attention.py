@@ -362,15 +362,16 @@ def _solve(a: Tensor, b: Tensor, inverse: Callable | None) -> Tensor:
         b: `(B, H, C, M)`.
         inverse: Of a batch of such matrices of known size; without, systems are solved.
     """
-    size = ops.shape(a)[-1]
-    index = ops.arange(size)
-    below = index[:, None] > index[None]
+
+    def below(a: Tensor) -> Tensor:
+        index = ops.arange(ops.shape(a)[-1])
+        return zero_unless(index[:, None] > index[None], a)
 
     @ops.custom_gradient
     def solve(a: Tensor, b: Tensor) -> tuple[Tensor, Callable]:
         if inverse is None:
             # Keras's wants the unit diagonal spelt out, and its upper systems turned over.
-            unit = zero_unless(below, a) + ops.eye(size, dtype=a.dtype)
+            unit = below(a) + ops.eye(ops.shape(a)[-1], dtype=a.dtype)
             x = ops.solve_triangular(unit, b, lower=True)
         else:
             inverted = inverse(ops.reshape(a, (-1, *a.shape[-2:])))
@@ -383,7 +384,7 @@ def _solve(a: Tensor, b: Tensor, inverse: Callable | None) -> Tensor:
                 d_b = ops.solve_triangular(_transposed(unit), d_x, lower=False)
             else:
                 d_b = _transposed(inverted) @ d_x
-            return zero_unless(below, -d_b @ _transposed(x)), d_b
+            return below(-d_b @ _transposed(x)), d_b
 
         return x, grad
 
