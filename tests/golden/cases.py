@@ -220,6 +220,21 @@ def _gated_delta_net(p):
     }
 
 
+def _path_attention(p):
+    return {
+        **_forgetting_attention(p),
+        "turn_in_kernel": p["w_low"].T,
+        "turn_kernel": p["w"].T,
+        "conv_kernel": p["conv"].T,
+        "strength_kernel": p["beta"].T,
+        "strength_bias": p["beta_bias"],
+    }
+
+
+def _forgetting_attention(p):
+    return {**_heads(p), "forget_kernel": p["g"].T, "forget_bias": p["g_bias"]}
+
+
 def _min_rnn(p):
     weights = {"kernel": p["kernel"].T, "bias": p["bias"]}
     return {**weights, "initial": p["initial"]} if "initial" in p else weights
@@ -364,6 +379,15 @@ GOLDEN = (
     Golden(
         "gated-linear-attention", ("gla-gated-linear-attention",),
         "papers.gla:GatedLinearAttention", {**MULTI_HEAD, "gate_rank": 3}, _gla,
+    ),
+    Golden(
+        "path-attention", ("path_attention-path-attention",), "papers.path_attention:PaTHAttention",
+        {**MULTI_HEAD, "window": 12, "forget_gate": True, "rank": 3}, _path_attention,
+    ),
+    Golden(
+        "forgetting-attention", ("path_attention-forgetting-attention",),
+        "papers.path_attention:ForgettingAttention", {**MULTI_HEAD, "window": 6},
+        _forgetting_attention,
     ),
     Golden("retention", ("retnet-retention",), "papers.retnet:Retention", MULTI_HEAD, _retention),
     Golden(
