@@ -23,7 +23,10 @@ CONTRACT = PaperContract(
         ),
     ),
     other_arguments={
-        "PaTHAttention": [HEADS | {"window": 3, "rank": None, "kernel_size": 4, "chunk_size": 2}],
+        "PaTHAttention": [
+            HEADS
+            | {"window": 3, "forget_gate": True, "rank": None, "kernel_size": 4, "chunk_size": 2}
+        ],
         "ForgettingAttention": [HEADS | {"window": 3, "chunk_size": 2}],
     },
     corners={
