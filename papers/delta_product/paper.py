@@ -125,7 +125,7 @@ PAPER = Paper(
             PARAMETERS, within_relative(0.01), "The configurations are named by a rounded number."
         ),
     ),
-    headline="With two reflections a token one layer tracks S3, which no DeltaNet does",
+    headline="Of one layer two reflections a token track S3, and one, as in DeltaNet, does not",
     headline_claims=("s3-2-negative", "s3-1-negative"),
     not_attempted=(
         "language models that extrapolate to longer texts than DeltaNet (Figures 6 to 8)",

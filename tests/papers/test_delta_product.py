@@ -1,6 +1,7 @@
 """DeltaProduct: its equations in NumPy, its two ends, a group by hand, its word problem."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -176,7 +177,7 @@ def test_one_layer_by_hand_tracks_s3():
 
 
 def test_parameters_of_the_authors_configurations():
-    reported = load_reported("papers/delta_product/reported.csv")
+    reported = load_reported(Path("papers/delta_product/reported.csv"))
     for name, size in SIZES.items():
         n, heads, units = size["num_householders"], size["num_heads"] * 128, size["units"]
         mixer = units * heads * (2 + 2 * n) + units * n * size["num_heads"]
