@@ -58,7 +58,8 @@ class DeltaProductLM(LanguageModel):
     Call arguments and results are those of `common.models.LanguageModel`.
 
     Raises:
-        ValueError: as `DeltaProduct` and `LanguageModel` do.
+        ValueError: if a size is not a positive integer, and as `DeltaProduct` and `LanguageModel`
+            do.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class DeltaProductLM(LanguageModel):
         dtype=None,
         **kwargs,
     ):
-        check_positive(self, units=units, num_layers=num_layers)
+        check_positive(self, units=units, num_layers=num_layers, **given(head_dim=head_dim))
         check_integers(self, 0, **given(hidden_units=hidden_units))
         if hidden_units is None:
             hidden_units = -(-(8 * units // 3) // 256) * 256
