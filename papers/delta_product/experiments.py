@@ -7,6 +7,7 @@ from common.models import count_parameters
 from common.reproduce import Run
 from common.tasks import evaluation_set
 from common.tasks.permutation_word import PermutationWord
+from common.tasks.task import Arrays
 from common.trials.answers import likeliest
 from papers.delta_product.model import SIZES, DeltaProductLM
 
@@ -45,6 +46,14 @@ def word_problem(
         like those of training; `accuracy_long` and `sequence_accuracy_long` of `test_length`.
     """
     task, longer = PermutationWord(group, length), PermutationWord(group, test_length)
+    validation, test, long_test = (
+        evaluation_set(one, split, size, data_dir=run.data_dir)
+        for one, split, size in (
+            (task, "validation", eval_size),
+            (task, "test", test_size),
+            (longer, "test", test_size),
+        )
+    )
     model = DeltaProductLM(
         task.vocabulary_size,
         units,
@@ -69,8 +78,7 @@ def word_problem(
         batch = task.batch(batch_size, run.seed, step)
         return batch["inputs"], batch["targets"], batch["weights"]
 
-    def score(task: PermutationWord, split: str, size: int) -> dict[str, float]:
-        words = evaluation_set(task, split, size, data_dir=run.data_dir)
+    def score(words: Arrays) -> dict[str, float]:
         logits = model.predict(words["inputs"], batch_size=batch_size, verbose=0)
         right = (likeliest(logits) == words["targets"])[:, 1:]
         return {
@@ -82,8 +90,7 @@ def word_problem(
         model,
         batches,
         steps=steps,
-        evaluate=lambda: score(task, "validation", eval_size),
+        evaluate=lambda: score(validation),
         eval_every=eval_every,
     )
-    long = score(longer, "test", test_size)
-    return score(task, "test", test_size) | {f"{name}_long": x for name, x in long.items()}
+    return score(test) | {f"{name}_long": value for name, value in score(long_test).items()}
