@@ -235,6 +235,13 @@ def _forgetting_attention(p):
     return {**_heads(p), "forget_kernel": p["g"].T, "forget_bias": p["g_bias"]}
 
 
+def _delta_product(p):
+    """The strengths of the first step by themselves, of 2 heads."""
+    mapped = _gated_delta_net(p) if "a" in p else _delta_net(p)
+    first, further = np.split(p["beta"].T, [2], axis=1)
+    return {**mapped, "strength_kernel": first, "further_strength_kernel": further}
+
+
 def _min_rnn(p):
     weights = {"kernel": p["kernel"].T, "bias": p["bias"]}
     return {**weights, "initial": p["initial"]} if "initial" in p else weights
@@ -411,6 +418,19 @@ GOLDEN = (
     Golden(
         "gated-delta-net", ("delta_net-gated-delta-net",), "papers.delta_net:DeltaNet",
         {**MULTI_HEAD, "kernel_size": None, "gated": True}, _gated_delta_net,
+    ),
+    Golden(
+        "delta-product", ("delta_product-delta-product",), "papers.delta_product:DeltaProduct",
+        MULTI_HEAD, _delta_product, lambda p: {"memory": p["memory"], "conv": swapped(p["conv"])},
+    ),
+    Golden(
+        "gated-delta-product", ("delta_product-gated-delta-product",),
+        "papers.delta_product:DeltaProduct",
+        {
+            **MULTI_HEAD, "num_householders": 3, "kernel_size": None,
+            "negative_eigenvalues": False, "gated": True,
+        },
+        _delta_product,
     ),
     *(
         Golden(

@@ -17,6 +17,7 @@ from common.reproduce.files import format_csv, write_text
 from common.tasks import Copy, KeyValueRetrieval, SequenceDuplication, Task, datasets
 from common.tasks.checksums import COLUMNS, PATH, dataset_name, digest
 from common.tasks.datasets import TaskConfig, TaskDataset
+from common.tasks.permutation_word import PermutationWord
 from papers import get_paper, list_papers
 
 INEXACT = ("DelayedWhiteNoise", "MackeyGlass", "Mnist1d")
@@ -82,8 +83,16 @@ def copy(seed, *, max_length, test_lengths, sequences, **_):
         yield EvaluationSet(Copy(min_length=length, max_length=length), "test", sequences)
 
 
+def words(seed, *, group, length, test_length, eval_size, test_size, **_):
+    task, longer = PermutationWord(group, length), PermutationWord(group, test_length)
+    yield EvaluationSet(task, "validation", eval_size)
+    yield EvaluationSet(task, "test", test_size)
+    yield EvaluationSet(longer, "test", test_size)
+
+
 TRIALS = {
     "common.trials.labelling:labelling": labelling,
+    "papers.delta_product.experiments:word_problem": words,
     "papers.h3.experiments:synthetic": synthetic,
     "papers.min_rnn.experiments:selective_copying": selective_copying,
     "papers.linear_transformer.experiments:duplication": duplication,

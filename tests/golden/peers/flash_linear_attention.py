@@ -21,6 +21,8 @@ def vectors():
     yield "fast-weights-delta", _fast_weights_delta()
     yield "delta-net", _delta_net(gated=False)
     yield "gated-delta-net", _delta_net(gated=True)
+    yield "delta-product", _delta_product(2, gated=False)
+    yield "gated-delta-product", _delta_product(3, gated=True)
 
 
 def _naive(name: str):
@@ -186,31 +188,38 @@ def _fast_weights_delta(nu: int = 2):
     )
 
 
+def _unit(x):
+    """As `fla.modules.l2norm`."""
+    return x * torch.rsqrt((x * x).sum(-1, keepdim=True) + 1e-6)
+
+
+def _convolved(x, state, weight):
+    """A causal depthwise convolution of `(B, T, C)`, and its last inputs, `(B, C, W - 1)`."""
+    seen = torch.cat([state, x.transpose(1, 2)], dim=-1)
+    y = F.conv1d(seen, weight[:, None], groups=len(weight)).transpose(1, 2)
+    return y, seen[..., 1 - weight.shape[1] :]
+
+
 def _delta_net(gated: bool, width: int = 4):
     """DeltaNet with a convolution and beta up to 2; gated, without and up to 1."""
     rule = _naive("delta_rule").delta_rule_recurrence
     gated_rule = _naive("gated_delta_rule").naive_recurrent_gated_delta_rule
 
-    def unit(x):  # fla.modules.l2norm
-        return x * torch.rsqrt((x * x).sum(-1, keepdim=True) + 1e-6)
-
     def run(w, x, state):
         qkv = torch.cat([F.linear(x, w[name]) for name in "qkv"], dim=-1)
         final = {}
         if not gated:
-            seen = torch.cat([state["conv"], qkv.transpose(1, 2)], dim=-1)
-            final["conv"] = seen[..., 1 - width :]
-            qkv = F.conv1d(seen, w["conv"][:, None], groups=len(w["conv"])).transpose(1, 2)
+            qkv, final["conv"] = _convolved(qkv, state["conv"], w["conv"])
         parts = F.silu(qkv).split([H * K, H * K, H * V], dim=-1)
         q, k, v = (part.unflatten(-1, (H, -1)) for part in parts)
         beta = torch.sigmoid(F.linear(x, w["beta"]))
         if gated:
             g = -w["A_log"].exp() * F.softplus(F.linear(x, w["a"]) + w["dt_bias"])
             start = state["memory"]
-            o, final["memory"] = gated_rule(unit(q), unit(k), v, beta, g, None, start, True)
+            o, final["memory"] = gated_rule(_unit(q), _unit(k), v, beta, g, None, start, True)
             o = _rms_norm(o, w["norm"]).flatten(2) * F.silu(F.linear(x, w["g"]))
         else:
-            by_head = (x.transpose(1, 2) for x in (unit(q), unit(k), v, 2 * beta))
+            by_head = (x.transpose(1, 2) for x in (_unit(q), _unit(k), v, 2 * beta))
             o, final["memory"] = rule(*by_head, initial_state=state["memory"])
             o = _rms_norm(o.transpose(1, 2), w["norm"]).flatten(2)
         return F.linear(o, w["o"]), final
@@ -229,4 +238,43 @@ def _delta_net(gated: bool, width: int = 4):
         draw(11, **shapes),
         normal(B, T, D),
         warm(12, **states),
+    )
+
+
+def _delta_product(n: int, gated: bool, width: int = 4):
+    """DeltaProduct with a convolution and beta up to 2; gated, without and up to 1."""
+    rule = _naive("gated_delta_product").naive_recurrent_gated_delta_product
+
+    def run(w, x, state):
+        qkv = torch.cat([F.linear(x, w[name]) for name in "qkv"], dim=-1)
+        final, g = {}, None
+        if not gated:
+            qkv, final["conv"] = _convolved(qkv, state["conv"], w["conv"])
+        q, k, v = F.silu(qkv).split([H * K, n * H * K, n * H * V], dim=-1)
+        q = q.unflatten(-1, (H, K))
+        k, v = (part.unflatten(-1, (n, H, -1)).flatten(1, 2) for part in (k, v))
+        beta = torch.sigmoid(F.linear(x, w["beta"])).unflatten(-1, (n, H)).flatten(1, 2)
+        if gated:
+            g = -w["A_log"].exp() * F.softplus(F.linear(x, w["a"]) + w["dt_bias"])
+        o, final["memory"] = rule(
+            _unit(q), _unit(k), v, g, beta if gated else 2 * beta, K**-0.5,
+            initial_state=state["memory"], num_householder=n,
+        )  # fmt: skip
+        o = _rms_norm(o, w["norm"]).flatten(2)
+        return F.linear(o * F.silu(F.linear(x, w["g"])) if gated else o, w["o"]), final
+
+    channels = H * (K + n * (K + V))
+    shapes = _projections(k=(n * H * K, D), v=(n * H * V, D), beta=(n * H, D), norm=(V,))
+    states = {"memory": (B, H, K, V)}
+    if gated:
+        shapes |= {"a": (H, D), "A_log": (H,), "dt_bias": (H,), "g": (H * V, D)}
+    else:
+        shapes["conv"] = (channels, width)
+        states["conv"] = (B, channels, width - 1)
+    return record(
+        _source("naive_recurrent_gated_delta_product"),
+        run,
+        draw(13, **shapes),
+        normal(B, T, D),
+        warm(14, **states),
     )
