@@ -17,8 +17,10 @@ from common.reproduce.files import format_csv, write_text
 from common.tasks import Copy, KeyValueRetrieval, SequenceDuplication, Task, datasets
 from common.tasks.checksums import COLUMNS, PATH, dataset_name, digest
 from common.tasks.datasets import TaskConfig, TaskDataset
+from common.tasks.flip_flop import FlipFlop
 from common.tasks.permutation_word import PermutationWord
 from papers import get_paper, list_papers
+from papers.path_attention.experiments import RATES
 
 INEXACT = ("DelayedWhiteNoise", "MackeyGlass", "Mnist1d")
 
@@ -90,10 +92,17 @@ def words(seed, *, group, length, test_length, eval_size, test_size, **_):
     yield EvaluationSet(longer, "test", test_size)
 
 
+def flip_flop(seed, *, length, eval_size, tests, **_):
+    yield EvaluationSet(FlipFlop(length, RATES["id"]), "validation", eval_size)
+    for name, size in tests.items():
+        yield EvaluationSet(FlipFlop(length, RATES[name]), "test", size)
+
+
 TRIALS = {
     "common.trials.labelling:labelling": labelling,
     "papers.delta_product.experiments:word_problem": words,
     "papers.h3.experiments:synthetic": synthetic,
+    "papers.path_attention.experiments:flip_flop": flip_flop,
     "papers.min_rnn.experiments:selective_copying": selective_copying,
     "papers.linear_transformer.experiments:duplication": duplication,
     "papers.fast_weights.experiments:retrieval": retrieval,

@@ -14,6 +14,7 @@ from common.tasks.datasets.sequential_mnist import SequentialMNIST
 from common.tasks.datasets.shakespeare_characters import ShakespeareCharacters
 from common.tasks.datasets.task_dataset import TaskConfig, TaskDataset
 from common.tasks.flip_flop import FlipFlop as FlipFlopTask
+from common.tasks.permutation_word import PermutationWord as PermutationWordTask
 
 __all__ = [
     "FileDataset",
@@ -117,6 +118,15 @@ class Parity(TaskDataset):
     TASK = tasks.Parity
     CITATION = "Deletang et al. 2023. Neural Networks and the Chomsky Hierarchy."
     HOMEPAGE = "https://arxiv.org/abs/2207.02098"
+
+
+class PermutationWord(TaskDataset):
+    TASK = PermutationWordTask
+    CITATION = (
+        "Siems et al. 2025. "
+        "DeltaProduct: Improving State-Tracking in Linear RNNs via Householder Products."
+    )
+    HOMEPAGE = "https://arxiv.org/abs/2502.10297"
 
 
 class RepeatCopy(TaskDataset):

@@ -19,12 +19,14 @@ from common.tasks import (
     SafariInductionHead,
     SequenceDuplication,
 )
+from common.tasks.flip_flop import FlipFlop
 from common.tasks.permutation_word import PermutationWord
 
 TASKS = (
     AssociativeRecall(),
     Copy(),
     DelayedWhiteNoise(window=40),
+    FlipFlop(length=12),
     GroupWord(length=6),
     GroupWord(group="A4xZ5", length=6),
     InductionHeads(length=12),
