@@ -90,7 +90,7 @@ def settings(variant, **changes):
     return {**experiment.settings("smoke", variant), **changes}
 
 
-@pytest.mark.parametrize("variant", ["lstm", "transformer"])
+@pytest.mark.parametrize("variant", ["lstm", pytest.param("transformer", marks=pytest.mark.slow)])
 def test_a_run_is_a_function_of_its_seed(variant, tmp_path):
     def run(seed, name):
         directory = tmp_path / name

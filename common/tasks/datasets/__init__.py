@@ -13,6 +13,7 @@ from common.tasks.datasets.polyphonic_music import JSBChorales, Nottingham
 from common.tasks.datasets.sequential_mnist import SequentialMNIST
 from common.tasks.datasets.shakespeare_characters import ShakespeareCharacters
 from common.tasks.datasets.task_dataset import TaskConfig, TaskDataset
+from common.tasks.regular_languages import RegularLanguage as _RegularLanguage
 
 __all__ = [
     "FileDataset",
@@ -110,6 +111,15 @@ class Parity(TaskDataset):
     TASK = tasks.Parity
     CITATION = "Deletang et al. 2023. Neural Networks and the Chomsky Hierarchy."
     HOMEPAGE = "https://arxiv.org/abs/2207.02098"
+
+
+class RegularLanguage(TaskDataset):
+    TASK = _RegularLanguage
+    CITATION = (
+        "Walker et al. 2025. "
+        "Structured Linear CDEs: Maximally Expressive and Parallel-in-Time Sequence Models."
+    )
+    HOMEPAGE = "https://arxiv.org/abs/2505.17761"
 
 
 class RepeatCopy(TaskDataset):

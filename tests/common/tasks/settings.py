@@ -19,6 +19,7 @@ from common.tasks import (
     SafariInductionHead,
     SequenceDuplication,
 )
+from common.tasks.regular_languages import RegularLanguage
 
 TASKS = (
     AssociativeRecall(),
@@ -37,6 +38,8 @@ TASKS = (
     ModularArithmetic(max_length=20, brackets=True),
     MQAR(vocabulary_size=20, length=16, num_pairs=3),
     Parity(max_length=8),
+    RegularLanguage(max_length=9),
+    RegularLanguage("mod_arith_no_brack", max_length=9),
     RepeatCopy(max_length=4, max_repeats=3),
     SafariAssociativeRecall(length=8, examples=20, test_examples=10),
     SafariInductionHead(length=8, examples=20, test_examples=10),
