@@ -2,6 +2,6 @@
 
 from common.reproduce.lazy import lazy_exports
 
-__all__ = ["StackedBlocks"]
+__all__ = ["SLiCE", "StackedBlocks"]
 
-__getattr__ = lazy_exports(__name__, StackedBlocks="model")
+__getattr__ = lazy_exports(__name__, SLiCE="layers", StackedBlocks="model")

@@ -17,6 +17,7 @@ from common.reproduce.files import format_csv, write_text
 from common.tasks import Copy, KeyValueRetrieval, SequenceDuplication, Task, datasets
 from common.tasks.checksums import COLUMNS, PATH, dataset_name, digest
 from common.tasks.datasets import TaskConfig, TaskDataset
+from common.tasks.regular_languages import RegularLanguage
 from papers import get_paper, list_papers
 
 INEXACT = ("DelayedWhiteNoise", "MackeyGlass", "Mnist1d")
@@ -82,6 +83,10 @@ def copy(seed, *, max_length, test_lengths, sequences, **_):
         yield EvaluationSet(Copy(min_length=length, max_length=length), "test", sequences)
 
 
+def regular_language(seed, *, language, validation_lengths, eval_size, **_):
+    yield EvaluationSet(RegularLanguage(language, *validation_lengths), "validation", eval_size)
+
+
 TRIALS = {
     "common.trials.labelling:labelling": labelling,
     "papers.h3.experiments:synthetic": synthetic,
@@ -89,6 +94,7 @@ TRIALS = {
     "papers.linear_transformer.experiments:duplication": duplication,
     "papers.fast_weights.experiments:retrieval": retrieval,
     "papers.neural_turing_machine.experiments:copy": copy,
+    "papers.structured_linear_cde.experiments:regular_language": regular_language,
 }
 
 
