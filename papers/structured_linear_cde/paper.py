@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from common.declarations.experiments import training
-from common.reproduce.declare.spec import Claim, Experiment, Paper, Quantity
+from common.reproduce.declare.spec import Claim, Experiment, LayerCase, Paper, Quantity
 from common.reproduce.declare.tolerances import at_least, within_absolute
 
 _DROPOUT = 0.01
@@ -88,7 +88,7 @@ def _language(language: str, description: str, chance: float) -> Experiment:
             # On a CPU XLA takes longer.
             "jit_compile": (False, False, True),
         },
-        minutes=(0.5, 60, 300),
+        minutes=(0.5, 70, 60),
         metrics=("accuracy", "final_accuracy", "updates"),
         untrained={"accuracy": chance},
         seeds=(0, 1, 2, 3, 4),
@@ -147,6 +147,25 @@ PAPER = Paper(
     year=2025,
     venue="NeurIPS",
     url="https://arxiv.org/abs/2505.17761",
+    layers=(
+        LayerCase(
+            name="block-diagonal",
+            factory="papers.structured_linear_cde:SLiCE",
+            config={"units": 4, "block_size": 2, "time_step": 0.3},
+            input_dim=3,
+            forms=("parallel", "recurrent"),
+            # As on the regular languages.
+            benchmark={"units": 128, "block_size": 4, "time_step": 1 / 40, "input_dim": 128},
+        ),
+        LayerCase(
+            name="low-rank",
+            factory="papers.structured_linear_cde:SLiCE",
+            config={"units": 4, "structure": "low_rank", "rank": 2, "time_step": 0.3},
+            input_dim=3,
+            forms=("parallel", "recurrent"),
+            benchmark={"units": 57, "rank": 4, "time_step": 1 / 40, "input_dim": 57},
+        ),
+    ),
     experiments=(CYCLE_NAV, EVEN_PAIRS, MOD_ARITH, PARITY),
     claims=(
         *_cells(_DEVIATIONS),
