@@ -21,6 +21,7 @@ from tests.golden.peers import (  # isort: skip
     flash_linear_attention,
     min_rnn_pytorch,
     state_spaces_by_hand,
+    linear_cde_by_hand,
     turing_machine_by_hand,
     keras_lmu_cell,
 )
@@ -33,6 +34,7 @@ PEERS = (
     flash_linear_attention,
     min_rnn_pytorch,
     state_spaces_by_hand,
+    linear_cde_by_hand,
     turing_machine_by_hand,
     keras_lmu_cell,
 )
