@@ -64,13 +64,31 @@ _BASELINES: dict[str, dict[str, Any]] = {
     "s4d": _stacked("papers.h3:S4D", state_dim=64),
 }
 
+# The authors publish one configuration, of the block-diagonal one; the others have its settings.
+_SLICE: dict[str, Any] = {"stddev": 0.5, "penalty": 1e-3}
+
+
+def _slice(units: int, **settings: Any) -> dict[str, Any]:
+    """A row of Table 4: 512 entries in a transition, or 128 of D and WH."""
+    layer = "papers.structured_linear_cde.layers:SLiCE"
+    return {"units": units, **_stacked(layer, "tanh", **settings, **_SLICE)}
+
+
+_SLICES = {
+    "d_slice": _slice(128, structure="diagonal"),
+    "wh_slice": _slice(128, structure="walsh_hadamard", form="recurrent"),
+    "bd_slice": _slice(128, structure="block_diagonal", block_size=4),
+    "d_de_slice": _slice(272, structure="diagonal_dense", block_size=16),
+    "dplr_slice": _slice(57, structure="low_rank", rank=4, form="recurrent"),
+}
+
 
 def _language(language: str, description: str, chance: float) -> Experiment:
     return training(
         name=language,
         description=f"{description}: words of 40 to 256 after training on 3 to 40",
         trial="papers.structured_linear_cde.experiments:regular_language",
-        variants=_BASELINES,
+        variants=_BASELINES | _SLICES,
         settings={
             "units": (32, 128, 128),
             "language": language,
@@ -106,7 +124,7 @@ EVEN_PAIRS = _language("even_pairs", "Whether the last letter is the first", 50.
 MOD_ARITH = _language("mod_arith_no_brack", "Arithmetic modulo 5 without brackets", 20.0)
 PARITY = _language("parity", "Parity", 50.0)
 
-# Deviations of five runs in Table 2: cycle navigation, even pairs, arithmetic, parity.
+# Deviations of five runs in Tables 2 and 4: cycle navigation, even pairs, arithmetic, parity.
 _DEVIATIONS = {
     "lstm": (0.0, 0.0, 0.1, 0.0),
     "slstm": (0.4, 0.0, 0.6, 0.0),
@@ -118,7 +136,14 @@ _DEVIATIONS = {
     "transformer": (0.5, 10.4, 0.7, 0.4),
     "mamba": (2.2, 0.0, 6.6, 2.1),
     "s4d": (1.1, 4.7, 0.4, 1.0),
+    "d_slice": (6.3, 0.0, 0.2, 18.6),
+    "wh_slice": (8.8, 13.9, 0.3, 0.3),
+    "bd_slice": (0.2, 11.3, 12.5, 3.9),
+    "d_de_slice": (29.4, 8.5, 0.7, 11.3),
+    "dplr_slice": (16.6, 0.0, 19.3, 18.0),
 }
+# Of any cell: what is within more of a number tells it from few others.
+_WIDEST = 25.0
 
 
 def _cells(deviations: Mapping[str, tuple[float, ...]]) -> tuple[Claim, ...]:
@@ -132,7 +157,7 @@ def _cells(deviations: Mapping[str, tuple[float, ...]]) -> tuple[Claim, ...]:
             controls = () if language is EVEN_PAIRS else (f"even_pairs-{variant}",)
             claims += language.numbers(
                 {f"{language.name}-{variant}": Quantity(variant, "accuracy")},
-                mean=within_absolute(2 * deviation + 2),
+                mean=within_absolute(min(2 * deviation + 2, _WIDEST)),
                 controls=controls,
                 reason="Twice the deviation of the paper's own runs; and what the best of 20 "
                 "validations on 2,048 words differs from that of other words, two points.",
@@ -151,24 +176,36 @@ PAPER = Paper(
         LayerCase(
             name="block-diagonal",
             factory="papers.structured_linear_cde:SLiCE",
-            config={"units": 4, "block_size": 2, "time_step": 0.3},
+            config={"units": 4, "block_size": 2, "time_step": 0.1, "stddev": 0.5},
             input_dim=3,
             forms=("parallel", "recurrent"),
-            # As on the regular languages.
-            benchmark={"units": 128, "block_size": 4, "time_step": 1 / 40, "input_dim": 128},
+            # As on the regular languages, but for states that stay finite over longer sequences.
+            benchmark={"units": 128, "block_size": 4, "stddev": 0.02, "input_dim": 128},
         ),
         LayerCase(
             name="low-rank",
             factory="papers.structured_linear_cde:SLiCE",
-            config={"units": 4, "structure": "low_rank", "rank": 2, "time_step": 0.3},
+            config={
+                "units": 4,
+                "structure": "low_rank",
+                "rank": 2,
+                "time_step": 0.1,
+                "stddev": 0.5,
+            },
             input_dim=3,
             forms=("parallel", "recurrent"),
-            benchmark={"units": 57, "rank": 4, "time_step": 1 / 40, "input_dim": 57},
+            benchmark={"units": 57, "rank": 4, "stddev": 0.02, "input_dim": 57},
         ),
     ),
     experiments=(CYCLE_NAV, EVEN_PAIRS, MOD_ARITH, PARITY),
     claims=(
         *_cells(_DEVIATIONS),
+        *CYCLE_NAV.orderings(
+            {"cycle_nav-d_slice-over-mamba": Quantity("d_slice", "accuracy").over("mamba")},
+            mean=at_least(1.0),
+            controls=("cycle_nav-d_slice", "cycle_nav-mamba"),
+            reason="Better is a ratio above 1; the paper names no margin.",
+        ),
         *PARITY.orderings(
             {
                 "parity-negative-over-positive": Quantity("delta_net_negative", "accuracy").over(
@@ -193,6 +230,7 @@ PAPER = Paper(
     default_experiment="parity",
     headline="Linear recurrences with structured transitions track states beyond the lengths of "
     "training, best of the layers that are parallel in time",
+    headline_claims=("cycle_nav-bd_slice", "mod_arith_no_brack-d_de_slice"),
     not_attempted=(
         "the word problem of A5: layers that are needed to length 20, lengths to 5,120 (Figure 1)",
         "classification of six UEA time series, and 20 times faster steps than Log-NCDEs (Table 3)",

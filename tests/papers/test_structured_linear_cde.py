@@ -36,6 +36,26 @@ CONTRACT = PaperContract(
         ModelSubject("structured_linear_cde-tanh", StackedBlocks, _blocks("tanh")),
         ModelSubject("structured_linear_cde-plain", StackedBlocks, _blocks("plain")),
     ),
+    other_arguments={
+        "SLiCE": [
+            {
+                "units": 4,
+                "structure": "diagonal_dense",
+                "block_size": 2,
+                "rank": 3,
+                "time_step": 0.3,
+                "stddev": 0.5,
+                "penalty": 0.1,
+            }
+        ]
+    },
+    corners={
+        "structured_linear_cde-block-diagonal": [
+            {"structure": "diagonal"},
+            {"structure": "diagonal_dense"},
+        ],
+        "structured_linear_cde-low-rank": [{"structure": "walsh_hadamard"}],
+    },
 )
 
 
