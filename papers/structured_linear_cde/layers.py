@@ -19,6 +19,7 @@ from common.layers import ScanLayer, StateSpec
 from common.ops.linear_scan import linear_scan
 from common.ops.matrix_scan import matrix_scan
 from common.ops.rotary import count_steps
+from common.ops.time_axis import zero_unless
 
 STRUCTURES = (
     "diagonal",
@@ -169,16 +170,16 @@ class SLiCE(ScanLayer):
         def transition(kernel):
             return self.time_step * ops.cast(ops.matmul(driven, kernel), self.state_dtype)
 
-        if self.num_diagonal:
-            kernel = self.cast(self.diagonal_kernel)
-            if self.structure == "walsh_hadamard":
-                kernel = ops.tanh(kernel)
-            features["diagonal"] = transition(kernel)
+        if self.structure == "walsh_hadamard":
+            features["signed"] = transition(ops.tanh(self.cast(self.diagonal_kernel)))
+        elif self.num_diagonal:
+            features["gates"] = 1 + transition(self.cast(self.diagonal_kernel))
         if self.num_blocks:
             blocks = transition(self.cast(self.block_kernel))
-            features["blocks"] = rearrange(
-                blocks, "... (k i j) -> ... k i j", i=self.block_size, j=self.block_size
+            blocks = rearrange(
+                blocks, "... (k i j) -> ... k i j", i=self.block_size, k=self.num_blocks
             )
+            features["blocks"] = blocks + ops.eye(self.block_size, dtype=blocks.dtype)
         if self.structure == "low_rank":
             for name, kernel in (("left", self.left_kernel), ("right", self.right_kernel)):
                 columns = transition(self.cast(kernel))
@@ -186,63 +187,63 @@ class SLiCE(ScanLayer):
         return features
 
     def recur(self, features, state):
-        h = state["hidden"]
         started = state["started"][:, None] > 0
-        # Before the first step h is 0, and so is what A makes of it.
-        moved = h + self._act(features, h)
-        hidden = moved + ops.where(started, ops.zeros_like(moved), features["first"])
+        hidden = ops.where(started, self._move(features, state["hidden"]), features["first"])
         return self.cast(hidden), {"hidden": hidden, "started": ops.ones_like(state["started"])}
 
-    def _act(self, features, h):
-        """`A h`, for h of shape (B, N)."""
+    def _move(self, features, h):
+        """`h + A h`, for h of shape (B, N)."""
+        if self.structure == "walsh_hadamard":
+            matrix = ops.cast(hadamard(self.units), h.dtype)
+            return h + ops.matmul(features["signed"] * h, matrix)
         pieces = []
         if self.num_diagonal:
-            pieces.append(features["diagonal"] * h[:, : self.num_diagonal])
+            pieces.append(features["gates"] * h[:, : self.num_diagonal])
         if self.num_blocks:
             parts = rearrange(h[:, self.num_diagonal :], "b (k j) -> b k j 1", j=self.block_size)
             products = ops.matmul(features["blocks"], parts)
             pieces.append(rearrange(products, "b k i 1 -> b (k i)"))
-        moved = pieces[0] if len(pieces) == 1 else ops.concatenate(pieces, axis=-1)
+        moved = ops.concatenate(pieces, axis=-1)
         if self.structure == "low_rank":
             seen = ops.matmul(ops.swapaxes(features["right"], -1, -2), h[..., None])
             moved = moved + ops.matmul(features["left"], seen)[..., 0]
-        if self.structure == "walsh_hadamard":
-            moved = ops.matmul(moved, ops.cast(hadamard(self.units), h.dtype))
         return moved
 
     def parallel(self, features, state, initial, mask, reset):
         """Scans of the transitions (algorithm 1, section 4.6)."""
         first = features["first"]
         positions, count = count_steps(state["started"], ops.shape(first)[1], mask, reset)
-        written = ops.where(positions[..., None] == 0, first, ops.zeros_like(first))
+        later = positions > 0
+        # The first step comes from nothing: its transition is 0, and what it writes all there is.
+        written = zero_unless(~later[..., None], first)
         marks = {"mask": mask, "reset": reset, "scan": self.scan}
-        n, pieces = self.num_diagonal, []
+        old, n, pieces = state["hidden"], self.num_diagonal, []
         if self.structure in ("low_rank", "walsh_hadamard"):
-            whole = self._written_out(features)
-            pieces.append(matrix_scan(whole, written, state["hidden"], **marks))
+            flow = zero_unless(later[..., None, None], self._written_out(features))
+            pieces.append(matrix_scan(flow, written, old, **marks))
         elif n:
-            gates = 1 + features["diagonal"]
-            pieces.append(linear_scan(gates, written[..., :n], state["hidden"][:, :n], **marks))
+            gates = zero_unless(later[..., None], features["gates"])
+            pieces.append(linear_scan(gates, written[..., :n], old[:, :n], **marks))
         if self.num_blocks:
-            matrices = ops.eye(self.block_size, dtype=first.dtype) + features["blocks"]
-            parts, old = (
+            flow = zero_unless(later[..., None, None, None], features["blocks"])
+            written, old = (
                 rearrange(x[..., n:], "... (k j) -> ... k j", j=self.block_size)
-                for x in (written, state["hidden"])
+                for x in (written, old)
             )
-            scanned = matrix_scan(matrices, parts, old, **marks)
+            scanned = matrix_scan(flow, written, old, **marks)
             pieces.append(tuple(rearrange(x, "... k j -> ... (k j)") for x in scanned))
         hidden, final = (ops.concatenate(x, axis=-1) for x in zip(*pieces, strict=True))
-        started = ops.cast(count > 0, "int32")
-        return self.cast(hidden), {"hidden": final, "started": started}
+        return self.cast(hidden), {"hidden": final, "started": ops.cast(count > 0, "int32")}
 
     def _written_out(self, features):
         """`1 + A` as a matrix, `(B, T, N, N)`."""
-        eye = ops.eye(self.units, dtype=features["diagonal"].dtype)
+        eye = ops.eye(self.units, dtype=self.state_dtype)
         if self.structure == "walsh_hadamard":
-            matrix = ops.cast(hadamard(self.units), eye.dtype)
-            return eye + matrix * features["diagonal"][..., None, :]
+            return (
+                eye + ops.cast(hadamard(self.units), eye.dtype) * features["signed"][..., None, :]
+            )
         low_rank = ops.matmul(features["left"], ops.swapaxes(features["right"], -1, -2))
-        return eye * (1 + features["diagonal"][..., None]) + low_rank
+        return eye * features["gates"][..., None] + low_rank
 
     def count_flops(self, batch_size: int, length: int) -> int:
         """`2 B T D` times the outputs of all kernels, and `2 B T` times the products `A h`.

@@ -24,9 +24,8 @@ def _vector(structure, shapes, drive):
         for x_t in x.unbind(1):
             seen = torch.cat([torch.ones_like(x_t[:, :1]), x_t], dim=1)  # time, and the input
             flow = torch.eye(UNITS, dtype=torch.float64) + drive(w, seen)
-            # Before the first step h is 0, so that its flow adds nothing to h_0.
-            h = torch.einsum("bij,bj->bi", flow, h)
-            h = h + F.linear(x_t, w["W"], w["b"]) * ~started[:, None]
+            moved = torch.einsum("bij,bj->bi", flow, h)
+            h = torch.where(started[:, None], moved, F.linear(x_t, w["W"], w["b"]))
             started = torch.ones_like(started)
             outputs.append(h)
         return torch.stack(outputs, dim=1), {"hidden": h}
