@@ -64,6 +64,24 @@ def linear_scan(
     return _loop(step, state, initial, mask, reset, a, b)
 
 
+def matrix_scan(
+    a: Tensor,
+    b: Tensor,
+    state: Tensor | None = None,
+    *,
+    mask: Tensor | None = None,
+    reset: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """`h_t = A_t h_{t-1} + b_t`; a reset puts zeros back."""
+    state, initial = _start(state, None, (b.shape[0], *b.shape[2:]), b.dtype)
+
+    def step(h: Tensor, a_t: Tensor, b_t: Tensor) -> tuple[Tensor, Tensor]:
+        h = ops.sum(a_t * h[..., None, :], axis=-1) + b_t
+        return h, h
+
+    return _loop(step, state, initial, mask, reset, a, b)
+
+
 def linear_attention(
     q: Tensor,
     k: Tensor,

@@ -268,6 +268,16 @@ def _h3(p):
     }
 
 
+def _slice(p):
+    def kernel(array):
+        """`(channels, outputs)` of outputs in any axes and the channels in the last."""
+        return array.reshape(-1, array.shape[-1]).T
+
+    names = {"diagonal": "diagonal", "blocks": "block", "U": "left", "V": "right"}
+    transition = {f"{names[n]}_kernel": kernel(x) for n, x in p.items() if n in names}
+    return {"kernel": p["W"].T, "bias": p["b"], **transition}
+
+
 def _lmu(p):
     width = 3
     return {
@@ -457,6 +467,22 @@ GOLDEN = (
         "ntm", ("neural_turing_machine-ntm",), "papers.neural_turing_machine:NTM",
         {"units": 2, "controller_units": 2, "memory_slots": 3, "memory_width": 2,
          "memory_init": "random"}, _ntm, _ntm_state,
+    ),
+    *(
+        Golden(
+            f"slice-{name}", (f"structured_linear_cde-{name}",) if covered else (),
+            "papers.structured_linear_cde:SLiCE",
+            {"units": 4, "structure": name.replace("-", "_"), "block_size": 2, "rank": 2,
+             "time_step": 0.3}, _slice,
+        )
+        for name, covered in (
+            ("diagonal", False),
+            ("block-diagonal", True),
+            ("diagonal-dense", False),
+            ("low-rank", True),
+            ("walsh-hadamard", False),
+            ("dense", False),
+        )
     ),
     Golden(
         "lmu", ("lmu-lmu",), "papers.lmu:LMU",

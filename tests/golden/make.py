@@ -22,6 +22,7 @@ from tests.golden.peers import (  # isort: skip
     flash_linear_attention_softmax,
     min_rnn_pytorch,
     state_spaces_by_hand,
+    linear_cde_by_hand,
     turing_machine_by_hand,
     keras_lmu_cell,
 )
@@ -35,6 +36,7 @@ PEERS = (
     flash_linear_attention_softmax,
     min_rnn_pytorch,
     state_spaces_by_hand,
+    linear_cde_by_hand,
     turing_machine_by_hand,
     keras_lmu_cell,
 )

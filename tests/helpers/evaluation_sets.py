@@ -19,6 +19,7 @@ from common.tasks.checksums import COLUMNS, PATH, dataset_name, digest
 from common.tasks.datasets import TaskConfig, TaskDataset
 from common.tasks.flip_flop import FlipFlop
 from common.tasks.permutation_word import PermutationWord
+from common.tasks.regular_languages import RegularLanguage
 from papers import get_paper, list_papers
 from papers.path_attention.experiments import RATES
 
@@ -98,6 +99,10 @@ def flip_flop(seed, *, length, eval_size, tests, **_):
         yield EvaluationSet(FlipFlop(length, RATES[name]), "test", size)
 
 
+def regular_language(seed, *, language, validation_lengths, eval_size, **_):
+    yield EvaluationSet(RegularLanguage(language, *validation_lengths), "validation", eval_size)
+
+
 TRIALS = {
     "common.trials.labelling:labelling": labelling,
     "papers.delta_product.experiments:word_problem": words,
@@ -107,6 +112,7 @@ TRIALS = {
     "papers.linear_transformer.experiments:duplication": duplication,
     "papers.fast_weights.experiments:retrieval": retrieval,
     "papers.neural_turing_machine.experiments:copy": copy,
+    "papers.structured_linear_cde.experiments:regular_language": regular_language,
 }
 
 

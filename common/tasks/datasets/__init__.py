@@ -13,8 +13,9 @@ from common.tasks.datasets.polyphonic_music import JSBChorales, Nottingham
 from common.tasks.datasets.sequential_mnist import SequentialMNIST
 from common.tasks.datasets.shakespeare_characters import ShakespeareCharacters
 from common.tasks.datasets.task_dataset import TaskConfig, TaskDataset
-from common.tasks.flip_flop import FlipFlop as FlipFlopTask
-from common.tasks.permutation_word import PermutationWord as PermutationWordTask
+from common.tasks.flip_flop import FlipFlop as _FlipFlop
+from common.tasks.permutation_word import PermutationWord as _PermutationWord
+from common.tasks.regular_languages import RegularLanguage as _RegularLanguage
 
 __all__ = [
     "FileDataset",
@@ -50,7 +51,7 @@ class DelayedWhiteNoise(TaskDataset):
 
 
 class FlipFlop(TaskDataset):
-    TASK = FlipFlopTask
+    TASK = _FlipFlop
     CITATION = "Liu et al. 2023. Exposing Attention Glitches with Flip-Flop Language Modeling."
     HOMEPAGE = "https://arxiv.org/abs/2306.00946"
 
@@ -121,12 +122,21 @@ class Parity(TaskDataset):
 
 
 class PermutationWord(TaskDataset):
-    TASK = PermutationWordTask
+    TASK = _PermutationWord
     CITATION = (
         "Siems et al. 2025. "
         "DeltaProduct: Improving State-Tracking in Linear RNNs via Householder Products."
     )
     HOMEPAGE = "https://arxiv.org/abs/2502.10297"
+
+
+class RegularLanguage(TaskDataset):
+    TASK = _RegularLanguage
+    CITATION = (
+        "Walker et al. 2025. "
+        "Structured Linear CDEs: Maximally Expressive and Parallel-in-Time Sequence Models."
+    )
+    HOMEPAGE = "https://arxiv.org/abs/2505.17761"
 
 
 class RepeatCopy(TaskDataset):

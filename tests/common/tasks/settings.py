@@ -21,6 +21,7 @@ from common.tasks import (
 )
 from common.tasks.flip_flop import FlipFlop
 from common.tasks.permutation_word import PermutationWord
+from common.tasks.regular_languages import RegularLanguage
 
 TASKS = (
     AssociativeRecall(),
@@ -41,6 +42,8 @@ TASKS = (
     MQAR(vocabulary_size=20, length=16, num_pairs=3),
     Parity(max_length=8),
     PermutationWord(length=6),
+    RegularLanguage(max_length=9),
+    RegularLanguage("mod_arith_no_brack", max_length=9),
     RepeatCopy(max_length=4, max_repeats=3),
     SafariAssociativeRecall(length=8, examples=20, test_examples=10),
     SafariInductionHead(length=8, examples=20, test_examples=10),
