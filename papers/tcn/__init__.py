@@ -2,8 +2,13 @@
 
 from common.reproduce.lazy import lazy_exports
 
-__all__ = ["TCN", "DilatedConvolution", "ResidualBlock"]
+__all__ = ["GRU", "TCN", "DilatedConvolution", "ElmanRNN", "ResidualBlock"]
 
 __getattr__ = lazy_exports(
-    __name__, DilatedConvolution="layers", ResidualBlock="layers", TCN="model"
+    __name__,
+    DilatedConvolution="layers",
+    ElmanRNN="recurrent",
+    GRU="recurrent",
+    ResidualBlock="layers",
+    TCN="model",
 )

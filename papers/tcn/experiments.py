@@ -7,7 +7,8 @@ import keras
 import numpy as np
 
 from common.reproduce import Run
-from common.reproduce.execute.training import evaluations_since_best
+from common.reproduce.execute.checkpoint import Row
+from common.reproduce.execute.training import Best
 from common.tasks.polyphonic_music import JSBChorales, Nottingham, PianoRolls
 from common.tasks.sequence_task import trimmed
 from common.tasks.task import Arrays
@@ -15,7 +16,7 @@ from papers.tcn.networks import make_network
 
 KEYS = 88
 
-BEST = ("min", "validation_nll")
+BEST: Best = ("min", "validation_nll")
 
 
 def music(
@@ -44,7 +45,8 @@ def music(
         learning_rate: Of Adam, at first.
         clip: Norm that the gradient of an update is clipped to.
         epochs: At most.
-        patience: Training ends after so many epochs without a better validation.
+        patience: Training ends once so many epochs have lowered the validation loss by less than a
+            thousandth.
         narrowing: What the width of the network's layers is divided by.
         songs: Songs of an epoch, and to validate and test on; `None` is all.
         crop: Consecutive steps of a song that an update is on, at a random place; `None` is all.
@@ -79,11 +81,11 @@ def music(
     def evaluate() -> dict[str, float]:
         return {"validation_nll": nll(net, validation)}
 
-    def stop(history: Sequence[Mapping[str, float]]) -> bool:
+    def stop(history: Sequence[Row]) -> bool:
         # The optimizer's rate is in the checkpoint with its other variables.
         losses = [row["validation_nll"] for row in history]
         net.optimizer.learning_rate.assign(learning_rate * 0.1 ** plateaus(losses))
-        return evaluations_since_best(history, BEST) >= patience
+        return settled(losses, patience)
 
     row = run.train(
         net,
@@ -107,6 +109,11 @@ def plateaus(losses: Sequence[float]) -> int:
     return sum(
         losses[number] > max(losses[number - 3 : number]) for number in range(10, len(losses))
     )
+
+
+def settled(losses: Sequence[float], patience: int) -> bool:
+    """Whether the last `patience` epochs lowered the lowest loss by less than a thousandth."""
+    return len(losses) > patience and min(losses) > 0.999 * min(losses[:-patience])
 
 
 def cropped(song: Arrays, steps: int, rng: np.random.Generator) -> Arrays:

@@ -37,7 +37,8 @@ class _Recurrent(SequenceLayer):
 
     def recur(self, features, state):
         product = ops.matmul(self.cast(state["hidden"]), self.cast(self.recurrent_kernel))
-        hidden = self.cell(*(ops.cast(x, self.state_dtype) for x in (features, product)), state)
+        features, product = (ops.cast(x, self.state_dtype) for x in (features, product))
+        hidden = self.cell(features, product, state)
         return self.cast(hidden), {"hidden": hidden}
 
     def cell(self, features, product, state):
