@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from common.checks import check_choice
 from common.reproduce import Run
 from common.reproduce.execute.checkpoint import Row
 from common.reproduce.execute.training import Best
@@ -15,6 +16,8 @@ from common.tasks.task import Arrays
 from papers.tcn.networks import make_network
 
 KEYS = 88
+
+DATASETS = {"JSBChorales": JSBChorales, "Nottingham": Nottingham}
 
 BEST: Best = ("min", "validation_nll")
 
@@ -57,9 +60,11 @@ def music(
 
     Raises:
         MissingFile: if the data are not there and can't be downloaded.
+        ValueError: if `dataset` is none of these.
     """
+    check_choice("music", tuple(DATASETS), dataset=dataset)
     data_dir = None if run.data_dir is None else str(run.data_dir)
-    task = {"JSBChorales": JSBChorales, "Nottingham": Nottingham}[dataset](data_dir=data_dir)
+    task = DATASETS[dataset](data_dir=data_dir)
     epoch = min(songs or len(task.sequences("train")), len(task.sequences("train")))
     validation, test = (by_length(task, split, songs) for split in ("validation", "test"))
     units = network["units"] // narrowing

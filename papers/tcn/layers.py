@@ -126,9 +126,9 @@ class ResidualBlock(SequenceLayer):
         check_rates(self, dropout=dropout)
         self.first, self.second = (
             DilatedConvolution(
-                units, kernel_size, dilation, form=self.form, dtype=self.dtype_policy
+                units, kernel_size, dilation, name=name, form=self.form, dtype=self.dtype_policy
             )
-            for _ in range(2)
+            for name in ("first", "second")
         )
         self.units = units
         self.dropout = dropout

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from common.checks import check_choice
 from common.layers import LSTM
 from papers.tcn.model import TCN
 from papers.tcn.recurrent import GRU, ElmanRNN
@@ -36,7 +37,11 @@ def make_network(
 
     Returns:
         A model `(B, T, input_dim)` to `(B, T, output_dim)` or `(B, output_dim)`.
+
+    Raises:
+        ValueError: if `kind` is none of these, or as the layers do.
     """
+    check_choice("make_network", ("tcn", *CELLS), kind=kind)
     network: keras.Model
     if kind == "tcn":
         network = TCN(output_dim, units, num_layers, dropout=dropout,

@@ -22,6 +22,7 @@ from tests.golden.peers import (  # isort: skip
     min_rnn_pytorch,
     state_spaces_by_hand,
     turing_machine_by_hand,
+    tcn_by_hand,
     keras_lmu_cell,
 )
 
@@ -34,6 +35,7 @@ PEERS = (
     min_rnn_pytorch,
     state_spaces_by_hand,
     turing_machine_by_hand,
+    tcn_by_hand,
     keras_lmu_cell,
 )
 FOLDER = Path(__file__).parent / "vectors"
