@@ -2,7 +2,7 @@
 
 from common.declarations import DEFAULT, parameter_claims, parameters, training
 from common.reproduce.declare.spec import Claim, Experiment, LayerCase, Paper, Quantity
-from common.reproduce.declare.tolerances import at_most, within_relative
+from common.reproduce.declare.tolerances import at_least, at_most, within_relative
 
 _METRICS = ("nll", "validation_nll", "parameters", "epoch")
 
@@ -10,7 +10,8 @@ JSB = training(
     name="jsb",
     description="The next chord of chorales by Bach, 88 keys at once",
     trial="papers.tcn.experiments:music",
-    # Tables 2 and 3; of the GRU and the RNN, which these leave out, the 300K parameters of table 1.
+    # Tables 2 and 3; of the GRU and the RNN, which these leave out, the 300K parameters of table 1
+    # and a learning rate at which they learn.
     variants={
         "tcn": {
             "network": {
@@ -31,6 +32,7 @@ JSB = training(
         "rnn": {
             "network": {"kind": "rnn", "units": 288, "num_layers": 2, "dropout": 0.2},
             "clip": 1.0,
+            "learning_rate": 3e-4,
         },
     },
     settings={
@@ -68,27 +70,85 @@ NOTTINGHAM = training(
         },
         "gru": {
             "network": {"kind": "gru", "units": 520, "num_layers": 1, "dropout": 0.1},
-            "learning_rate": 4e-3,
+            "learning_rate": 2e-3,
             "clip": 1.0,
         },
         "rnn": {
             "network": {"kind": "rnn", "units": 914, "num_layers": 1, "dropout": 0.1},
-            "learning_rate": 4e-3,
+            "learning_rate": 3e-4,
             "clip": 1.0,
         },
     },
     settings={
         "dataset": "Nottingham",
-        "epochs": (1, 15, 100),
+        "epochs": (1, 20, 100),
         "patience": 10,
         "narrowing": (20, 2, DEFAULT),
         "songs": (2, DEFAULT, DEFAULT),
         "crop": (16, 128, DEFAULT),
     },
-    minutes=(0.2, 5, 240),
-    reduces="Half the width, 15 epochs for 100, 128 steps of a song an update.",
+    minutes=(0.2, 10, 240),
+    reduces="Half the width, 20 epochs for 100, 128 steps of a song an update.",
     metrics=_METRICS,
     untrained={"nll": 10.26},
+)  # fmt: skip
+
+ADDING = training(
+    name="adding",
+    description="The sum of two marked numbers among 600",
+    trial="papers.tcn.stress_tests:adding",
+    # Tables 2 and 3, and 70K parameters.
+    variants={
+        "tcn": {
+            "network": {"kind": "tcn", "units": 24, "num_layers": 8, "kernel_size": 8},
+            "clip": None,
+        },
+        "lstm": {"network": {"kind": "lstm", "units": 130, "num_layers": 1}, "clip": 5.0},
+        "gru": {"network": {"kind": "gru", "units": 150, "num_layers": 1}, "clip": 5.0},
+        "rnn": {"network": {"kind": "rnn", "units": 262, "num_layers": 1}, "clip": 5.0},
+    },
+    settings={
+        "length": (10, 600, 600),
+        "narrowing": (6, 3, DEFAULT),
+        "learning_rate": 2e-3,
+        "batch_size": (4, 32, 32),
+        "updates": (3, 2000, 7000),
+        "eval_every": (3, 200, 500),
+        "test_size": (8, 1000, 1000),
+    },
+    minutes=(0.2, 4, 120),
+    reduces="A third of the width, 2,000 updates for 7,000.",
+    smoke_variants=("tcn", "rnn"),
+    metrics=("mse", "parameters"),
+    untrained={"mse": 1 / 6},  # of always saying 1
+)
+
+COPYING = training(
+    name="copy-memory",
+    description="Ten digits once more after a delay, by networks of 10K parameters",
+    trial="papers.tcn.stress_tests:copying",
+    variants={
+        "tcn": {
+            "network": {
+                "kind": "tcn", "units": 10, "num_layers": 8, "kernel_size": 8, "dropout": 0.05
+            }
+        },
+        "lstm": {"network": {"kind": "lstm", "units": 50, "num_layers": 1, "dropout": 0.05}},
+        "gru": {"network": {"kind": "gru", "units": 58, "num_layers": 1, "dropout": 0.05}},
+    },
+    settings={
+        "delay": (10, 200, 1000),
+        "clip": 1.0,
+        "batch_size": (4, 32, 32),
+        "updates": (3, 3000, 15_000),
+        "eval_every": (3, 250, 500),
+        "test_size": (8, 500, 1000),
+    },
+    minutes=(0.2, 4, 120),
+    reduces="A delay of 200 for 1,000.",
+    smoke_variants=("tcn",),
+    metrics=("accuracy", "loss", "parameters"),
+    untrained={"accuracy": 12.5},
 )  # fmt: skip
 
 PARAMETERS = parameters(
@@ -155,7 +215,7 @@ PAPER = Paper(
             benchmark={"units": 914, "input_dim": 88},
         ),
     ),
-    experiments=(JSB, NOTTINGHAM, PARAMETERS),
+    experiments=(JSB, NOTTINGHAM, ADDING, COPYING, PARAMETERS),
     claims=(
         *JSB.numbers(
             {f"jsb-{name}": Quantity(name, "nll") for name in JSB.variants},
@@ -165,10 +225,40 @@ PAPER = Paper(
         *(claim for name in _RECURRENT for claim in _better(JSB, name)),
         *NOTTINGHAM.numbers(
             {f"nottingham-{name}": Quantity(name, "nll") for name in NOTTINGHAM.variants},
-            mean=within_relative(0.07),
-            reason="One run without a seed. The TCN's number is 7 % below the LSTM's.",
+            mean=within_relative(0.15),
+            reason="One run without a seed, and a fifth of its epochs; untrained it is 10.26.",
         ),
         *(claim for name in _RECURRENT for claim in _better(NOTTINGHAM, name)),
+        *ADDING.orderings(
+            {"adding-tcn": Quantity("tcn", "mse"), "adding-gru": Quantity("gru", "mse")},
+            each=at_most(1e-3),
+            reason="Solved: the error is near 0, of which 1e-3 is a 170th of that of saying 1.",
+        ),
+        *(
+            claim
+            for name in ("lstm", "rnn")
+            for claim in ADDING.numbers(
+                {f"adding-{name}": Quantity(name, "mse")},
+                mean=within_relative(0.1),
+                controls=(f"jsb-{name}", "adding-tcn"),
+                reason="It learns nothing: the error of saying 1, which the paper has at 0.1767.",
+            )
+        ),
+        *COPYING.numbers(
+            {"copy-memory-tcn": Quantity("tcn", "accuracy")},
+            each=at_least(99.0),
+            reason="All digits, but for one in a hundred.",
+        ),
+        *(
+            claim
+            for name in ("lstm", "gru")
+            for claim in COPYING.orderings(
+                {f"copy-memory-{name}": Quantity(name, "accuracy")},
+                each=at_most(20.0),
+                controls=(f"jsb-{name}", "copy-memory-tcn"),
+                reason="Below 20 %, the paper says; guessing is right in 12.5 %.",
+            )
+        ),
         *parameter_claims(
             PARAMETERS, within_relative(0.11), "The paper rounds, 270K to 300K the most."
         ),
@@ -178,6 +268,7 @@ PAPER = Paper(
         f"{task}-tcn-{name}" for task in ("jsb", "nottingham") for name in _RECURRENT
     ),
     not_attempted=(
+        "the loss on copy memory with T = 1000 (Table 1): the accuracy stands for it",
         "sequential and permuted MNIST (Table 1)",
         "language: PennTreebank, Wikitext-103, LAMBADA and text8 (Table 1)",
         "what filter size and residual connections contribute (Figure 6)",
