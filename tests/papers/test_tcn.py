@@ -6,11 +6,14 @@ import pytest
 from keras import ops
 
 from common.reproduce.execute.run import Run
+from common.tasks.adding_problem import AddingProblem
+from common.tasks.copy_memory import CopyMemory
 from common.tasks.polyphonic_music import PianoRolls
 from papers.tcn import TCN, DilatedConvolution, ResidualBlock
 from papers.tcn.counting import parameters
 from papers.tcn.experiments import cropped, music, plateaus, settled
 from papers.tcn.networks import make_network
+from papers.tcn.stress_tests import adding, copying
 from tests.contract.papers import COMMON, ModelSubject, PaperContract
 
 BLOCK = {"units": 4, "kernel_size": 2, "dilation": 2}
@@ -179,7 +182,7 @@ def test_a_crop_is_of_consecutive_steps():
 
 def test_the_trial_on_songs_of_which_half_the_keys_are_known(tmp_path, monkeypatch):
     """The loss is per step and summed over keys, padding left out."""
-    lengths = {"train": (5, 9, 16), "validation": (3, 9), "test": (5, 12)}
+    lengths = {"train": (9, 12, 16), "validation": (10, 11), "test": (5, 12)}
 
     def sequences(self, split):
         rng = np.random.default_rng(len(split))
@@ -222,3 +225,29 @@ def test_bad_arguments_are_named():
     with pytest.raises(ValueError, match="dataset.*'MuseData'"):
         music(None, dataset="MuseData", network={}, learning_rate=1e-3, clip=1.0, epochs=1,
               patience=1)  # fmt: skip
+
+
+def test_the_stress_tests_measure_what_they_say(tmp_path):
+    """From the models that they leave: the squared error, and the digits that are copied."""
+    network = {"kind": "rnn", "units": 6, "num_layers": 1}
+    sizes = {"batch_size": 4, "updates": 2, "eval_every": 2, "test_size": 12, "clip": 1.0}
+    runs = [
+        Run(variant="rnn", preset="cpu", seed=0, dir=tmp_path / name, data_dir=tmp_path)
+        for name in ("adding", "copying")
+    ]
+    result = adding(runs[0], length=9, learning_rate=0.1, narrowing=2, network=network, **sizes)
+    model = keras.saving.load_model(runs[0].dir / "model.keras")
+    test = AddingProblem(length=9).batch(12, 0, 0, "test")
+    error = np.square(array(model(test["inputs"])) - test["targets"]).mean()
+    assert result == {"mse": pytest.approx(error, rel=1e-4), "parameters": model.count_params()}
+    assert model.layers[0].units == 3
+
+    result = copying(runs[1], delay=5, network=network, **sizes)
+    model = keras.saving.load_model(runs[1].dir / "model.keras")
+    test = CopyMemory(delay=5).batch(12, 0, 0, "test")
+    logits = array(model(test["inputs"][..., None].astype("float32")))
+    chance = array(ops.softmax(logits))
+    named = np.take_along_axis(chance, test["targets"][..., None], -1)
+    assert result["loss"] == pytest.approx(-np.log(named).mean(), rel=1e-4)
+    copied = logits.argmax(-1)[:, -10:] == test["inputs"][:, :10]
+    assert result["accuracy"] == pytest.approx(100 * copied.mean())

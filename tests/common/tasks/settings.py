@@ -19,10 +19,14 @@ from common.tasks import (
     SafariInductionHead,
     SequenceDuplication,
 )
+from common.tasks.adding_problem import AddingProblem
+from common.tasks.copy_memory import CopyMemory
 
 TASKS = (
+    AddingProblem(length=8),
     AssociativeRecall(),
     Copy(),
+    CopyMemory(delay=5, length=3),
     DelayedWhiteNoise(window=40),
     GroupWord(length=6),
     GroupWord(group="A4xZ5", length=6),
