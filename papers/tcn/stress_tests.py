@@ -10,6 +10,7 @@ from common.reproduce import Run
 from common.tasks.adding_problem import AddingProblem
 from common.tasks.copy_memory import CopyMemory
 from common.tasks.frozen import evaluation_set
+from common.tasks.task import Arrays
 from papers.tcn.networks import make_network
 
 # Of the evaluation sets.
@@ -80,22 +81,27 @@ def copying(
 ) -> dict[str, float]:
     """Trains a network to copy ten digits after a delay, on fresh examples, with RMSprop.
 
+    The weights that copy most of the validation set's digits are tested.
+
     Args:
         run: The run.
         delay: Steps between the digits and their copy.
         network: Arguments of `make_network` but for the widths of inputs and outputs.
         clip: Norm that the gradient of an update is clipped to.
         batch_size: Sequences an update.
-        updates: Number of updates at most; training ends once every digit of the test set is right.
-        eval_every: Updates between looks at the test set.
-        test_size: Sequences of the test set.
+        updates: Number of updates at most; training ends once all digits are right in validation.
+        eval_every: Updates between validations.
+        test_size: Sequences of the test set and of the validation set.
 
     Returns:
         On the test set `accuracy`, the percentage of the digits that are copied, and `loss`, the
         cross-entropy at all steps, blanks included, in nats; the network's `parameters`.
     """
     task = CopyMemory(delay=delay)
-    test = evaluation_set(task, "test", test_size, SEED, run.data_dir)
+    validation, test = (
+        evaluation_set(task, split, test_size, SEED, run.data_dir)
+        for split in ("validation", "test")
+    )
     net = make_network(input_dim=1, output_dim=10, **network)
     net.compile(
         keras.optimizers.RMSprop(5e-4, rho=0.99, epsilon=1e-8, global_clipnorm=clip),
@@ -107,29 +113,27 @@ def copying(
         batch = task.batch(batch_size, run.seed, step)
         return digits(batch["inputs"]), batch["targets"]
 
-    def evaluate() -> dict[str, float]:
-        logits = net.predict(digits(test["inputs"]), batch_size=batch_size, verbose=0)
-        right = (logits.argmax(-1) == test["targets"]) * test["weights"]
-        top = logits.max(-1, keepdims=True)
-        logits = logits - top
-        named = np.take_along_axis(logits, test["targets"][..., None], axis=-1)[..., 0]
-        losses = np.log(np.exp(logits).sum(-1)) - named
-        return {
-            "accuracy": float(100 * right.sum() / test["weights"].sum()),
-            "test_loss": float(losses.mean(dtype="float64")),
-        }
+    def measure(data: Arrays) -> dict[str, float]:
+        logits = net.predict(digits(data["inputs"]), batch_size=batch_size, verbose=0)
+        right = (logits.argmax(-1) == data["targets"]) * data["weights"]
+        named = np.take_along_axis(logits, data["targets"][..., None], axis=-1)[..., 0]
+        losses = np.logaddexp.reduce(logits.astype("float64"), axis=-1) - named
+        accuracy = 100 * right.sum(dtype="float64") / data["weights"].sum(dtype="float64")
+        return {"accuracy": float(accuracy), "all_steps_loss": float(losses.mean())}
 
-    row = run.train(
+    run.train(
         net,
         batches,
         steps=updates,
-        evaluate=evaluate,
+        evaluate=lambda: measure(validation),
         eval_every=eval_every,
         stop=lambda history: history[-1]["accuracy"] == 100,
+        best=("max", "accuracy"),
     )
+    result = measure(test)
     return {
-        "accuracy": row["accuracy"],
-        "loss": row["test_loss"],
+        "accuracy": result["accuracy"],
+        "loss": result["all_steps_loss"],
         "parameters": float(net.count_params()),
     }
 
