@@ -332,6 +332,35 @@ def _ntm_state(p):
     }
 
 
+def _convolution(p, name="conv"):
+    return {
+        "conv_direction": p[f"{name}.direction"].transpose(2, 1, 0),
+        "conv_gain": p[f"{name}.gain"][:, 0, 0],
+        "conv_bias": p[f"{name}.bias"],
+    }
+
+
+def _residual_block(p):
+    return {
+        **{
+            f"{part}/{name}": value
+            for part in ("first", "second")
+            for name, value in _convolution(p, f"{part}.conv").items()
+        },
+        "residual_kernel": p["residual.weight"][:, :, 0].T,
+        "residual_bias": p["residual.bias"],
+    }
+
+
+def _recurrent(p):
+    weights = {
+        "kernel": p["weight_ih"].T,
+        "recurrent_kernel": p["weight_hh"].T,
+        "bias": p["bias"],
+    }
+    return {**weights, "reset_bias": p["inner"]} if "inner" in p else weights
+
+
 MULTI_HEAD = {"units": 6, "num_heads": 2, "key_dim": 4, "value_dim": 3, "chunk_size": 4}
 ATTENTION = {"units": 8, "num_heads": 2, "window": 6}
 MAMBA2 = {"units": 4, "state_dim": 3, "head_dim": 2, "chunk_size": 4}
@@ -492,5 +521,21 @@ GOLDEN = (
         "legendre-memory", ("lmu-memory",), "papers.lmu:LegendreMemory",
         {"order": 6, "theta": 10.0, "channels": 2}, dict,
         lambda p: {"memory": p["memory"].reshape(-1, 2, 6)},
+    ),
+    Golden(
+        "dilated-convolution", ("tcn-dilated-convolution",), "papers.tcn:DilatedConvolution",
+        {"units": 5, "kernel_size": 3, "dilation": 2}, _convolution,
+    ),
+    Golden(
+        "residual-block", ("tcn-residual-block",), "papers.tcn:ResidualBlock",
+        {"units": 5, "kernel_size": 2, "dilation": 3}, _residual_block,
+        lambda p: {name: {"window": x} for name, x in p.items()},
+    ),
+    *(
+        Golden(
+            name, (f"tcn-{case}",), f"papers.tcn:{layer}", {"units": 5}, _recurrent,
+            lambda p: {"hidden": p["h"]},
+        )
+        for name, case, layer in (("gru", "gru", "GRU"), ("elman-rnn", "rnn", "ElmanRNN"))
     ),
 )  # fmt: skip

@@ -24,6 +24,7 @@ from tests.golden.peers import (  # isort: skip
     state_spaces_by_hand,
     linear_cde_by_hand,
     turing_machine_by_hand,
+    tcn_by_hand,
     keras_lmu_cell,
 )
 
@@ -38,6 +39,7 @@ PEERS = (
     state_spaces_by_hand,
     linear_cde_by_hand,
     turing_machine_by_hand,
+    tcn_by_hand,
     keras_lmu_cell,
 )
 FOLDER = Path(__file__).parent / "vectors"

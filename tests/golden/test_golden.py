@@ -39,12 +39,22 @@ def leaves(nest, prefix: str) -> dict[str, np.ndarray]:
     return {prefix + "/".join(map(str, path)): leaf for path, leaf in tree.flatten_with_path(nest)}
 
 
+def by_name(layer) -> dict[str, keras.Variable]:
+    """The weights by name, with the name of the layer inside before it where two have one name."""
+    weights = layer.trainable_variables
+    names = [weight.name for weight in weights]
+    return {
+        name if names.count(name) == 1 else "/".join(weight.path.split("/")[-2:]): weight
+        for name, weight in zip(names, weights, strict=True)
+    }
+
+
 def computed(golden: Golden, arrays: dict, layer) -> dict[str, np.ndarray]:
     """What `layer`, given the peer's weights, computes on the vector's inputs and state."""
     inputs = arrays["inputs"]
     layer.build((None, None, inputs.shape[-1]))
     values = golden.weights(part(arrays, "weights/"))
-    variables = {variable.name: variable for variable in layer.trainable_variables}
+    variables = by_name(layer)
     assert variables.keys() == values.keys()
     for name, variable in variables.items():
         assert tuple(variable.shape) == values[name].shape, name

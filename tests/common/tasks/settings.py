@@ -22,10 +22,14 @@ from common.tasks import (
 from common.tasks.flip_flop import FlipFlop
 from common.tasks.permutation_word import PermutationWord
 from common.tasks.regular_languages import RegularLanguage
+from common.tasks.adding_problem import AddingProblem
+from common.tasks.copy_memory import CopyMemory
 
 TASKS = (
+    AddingProblem(length=8),
     AssociativeRecall(),
     Copy(),
+    CopyMemory(delay=5, length=3),
     DelayedWhiteNoise(window=40),
     FlipFlop(length=12),
     GroupWord(length=6),
