@@ -19,11 +19,11 @@ from common.tasks import (
     SafariInductionHead,
     SequenceDuplication,
 )
+from common.tasks.adding_problem import AddingProblem
+from common.tasks.copy_memory import CopyMemory
 from common.tasks.flip_flop import FlipFlop
 from common.tasks.permutation_word import PermutationWord
 from common.tasks.regular_languages import RegularLanguage
-from common.tasks.adding_problem import AddingProblem
-from common.tasks.copy_memory import CopyMemory
 
 TASKS = (
     AddingProblem(length=8),
