@@ -12,6 +12,7 @@ from common.models import LanguageModel
 from common.reproduce import Run
 from common.tasks import evaluation_set
 from common.tasks.flip_flop import FlipFlop
+from common.tasks.task import Arrays
 from common.trials.answers import likeliest
 from papers.path_attention.model import PaTH
 
@@ -80,9 +81,17 @@ def flip_flop(
     Returns:
         `error_<name>` for each test, in percent of the bits that are read.
     """
+    source = FlipFlop(length, RATES["id"])
+    validation = evaluation_set(source, "validation", eval_size, EVALUATION_SEED, run.data_dir)
+    tested = {
+        name: evaluation_set(
+            FlipFlop(length, RATES[name]), "test", size, EVALUATION_SEED, run.data_dir
+        )
+        for name, size in tests.items()
+    }
     module, _, name = model.partition(":")
     net = getattr(importlib.import_module(module), name)(
-        vocabulary_size=FlipFlop(length).vocabulary_size, **model_settings
+        vocabulary_size=source.vocabulary_size, **model_settings
     )
     net.build((None, None))
     optimizer = keras.optimizers.AdamW(
@@ -94,14 +103,12 @@ def flip_flop(
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=keras.backend.backend() != "torch",
     )
-    source = FlipFlop(length, RATES["id"])
 
     def batches(step: int) -> tuple:
         batch = source.batch(batch_size, run.seed, step)
         return batch["inputs"], batch["targets"], batch["weights"]
 
-    def error(rate: float, split: str, size: int) -> float:
-        arrays = evaluation_set(FlipFlop(length, rate), split, size, EVALUATION_SEED, run.data_dir)
+    def error(arrays: Arrays) -> float:
         named = likeliest(net.predict(arrays["inputs"], batch_size=4 * batch_size, verbose=0))
         wrong = (named != arrays["targets"]) * arrays["weights"]
         return float(100 * wrong.sum() / arrays["weights"].sum())
@@ -110,8 +117,8 @@ def flip_flop(
         net,
         batches,
         steps=steps,
-        evaluate=lambda: {"validation_error": error(RATES["id"], "validation", eval_size)},
+        evaluate=lambda: {"validation_error": error(validation)},
         eval_every=eval_every,
     )
     run.save(net)
-    return {f"error_{name}": error(RATES[name], "test", size) for name, size in tests.items()}
+    return {f"error_{name}": error(arrays) for name, arrays in tested.items()}

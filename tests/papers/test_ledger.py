@@ -50,7 +50,10 @@ def test_the_chain_of_results_holds(name):
 
 
 def test_a_changed_character_of_the_results_is_found(name, tmp_path):
-    text = (ROOT / name / "results.csv").read_text()
+    results = ROOT / name / "results.csv"
+    if not results.exists():
+        pytest.skip("nothing is recorded yet")
+    text = results.read_text()
     path = tmp_path / name / "results.csv"
     path.parent.mkdir()
     path.write_text(text)
