@@ -46,6 +46,7 @@ CONTRACT = PaperContract(
                 "time_step": 0.3,
                 "stddev": 0.5,
                 "penalty": 0.1,
+                "scan": "loop",
             }
         ]
     },
