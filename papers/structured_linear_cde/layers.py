@@ -246,23 +246,26 @@ class SLiCE(ScanLayer):
         return eye * features["gates"][..., None] + low_rank
 
     def count_flops(self, batch_size: int, length: int) -> int:
-        """`2 B T D` times the outputs of all kernels, and `2 B T` times the products `A h`.
+        """`2 B T (D N + (D + 1) M)`, M numbers a transition, and `2 B T` a number for `h + A h`.
 
-        In the parallel form the loop's, or what the scans of matrices take: `4 B T` times the
-        cubes of their sizes.
+        Where `parallel` writes transitions out, N N of them for that, and N N r to multiply them
+        out if low-rank; in an associative scan twice their cubes in place of the squares of sizes.
         """
-        steps = 2 * batch_size * length
-        kernels = [w for w in self.trainable_weights if len(w.shape) == 2]
-        flops = steps * sum(int(np.prod(kernel.shape)) for kernel in kernels)
-        written_out = self.structure in ("low_rank", "walsh_hadamard")
-        sizes = self.num_blocks * [self.block_size]
-        if self.resolved_form == "parallel":
-            sizes += [self.units] if written_out else []
-            if self.resolved_scan == "associative":
-                return flops + 2 * steps * sum(size**3 for size in sizes)
-            return flops + steps * sum(size**2 for size in sizes)
-        own = {"low_rank": 2 * self.units * self.rank, "walsh_hadamard": self.units**2}
-        return flops + steps * (sum(size**2 for size in sizes) + own.get(self.structure, 0))
+        n, size = self.units, self.block_size
+        ranks = 2 * n * self.rank if self.structure == "low_rank" else 0
+        numbers = self.num_diagonal + self.num_blocks * size**2 + ranks
+        channels = self.kernel.shape[0]
+        products = channels * n + (channels + 1) * numbers
+        if self.resolved_form == "recurrent":
+            acting = self.num_blocks * size**2 + ranks
+            acting += n**2 if self.structure == "walsh_hadamard" else 0
+        else:
+            written_out = self.structure in ("low_rank", "walsh_hadamard")
+            sizes = self.num_blocks * [size] + ([n] if written_out else [])
+            associative = self.resolved_scan == "associative"
+            acting = sum(2 * one**3 if associative else one**2 for one in sizes)
+            acting += n**2 * self.rank if ranks else 0
+        return 2 * batch_size * length * (products + acting)
 
 
 def hadamard(size: int) -> np.ndarray:
