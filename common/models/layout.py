@@ -23,7 +23,9 @@ def get_layout_map(
     - Projections in, `(D, N)`, gates and all of `keras.layers.Dense`, MLPs' too: N over "model",
       D over "batch".
     - Projections out, `(N, D)`: N over "model", D over "batch".
-    - Kernels of recurrences, which are used at each step, and Mamba's narrow ones: N over "model".
+    - Kernels of recurrences, which are used at each step, those from a few numbers and Mamba's
+      narrow ones: N over "model".
+    - Kernels of convolutions that mix channels, `(W, D, N)`: N over "model", D over "batch".
     - Kernels of blocks or heads, `(H, N, M)`: H over "model".
 
     A variable whose exact path is set afterwards goes by that: with
@@ -52,9 +54,11 @@ def get_layout_map(
     layer = rf"(.*/)?(?!{blocks}/)(?!{few_gates}$)[^/]+"
     layout_map = keras.distribution.LayoutMap(device_mesh)
     layout_map[r"(.*/)?embeddings"] = (model, data)
-    layout_map[rf"{layer}/(kernel|gate_kernel|head_kernel)"] = (data, model)
+    layout_map[rf"{layer}/(kernel|gate_kernel|head_kernel|residual_kernel)"] = (data, model)
     layout_map[r"(.*/)?output_kernel"] = (model, data)
-    layout_map[rf"{layer}/(dt|input|hidden|memory|recurrent)_kernel"] = (None, model)
+    onto_recurrences = "dt|input|hidden|memory|recurrent|turn|diagonal|block|left|right"
+    layout_map[rf"{layer}/({onto_recurrences})_kernel"] = (None, model)
+    layout_map[r"(.*/)?conv_direction"] = (None, data, model)
     layout_map[r"(.*/)?x_kernel"] = (model, None)
     layout_map[rf"(.*/)?{blocks}/(kernel|recurrent_kernel|gate_kernel)"] = (model, None, None)
     return layout_map

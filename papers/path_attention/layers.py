@@ -28,27 +28,27 @@ class _QueueAttention(MultiHead):
         units: Width of the output.
         num_heads: Number of heads H.
         window: How many steps a query sees, its own included.
-        forget_gate: Whether scores fade.
         chunk_size: Steps in a chunk of the chunkwise form.
         **kwargs: Arguments of `common.layers.MultiHead`.
     """
 
     forms = ("chunkwise", "parallel", "recurrent")
 
+    # Whether scores fade, and whether keys are turned.
+    forget_gate = True
+    turns = False
+
     def __init__(
         self,
         units: int,
         num_heads: int,
         window: int,
-        forget_gate: bool,
         chunk_size: int = 64,
         **kwargs: Any,
     ):
         super().__init__(units, num_heads, **kwargs)
         check_positive(self, window=window, chunk_size=chunk_size)
-        check_flags(self, forget_gate=forget_gate)
         self.window = window
-        self.forget_gate = forget_gate
         self.chunk_size = chunk_size
 
     def build(self, input_shape):
@@ -62,9 +62,7 @@ class _QueueAttention(MultiHead):
     def state_spec(self) -> dict:
         entries = (self.num_heads, self.window)
         spec = {
-            "keys": StateSpec(
-                (*entries, self.key_dim), None if self._turns else self.compute_dtype
-            ),
+            "keys": StateSpec((*entries, self.key_dim), None if self.turns else self.compute_dtype),
             "values": StateSpec((*entries, self.value_dim), self.compute_dtype),
             "filled": StateSpec((), "int32"),
         }
@@ -101,8 +99,6 @@ class _QueueAttention(MultiHead):
         gates *= 2 * batch_size * length * self.kernel.shape[0]
         return super().count_flops(batch_size, length) + gates
 
-    _turns = False
-
     def mixing_flops(self, batch_size: int, length: int) -> int:
         """`common.ops.path_attention.path_attention_flops` for each head."""
         flops = path_attention_flops(
@@ -111,7 +107,7 @@ class _QueueAttention(MultiHead):
             self.key_dim,
             self.value_dim,
             self.window,
-            turns=self._turns,
+            turns=self.turns,
             chunk_size=self.chunk_size,
         )
         return batch_size * self.num_heads * flops
@@ -141,9 +137,6 @@ class ForgettingAttention(_QueueAttention):
     Raises:
         ValueError: if a size is not a positive integer, and as `MultiHead` does.
     """
-
-    def __init__(self, units: int, num_heads: int, window: int, chunk_size: int = 64, **kwargs):
-        super().__init__(units, num_heads, window, True, chunk_size, **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="papers")
@@ -179,7 +172,7 @@ class PaTHAttention(_QueueAttention):
             argument of the wrong type, and as `MultiHead` does.
     """
 
-    _turns = True
+    turns = True
 
     def __init__(
         self,
@@ -192,7 +185,9 @@ class PaTHAttention(_QueueAttention):
         chunk_size: int = 64,
         **kwargs,
     ):
-        super().__init__(units, num_heads, window, forget_gate, chunk_size, **kwargs)
+        super().__init__(units, num_heads, window, chunk_size, **kwargs)
+        check_flags(self, forget_gate=forget_gate)
+        self.forget_gate = forget_gate
         check_positive(self, **given(rank=rank))
         check_integers(self, 2, **given(kernel_size=kernel_size))
         self.rank = rank

@@ -87,12 +87,15 @@ class PaperContract:
             case leaves out: one head, groups of heads, no learned state.
         by_hand: Layer cases that a test of the paper compares with values that were worked out by
             hand; the others have golden vectors.
+        kernels: Name of a layer case to the blocks, inputs and outputs of each kernel, from the
+            paper's equations: what int8 and low-rank adaptation find. Convolutions are none.
     """
 
     models: tuple[ModelSubject, ...] = ()
     other_arguments: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     corners: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     by_hand: tuple[str, ...] = ()
+    kernels: dict[str, list[tuple[int, int, int]]] = field(default_factory=dict)
 
 
 def contracts() -> list[PaperContract]:

@@ -12,6 +12,10 @@ from papers.delta_net.model import SIZES
 from tests.contract.papers import APART, HEADS, SIZE, ModelSubject, PaperContract, without
 
 CONTRACT = PaperContract(
+    kernels={
+        "delta_net-delta-net": [(1, 3, 22), (1, 3, 2), (1, 6, 6)],
+        "delta_net-gated-delta-net": [(1, 3, 22), (1, 3, 2), (1, 3, 2), (1, 3, 6), (1, 6, 6)],
+    },
     models=(
         ModelSubject(
             "delta_net",

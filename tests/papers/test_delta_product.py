@@ -16,6 +16,17 @@ from papers.delta_product.model import SIZES
 from tests.contract.papers import APART, HEADS, SIZE, ModelSubject, PaperContract, without
 
 CONTRACT = PaperContract(
+    kernels={
+        "delta_product-delta-product": [(1, 3, 36), (1, 3, 2), (1, 3, 2), (1, 6, 6)],
+        "delta_product-gated-delta-product": [
+            (1, 3, 50),
+            (1, 3, 2),
+            (1, 3, 4),
+            (1, 3, 2),
+            (1, 3, 6),
+            (1, 6, 6),
+        ],
+    },
     models=(
         ModelSubject(
             "delta_product",

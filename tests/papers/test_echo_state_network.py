@@ -18,6 +18,9 @@ OTHERS = {
     "matrix": "orthogonal",
 }
 CONTRACT = PaperContract(
+    kernels={
+        "echo_state_network-reservoir": [(1, 3, 5), (1, 5, 5)],
+    },
     models=(
         ModelSubject(
             "echo_state_network",

@@ -12,6 +12,10 @@ from tests.contract.papers import COMMON, HEADS, VOCABULARY, ModelSubject, Paper
 from tests.helpers.weights import assert_drawn_apart
 
 CONTRACT = PaperContract(
+    kernels={
+        "fast_weights-delta-dpfp": [(1, 3, 22), (1, 3, 2), (1, 6, 6)],
+        "fast_weights-sum-elu": [(1, 3, 22), (1, 6, 6)],
+    },
     models=(
         ModelSubject(
             "fast_weights",

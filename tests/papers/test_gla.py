@@ -11,6 +11,9 @@ from papers.gla.model import SIZES
 from tests.contract.papers import APART, HEADS, SIZE, ModelSubject, PaperContract
 
 CONTRACT = PaperContract(
+    kernels={
+        "gla-gated-linear-attention": [(1, 5, 16), (1, 5, 8), (1, 5, 3), (1, 3, 4), (1, 8, 8)],
+    },
     models=(
         ModelSubject(
             "gla",

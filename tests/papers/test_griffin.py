@@ -24,6 +24,10 @@ from tests.contract.papers import APART, SIZE, ModelSubject, PaperContract, with
 from tests.helpers.gradients import gradients
 
 CONTRACT = PaperContract(
+    kernels={
+        "griffin-rg-lru": [(2, 3, 6)],
+        "griffin-block": [(1, 4, 12), (3, 2, 4), (1, 6, 5)],
+    },
     models=(
         ModelSubject(
             "griffin",

@@ -14,6 +14,10 @@ from papers.h3.shift import shift_response
 from tests.contract.papers import APART, SIZE, ModelSubject, PaperContract, without
 
 CONTRACT = PaperContract(
+    kernels={
+        "h3-h3": [(1, 3, 18), (1, 6, 6)],
+        "h3-s4d": [(1, 3, 5)],
+    },
     models=(
         ModelSubject(
             "h3",

@@ -9,6 +9,9 @@ from papers.linear_transformer.model import sinusoids
 from tests.contract.papers import COMMON, HEADS, SIZE, ModelSubject, PaperContract
 
 CONTRACT = PaperContract(
+    kernels={
+        "linear_transformer-linear-attention": [(1, 3, 22), (1, 6, 6)],
+    },
     models=(
         ModelSubject(
             "linear_transformer",

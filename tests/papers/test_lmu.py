@@ -24,6 +24,10 @@ INITIALIZERS = {
 }
 
 CONTRACT = PaperContract(
+    kernels={
+        "lmu-lmu": [(1, 3, 5), (1, 5, 5), (1, 4, 5)],
+        "lmu-memory": [],
+    },
     models=(
         ModelSubject(
             "lmu",

@@ -17,6 +17,9 @@ from papers.mamba.model import SIZES, VOCABULARY, AttentionLM
 from tests.contract.papers import APART, SIZE, ModelSubject, PaperContract, mlps, without
 
 CONTRACT = PaperContract(
+    kernels={
+        "mamba-mamba": [(1, 3, 16), (1, 8, 7), (1, 1, 8), (1, 8, 4)],
+    },
     models=(
         ModelSubject(
             "mamba",

@@ -13,6 +13,9 @@ from papers.mamba2.model import SIZES
 from tests.contract.papers import APART, SIZE, ModelSubject, PaperContract, mlps
 
 CONTRACT = PaperContract(
+    kernels={
+        "mamba2-mamba2": [(1, 3, 24), (1, 8, 4)],
+    },
     models=(
         ModelSubject(
             "mamba2",

@@ -16,6 +16,10 @@ from tests.contract.papers import COMMON, SIZE, ModelSubject, PaperContract
 from tests.helpers.gradients import gradients
 
 CONTRACT = PaperContract(
+    kernels={
+        "min_rnn-mingru": [(1, 3, 10)],
+        "min_rnn-minlstm": [(1, 3, 15)],
+    },
     models=(
         ModelSubject(
             "min_rnn",

@@ -18,6 +18,9 @@ def _stack(dtype: str) -> dict:
 
 
 CONTRACT = PaperContract(
+    kernels={
+        "neural_turing_machine-ntm": [(1, 3, 24), (1, 14, 24), (1, 6, 38), (1, 14, 3)],
+    },
     models=(ModelSubject("neural_turing_machine", Transducer, _stack, COMMON, width=3),),
     other_arguments={
         "NTM": [

@@ -12,6 +12,17 @@ from papers.path_attention.experiments import LinearDecay
 from tests.contract.papers import APART, HEADS, SIZE, ModelSubject, PaperContract
 
 CONTRACT = PaperContract(
+    kernels={
+        "path_attention-path-attention": [
+            (1, 3, 22),
+            (1, 6, 6),
+            (1, 3, 2),
+            (1, 3, 3),
+            (1, 3, 8),
+            (1, 3, 2),
+        ],
+        "path_attention-forgetting-attention": [(1, 3, 22), (1, 6, 6), (1, 3, 2)],
+    },
     models=(
         ModelSubject(
             "path",

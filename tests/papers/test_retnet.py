@@ -11,6 +11,9 @@ from papers.retnet.model import SIZES
 from tests.contract.papers import APART, HEADS, SIZE, ModelSubject, PaperContract
 
 CONTRACT = PaperContract(
+    kernels={
+        "retnet-retention": [(1, 5, 32), (1, 5, 16), (1, 16, 8)],
+    },
     models=(
         ModelSubject(
             "retnet",

@@ -28,6 +28,10 @@ def _blocks(block):
 
 
 CONTRACT = PaperContract(
+    kernels={
+        "structured_linear_cde-block-diagonal": [(1, 3, 4), (1, 4, 8)],
+        "structured_linear_cde-low-rank": [(1, 3, 4), (1, 4, 4), (1, 4, 8), (1, 4, 8)],
+    },
     models=(
         ModelSubject(
             "structured_linear_cde",

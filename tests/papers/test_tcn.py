@@ -18,6 +18,12 @@ from tests.contract.papers import COMMON, ModelSubject, PaperContract
 
 BLOCK = {"units": 4, "kernel_size": 2, "dilation": 2}
 CONTRACT = PaperContract(
+    kernels={
+        "tcn-dilated-convolution": [],
+        "tcn-residual-block": [(1, 3, 5)],
+        "tcn-gru": [(1, 3, 15), (1, 5, 15)],
+        "tcn-rnn": [(1, 3, 5), (1, 5, 5)],
+    },
     models=(
         ModelSubject(
             "tcn",

@@ -28,6 +28,12 @@ from papers.xlstm.pretrained import arguments_of, config_of, factor_of
 from tests.contract.papers import APART, SIZE, ModelSubject, PaperContract, without
 
 CONTRACT = PaperContract(
+    kernels={
+        "xlstm-mlstm": [(1, 3, 16), *3 * [(2, 4, 4)], (1, 24, 4), (1, 8, 4)],
+        "xlstm-post-up-mlstm": [(1, 3, 28), (1, 3, 4), (1, 6, 6)],
+        "xlstm-slstm": [(2, 2, 12), (2, 3, 12)],
+        "xlstm-slstm-exponential": [(2, 2, 8), (2, 2, 8)],
+    },
     models=(
         ModelSubject(
             "xlstm",

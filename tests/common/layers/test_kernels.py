@@ -7,41 +7,22 @@ from keras import ops
 
 from common.layers import LSTM, SoftmaxAttention
 from papers.griffin import RecurrentBlock
+from tests.contract.papers import contracts
 from tests.contract.subjects import all_subjects
 from tests.helpers.gradients import gradients
 
 SUBJECTS = {subject.name: subject for subject in all_subjects()}
 
-# Blocks, inputs and outputs of each kernel of the contract's layers, from the papers' equations.
+# Of the layers of `common`; each paper's stand in its `CONTRACT`.
 KERNELS = {
     "common-lstm": [(1, 3, 20), (1, 5, 20)],
     "common-softmax": [(1, 3, 22), (1, 6, 6)],
     "common-rotary": [(1, 3, 15), (1, 6, 6)],
-    "delta_net-delta-net": [(1, 3, 22), (1, 3, 2), (1, 6, 6)],
-    "delta_net-gated-delta-net": [(1, 3, 22), (1, 3, 2), (1, 3, 2), (1, 3, 6), (1, 6, 6)],
-    "echo_state_network-reservoir": [(1, 3, 5), (1, 5, 5)],
-    "fast_weights-delta-dpfp": [(1, 3, 22), (1, 3, 2), (1, 6, 6)],
-    "fast_weights-sum-elu": [(1, 3, 22), (1, 6, 6)],
-    "gla-gated-linear-attention": [(1, 5, 16), (1, 5, 8), (1, 5, 3), (1, 3, 4), (1, 8, 8)],
-    "griffin-rg-lru": [(2, 3, 6)],
-    "griffin-block": [(1, 4, 12), (3, 2, 4), (1, 6, 5)],
-    "h3-h3": [(1, 3, 18), (1, 6, 6)],
-    "h3-s4d": [(1, 3, 5)],
-    "linear_transformer-linear-attention": [(1, 3, 22), (1, 6, 6)],
-    "lmu-lmu": [(1, 3, 5), (1, 5, 5), (1, 4, 5)],
-    "lmu-memory": [],
-    "mamba-mamba": [(1, 3, 16), (1, 8, 7), (1, 1, 8), (1, 8, 4)],
-    "mamba2-mamba2": [(1, 3, 24), (1, 8, 4)],
-    "min_rnn-mingru": [(1, 3, 10)],
-    "min_rnn-minlstm": [(1, 3, 15)],
-    "neural_turing_machine-ntm": [(1, 3, 24), (1, 14, 24), (1, 6, 38), (1, 14, 3)],
-    "retnet-retention": [(1, 5, 32), (1, 5, 16), (1, 16, 8)],
-    "xlstm-mlstm": [(1, 3, 16), *3 * [(2, 4, 4)], (1, 24, 4), (1, 8, 4)],
-    "xlstm-post-up-mlstm": [(1, 3, 28), (1, 3, 4), (1, 6, 6)],
-    "xlstm-slstm": [(2, 2, 12), (2, 3, 12)],
-    "xlstm-slstm-exponential": [(2, 2, 8), (2, 2, 8)],
 }
-UNTRAINED = {"echo_state_network-reservoir", "lmu-memory"}
+for contract in contracts():
+    KERNELS |= contract.kernels
+# Whose kernels nothing trains, or that have none.
+UNADAPTED = {"echo_state_network-reservoir"} | {name for name in KERNELS if not KERNELS[name]}
 
 
 def count(weights) -> int:
@@ -75,7 +56,7 @@ def test_kernels_are_in_eight_bits(name):
     assert error < 0.04 and (error > 0) == bool(want)  # at widths of 3 to 24
 
 
-@pytest.mark.parametrize("name", sorted(KERNELS.keys() - UNTRAINED))
+@pytest.mark.parametrize("name", sorted(KERNELS.keys() - UNADAPTED))
 def test_adaptations_are_counted(name):
     layer = SUBJECTS[name].layer(dtype="float32")
     before = count(layer.trainable_variables)
@@ -86,14 +67,14 @@ def test_adaptations_are_counted(name):
     assert count(layer.trainable_variables) == kept + added
 
 
-@pytest.mark.parametrize("name", sorted(UNTRAINED))
+@pytest.mark.parametrize("name", sorted(UNADAPTED))
 def test_fixed_kernels_are_not_adapted(name):
     with pytest.raises(ValueError, match="projection"):
         SUBJECTS[name].layer(dtype="float32").enable_lora(2)
 
 
 @pytest.mark.parametrize("quantised", [False, True])
-@pytest.mark.parametrize("name", sorted(KERNELS.keys() - UNTRAINED))
+@pytest.mark.parametrize("name", sorted(KERNELS.keys() - UNADAPTED))
 def test_adaptations_have_gradients(name, quantised):
     """Of every B at least, as long as it is zero; integers are no hindrance."""
     layer = SUBJECTS[name].layer(dtype="float32")
