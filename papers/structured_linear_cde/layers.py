@@ -70,6 +70,8 @@ class SLiCE(ScanLayer):
     `parallel` scans the transitions: of diagonals and blocks these stay what they are; low-rank and
     Walsh-Hadamard ones do not and are written out, N x N a step, for which `recurrent` is better.
 
+    Nothing bounds the transitions: with large inputs, or over many steps, h overflows.
+
     State: `{"hidden": (B, units), "started": (B,) int32}`: h, zeros before the first step, and
     whether there was one, 0 or 1.
 

@@ -189,7 +189,7 @@ PAPER = Paper(
                 "units": 4,
                 "structure": "low_rank",
                 "rank": 2,
-                "time_step": 0.1,
+                "time_step": 0.05,
                 "stddev": 0.5,
             },
             input_dim=3,

@@ -89,6 +89,8 @@ class PaperContract:
             hand; the others have golden vectors.
         kernels: Name of a layer case to the blocks, inputs and outputs of each kernel, from the
             paper's equations: what int8 and low-rank adaptation find. Convolutions are none.
+        largest_inputs: Name of a layer case whose transitions grow with its inputs, without a
+            bound, to the scale of inputs that its state survives for 63 steps.
     """
 
     models: tuple[ModelSubject, ...] = ()
@@ -96,6 +98,7 @@ class PaperContract:
     corners: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     by_hand: tuple[str, ...] = ()
     kernels: dict[str, list[tuple[int, int, int]]] = field(default_factory=dict)
+    largest_inputs: dict[str, float] = field(default_factory=dict)
 
 
 def contracts() -> list[PaperContract]:

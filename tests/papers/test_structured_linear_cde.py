@@ -28,6 +28,9 @@ def _blocks(block):
 
 
 CONTRACT = PaperContract(
+    largest_inputs={
+        f"structured_linear_cde-{case}": 10.0 for case in ("block-diagonal", "low-rank")
+    },
     kernels={
         "structured_linear_cde-block-diagonal": [(1, 3, 4), (1, 4, 8)],
         "structured_linear_cde-low-rank": [(1, 3, 4), (1, 4, 4), (1, 4, 8), (1, 4, 8)],
