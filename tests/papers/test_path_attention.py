@@ -9,7 +9,7 @@ from keras import ops
 from common.layers import SoftmaxAttention
 from papers.path_attention import ForgettingAttention, PaTH, PaTHAttention
 from papers.path_attention.experiments import LinearDecay
-from tests.contract.papers import APART, HEADS, SIZE, ModelSubject, PaperContract
+from tests.contract.papers import APART, HEADS, SIZE, ModelSubject, PaperContract, without
 
 CONTRACT = PaperContract(
     kernels={
@@ -28,7 +28,9 @@ CONTRACT = PaperContract(
             "path",
             PaTH,
             {**SIZE, "num_layers": 1, "num_heads": 2, "window": 6, "hidden_units": 6},
-            APART | {"num_heads": 2, "hidden_units": 6, "chunk_size": 4, "form": "recurrent"},
+            without(APART, "epsilon")
+            | {"attention": "path-fox", "num_heads": 2, "hidden_units": 6}
+            | {"chunk_size": 4, "form": "recurrent"},
         ),
     ),
     other_arguments={
