@@ -31,6 +31,7 @@ def lstm(vocabulary_size: int, units: int) -> LanguageModel:
     return LanguageModel(vocabulary_size, units, [LSTM(units)])
 
 
+@keras.saving.register_keras_serializable(package="papers")
 class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
     """Rises linearly to `peak` in `warmup` updates, and falls linearly to 0 at update `steps`."""
 
@@ -120,5 +121,4 @@ def flip_flop(
         evaluate=lambda: {"validation_error": error(validation)},
         eval_every=eval_every,
     )
-    run.save(net)
     return {f"error_{name}": error(arrays) for name, arrays in tested.items()}
