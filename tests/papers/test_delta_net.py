@@ -3,13 +3,13 @@
 import keras
 import numpy as np
 import pytest
-from keras import ops
 
 from common.models import count_parameters
 from papers.delta_net import DeltaNet, DeltaNetLM
 from papers.delta_net.experiments import negative, positive
 from papers.delta_net.model import SIZES
 from tests.contract.papers import APART, HEADS, SIZE, ModelSubject, PaperContract, without
+from tests.helpers.arrays import array, convolve, sigmoid, silu, unit
 
 CONTRACT = PaperContract(
     kernels={
@@ -37,29 +37,6 @@ CONTRACT = PaperContract(
         "delta_net-gated-delta-net": [{"num_heads": 1, "kernel_size": 2}],
     },
 )
-
-
-def array(x):
-    return ops.convert_to_numpy(x)
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
-def silu(x):
-    return x * sigmoid(x)
-
-
-def unit(x):
-    return x / np.sqrt((x * x).sum(-1, keepdims=True) + 1e-6)
-
-
-def convolve(x, kernel):
-    """Section 3.3's short convolution, channel by channel."""
-    return np.stack(
-        [np.convolve(x[:, d], kernel[::-1, d])[: len(x)] for d in range(x.shape[1])], axis=1
-    )
 
 
 @pytest.mark.parametrize("gated", [False, True])

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from keras import ops
 
 from common.models import count_parameters
 from common.reproduce.judge.reported import load_reported
@@ -14,6 +13,7 @@ from papers.delta_net import DeltaNet
 from papers.delta_product import DeltaProduct, DeltaProductLM
 from papers.delta_product.model import SIZES
 from tests.contract.papers import APART, HEADS, SIZE, ModelSubject, PaperContract, without
+from tests.helpers.arrays import array, convolve, sigmoid, silu, unit
 
 CONTRACT = PaperContract(
     kernels={
@@ -50,29 +50,6 @@ CONTRACT = PaperContract(
         ],
     },
 )
-
-
-def array(x):
-    return ops.convert_to_numpy(x)
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
-def silu(x):
-    return x * sigmoid(x)
-
-
-def unit(x):
-    return x / np.sqrt((x * x).sum(-1, keepdims=True) + 1e-6)
-
-
-def convolve(x, kernel):
-    """A causal convolution, channel by channel."""
-    return np.stack(
-        [np.convolve(x[:, d], kernel[::-1, d])[: len(x)] for d in range(x.shape[1])], axis=1
-    )
 
 
 @pytest.mark.parametrize("gated", [False, True])

@@ -9,6 +9,7 @@ from common.reproduce.execute.run import Run
 from papers.echo_state_network import EchoStateNetwork, Reservoir
 from papers.echo_state_network.experiments import memory_capacity
 from tests.contract.papers import COMMON, ModelSubject, PaperContract
+from tests.helpers.arrays import array
 
 OTHERS = {
     "spectral_radius": 0.5,
@@ -34,10 +35,6 @@ CONTRACT = PaperContract(
     corners={"echo_state_network-reservoir": [{"leak_rate": 1.0}]},
     by_hand=("echo_state_network-reservoir",),
 )
-
-
-def array(x):
-    return ops.convert_to_numpy(x)
 
 
 def with_weights(layer, kernel, recurrent_kernel):

@@ -3,12 +3,12 @@
 import keras
 import numpy as np
 import pytest
-from keras import ops
 
 from common.tasks import KeyValueRetrieval
 from papers.fast_weights import FastWeightAttention, KeyValueMemory
 from papers.fast_weights.experiments import HalfSquaredError, retrieval_loss
 from tests.contract.papers import COMMON, HEADS, VOCABULARY, ModelSubject, PaperContract
+from tests.helpers.arrays import array, sigmoid
 from tests.helpers.weights import assert_drawn_apart
 
 CONTRACT = PaperContract(
@@ -47,14 +47,6 @@ CONTRACT = PaperContract(
         "fast_weights-sum-elu": [{"num_heads": 1}],
     },
 )
-
-
-def array(x):
-    return ops.convert_to_numpy(x)
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
 
 
 def dpfp(x, nu):

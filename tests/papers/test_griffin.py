@@ -21,6 +21,7 @@ from papers.griffin.layers import bounded_sqrt
 from papers.griffin.model import griffin, griffin_blocks, hawk, transformer
 from papers.griffin.pretrained import arguments_of, config_of
 from tests.contract.papers import APART, SIZE, ModelSubject, PaperContract, without
+from tests.helpers.arrays import array, sigmoid
 from tests.helpers.gradients import gradients
 
 CONTRACT = PaperContract(
@@ -51,14 +52,6 @@ CONTRACT = PaperContract(
         "griffin-block": [{"num_blocks": 1, "kernel_size": 1}, {"scan": "associative"}],
     },
 )
-
-
-def array(x):
-    return ops.convert_to_numpy(x)
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
 
 
 def gelu(x):

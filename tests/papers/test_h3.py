@@ -5,13 +5,13 @@ import math
 import keras
 import numpy as np
 import pytest
-from keras import ops
 
 from papers.h3 import H3, S4D, H3Model
 from papers.h3.experiments import Annealed
 from papers.h3.layers import initial_frequencies
 from papers.h3.shift import shift_response
 from tests.contract.papers import APART, SIZE, ModelSubject, PaperContract, without
+from tests.helpers.arrays import array
 
 CONTRACT = PaperContract(
     kernels={
@@ -49,10 +49,6 @@ CONTRACT = PaperContract(
         "h3-h3": [{"head_dim": 6}],
     },
 )
-
-
-def array(x):
-    return ops.convert_to_numpy(x)
 
 
 def gelu(x):

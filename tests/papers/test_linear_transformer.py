@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from keras import ops
 
 from papers.linear_transformer import LinearAttention, LinearTransformer
 from papers.linear_transformer.model import sinusoids
 from tests.contract.papers import COMMON, HEADS, SIZE, ModelSubject, PaperContract
+from tests.helpers.arrays import array
 
 CONTRACT = PaperContract(
     kernels={
@@ -33,10 +33,6 @@ CONTRACT = PaperContract(
         "linear_transformer-linear-attention": [{"num_heads": 1}],
     },
 )
-
-
-def array(x):
-    return ops.convert_to_numpy(x)
 
 
 @pytest.mark.parametrize("form", LinearAttention.forms)

@@ -7,7 +7,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from keras import ops
 
 import papers.lmu
 from common.layers import LSTM
@@ -16,6 +15,7 @@ from papers.lmu import LMU, LegendreMemory, LegendreReadout, LMUModel
 from papers.lmu.experiments import make_network, nrmse, untrained_lmu
 from papers.lmu.legendre import discretised_system, legendre_polynomials, legendre_system
 from tests.contract.papers import COMMON, ModelSubject, PaperContract
+from tests.helpers.arrays import array
 
 INITIALIZERS = {
     f"{source}_{part}_initializer": {"class_name": "RandomNormal", "config": {"stddev": 0.3}}
@@ -48,10 +48,6 @@ CONTRACT = PaperContract(
         "LegendreMemory": [{"order": 5, "theta": 7.5, "channels": 3}],
     },
 )
-
-
-def array(x):
-    return ops.convert_to_numpy(x)
 
 
 def test_the_system_is_the_papers_equations_one_and_two():

@@ -15,6 +15,7 @@ from papers.mamba import Mamba, MambaLM
 from papers.mamba.experiments import associative_selective_scan, generation, scan_speed
 from papers.mamba.model import SIZES, VOCABULARY, AttentionLM
 from tests.contract.papers import APART, SIZE, ModelSubject, PaperContract, mlps, without
+from tests.helpers.arrays import array, sigmoid
 
 CONTRACT = PaperContract(
     kernels={
@@ -61,14 +62,6 @@ REPORTED = Path(papers.mamba.__file__).parent / "reported.csv"
 def reported(name: str) -> float:
     with REPORTED.open(encoding="utf-8") as file:
         return float(next(row["value"] for row in csv.DictReader(file) if row["id"] == name))
-
-
-def array(x):
-    return ops.convert_to_numpy(x)
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
 
 
 @pytest.mark.parametrize("negative", [False, True])

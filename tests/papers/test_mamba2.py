@@ -11,6 +11,7 @@ from common.reproduce.execute.run import Run
 from papers.mamba2 import Mamba2, Mamba2LM, experiments
 from papers.mamba2.model import SIZES
 from tests.contract.papers import APART, SIZE, ModelSubject, PaperContract, mlps
+from tests.helpers.arrays import array, drawn
 
 CONTRACT = PaperContract(
     kernels={
@@ -44,21 +45,8 @@ CONTRACT = PaperContract(
 SMALL = {"state_dim": 3, "head_dim": 2, "dtype": "float64"}
 
 
-def array(x):
-    return ops.convert_to_numpy(x)
-
-
 def silu(x):
     return x / (1 + np.exp(-x))
-
-
-def drawn(layer, x, seed=0):
-    """The layer built for `x` with random weights, and these by name."""
-    layer.build(x.shape)
-    rng = np.random.default_rng(seed)
-    for weight in layer.weights:
-        weight.assign(0.7 * rng.standard_normal(weight.shape))
-    return layer, {weight.name: array(weight) for weight in layer.weights}
 
 
 def projections(x, w, layer):

@@ -5,7 +5,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from keras import ops
 
 import papers.min_rnn
 from common.reproduce.execute.run import Run
@@ -13,6 +12,7 @@ from common.tasks import evaluation_set
 from papers.min_rnn import MinGRU, MinLSTM, MinRNN, experiments
 from papers.min_rnn.experiments import selective_copying
 from tests.contract.papers import COMMON, SIZE, ModelSubject, PaperContract
+from tests.helpers.arrays import array, sigmoid
 from tests.helpers.gradients import gradients
 
 CONTRACT = PaperContract(
@@ -52,14 +52,6 @@ CONTRACT = PaperContract(
         "min_rnn-minlstm": [{"positive": True}, {"scan": "associative"}],
     },
 )
-
-
-def array(x):
-    return ops.convert_to_numpy(x)
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
 
 
 def g(x):

@@ -3,13 +3,13 @@
 import keras
 import numpy as np
 import pytest
-from keras import ops
 
 from common.layers import LSTM
 from papers.neural_turing_machine import NTM, BitsCrossEntropy
 from papers.neural_turing_machine.experiments import copied_length
 from papers.neural_turing_machine.model import Transducer
 from tests.contract.papers import COMMON, ModelSubject, PaperContract
+from tests.helpers.arrays import array, sigmoid
 
 
 def _stack(dtype: str) -> dict:
@@ -35,14 +35,6 @@ CONTRACT = PaperContract(
         ],
     },
 )
-
-
-def array(x):
-    return ops.convert_to_numpy(x)
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
 
 
 def softmax(x):

@@ -11,6 +11,7 @@ from common.layers import SoftmaxAttention
 from papers.path_attention import ForgettingAttention, PaTH, PaTHAttention
 from papers.path_attention.experiments import LinearDecay
 from tests.contract.papers import APART, HEADS, SIZE, ModelSubject, PaperContract, without
+from tests.helpers.arrays import array, drawn, sigmoid
 
 CONTRACT = PaperContract(
     kernels={
@@ -50,23 +51,6 @@ CONTRACT = PaperContract(
     },
 )
 FORMS = PaTHAttention.forms
-
-
-def array(x):
-    return ops.convert_to_numpy(x)
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
-def drawn(layer, x, seed=0):
-    """The layer built for `x` with random weights, and these by name."""
-    layer.build(x.shape)
-    rng = np.random.default_rng(seed)
-    for weight in layer.weights:
-        weight.assign(0.7 * rng.standard_normal(weight.shape))
-    return layer, {weight.name: array(weight) for weight in layer.weights}
 
 
 def scores(w, x, i, j, h, keys, turns=True):

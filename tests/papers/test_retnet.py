@@ -3,12 +3,12 @@
 import keras
 import numpy as np
 import pytest
-from keras import ops
 
 from common.models import count_parameters
 from papers.retnet import Retention, RetNet
 from papers.retnet.model import SIZES
 from tests.contract.papers import APART, HEADS, SIZE, ModelSubject, PaperContract
+from tests.helpers.arrays import array, drawn
 
 CONTRACT = PaperContract(
     kernels={
@@ -32,19 +32,6 @@ CONTRACT = PaperContract(
         "retnet-retention": [{"num_heads": 1}],
     },
 )
-
-
-def array(x):
-    return ops.convert_to_numpy(x)
-
-
-def drawn(layer, x, seed=0):
-    """The layer built for `x` with random weights, and these by name."""
-    layer.build(x.shape)
-    rng = np.random.default_rng(seed)
-    for weight in layer.weights:
-        weight.assign(0.7 * rng.standard_normal(weight.shape))
-    return layer, {weight.name: array(weight) for weight in layer.weights}
 
 
 def turn(x, n):

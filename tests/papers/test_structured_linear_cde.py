@@ -6,7 +6,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from keras import ops
 
 from common.layers import LSTM, SoftmaxAttention
 from common.reproduce.execute.run import Run
@@ -16,6 +15,7 @@ from papers.structured_linear_cde import SLiCE, StackedBlocks
 from papers.structured_linear_cde.experiments import regular_language
 from papers.structured_linear_cde.layers import STRUCTURES
 from tests.contract.papers import COMMON, VOCABULARY, ModelSubject, PaperContract
+from tests.helpers.arrays import array
 from tests.helpers.gradients import gradients
 
 
@@ -65,10 +65,6 @@ CONTRACT = PaperContract(
         "structured_linear_cde-low-rank": [{"structure": "walsh_hadamard"}],
     },
 )
-
-
-def array(x):
-    return ops.convert_to_numpy(x)
 
 
 CONFIGS = {

@@ -15,6 +15,7 @@ from papers.tcn.experiments import cropped, music, plateaus, settled
 from papers.tcn.networks import make_network
 from papers.tcn.stress_tests import adding, copying
 from tests.contract.papers import COMMON, ModelSubject, PaperContract
+from tests.helpers.arrays import array
 
 BLOCK = {"units": 4, "kernel_size": 2, "dilation": 2}
 CONTRACT = PaperContract(
@@ -41,10 +42,6 @@ CONTRACT = PaperContract(
     },
     corners={"tcn-residual-block": [{"units": 3}]},  # no 1x1 convolution
 )
-
-
-def array(x):
-    return ops.convert_to_numpy(x)
 
 
 def shaken(layer, width):

@@ -26,6 +26,7 @@ from papers.xlstm import (
 )
 from papers.xlstm.pretrained import arguments_of, config_of, factor_of
 from tests.contract.papers import APART, SIZE, ModelSubject, PaperContract, without
+from tests.helpers.arrays import array, sigmoid, silu
 
 CONTRACT = PaperContract(
     kernels={
@@ -80,18 +81,6 @@ CONTRACT = PaperContract(
     },
     by_hand=("xlstm-post-up-mlstm",),
 )
-
-
-def array(x):
-    return ops.convert_to_numpy(x)
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
-def silu(x):
-    return x * sigmoid(x)
 
 
 FORGET_GATES = {"sigmoid": sigmoid, "exponential": np.exp}
