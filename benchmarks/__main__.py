@@ -1,6 +1,7 @@
 """`python -m benchmarks`: what layers and kernels cost, beside peers, machine and papers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -12,7 +13,7 @@ from benchmarks.compare import shared_cells, slowdowns
 from benchmarks.frameworks import import_torch_first
 from benchmarks.kernels import NAMES, forms_of
 from benchmarks.options import Options
-from benchmarks.rows import Row, append_row, latest, pack_rows, read_rows
+from benchmarks.rows import FILE, Roofline, Row, append_row, latest, pack_rows, read_rows
 from common.reproduce import provenance
 from common.reproduce.arguments import parse
 from common.reproduce.command import FAIL, HOLD, run_command
@@ -53,6 +54,12 @@ def _main(arguments: Sequence[str] | None) -> int:
         _report(options.report, options.output, console)
         return HOLD
     backend = provenance.backend()
+    if options.export is not None:
+        from benchmarks.exported import export
+
+        programs = export(options, options.export)
+        console.print(f"written: {options.export} ({len(programs)} programs)", markup=False)
+        return HOLD
     if options.peers != ("none",):
         import_torch_first()
     from benchmarks.device import choose_device
@@ -74,15 +81,13 @@ def _run(options: Options, device: str, directory: Path, console: Console) -> li
     """
     import keras
 
-    from benchmarks.cases import find_cases
     from benchmarks.device import limit_memory, load_average
     from benchmarks.environment import environment
     from benchmarks.roofline import measure_roofline
-    from benchmarks.runner import Runner
 
     if device == "cpu":
         limit_memory()
-    rows: list[Row] = []
+    rows = _resumed(directory) if options.resume else []
     interrupted = None
     # To torch "cpu:0" is not where weights on "cpu" are: it would copy them at every use.
     place = device if keras.backend.backend() == "torch" else f"{device}:0"
@@ -92,17 +97,17 @@ def _run(options: Options, device: str, directory: Path, console: Console) -> li
         Progress(*columns, console=console, transient=True) as progress,
     ):
         task = progress.add_task("the machine's limits")
-        cases = find_cases(options, device)
-        roofline = measure_roofline(device, options.dtype)
-        facts = environment(options, device, roofline, load_average())
-        write_json(directory / ENVIRONMENT, facts)
-        console.print(report.roofline_line(roofline))
 
         def note(text: str) -> None:
             progress.update(task, description=text)
 
+        measured = _measured(options, device, tuple(rows), note)
+        roofline = measure_roofline(device, options.dtype)
+        facts = environment(options, device, roofline, load_average())
+        write_json(directory / ENVIRONMENT, facts)
+        console.print(report.roofline_line(roofline))
         try:
-            for row in Runner(options, device, roofline, note).run(cases):
+            for row in measured(roofline):
                 append_row(directory, row)
                 rows.append(row)
                 console.print(report.row_line(row), markup=False)
@@ -116,6 +121,37 @@ def _run(options: Options, device: str, directory: Path, console: Console) -> li
     if interrupted is not None:
         raise Interrupted(interrupted.number, f"{directory} holds what was measured", again=False)
     return rows
+
+
+def _measured(
+    options: Options, device: str, done: Sequence[Row], note: Callable[[str], None]
+) -> Callable[[Roofline], Iterator[Row]]:
+    """What measures, given the machine's limits; what was asked for is checked first."""
+    if options.exported is not None:
+        from benchmarks import exported
+
+        programs = exported.load(options.exported, options.dtype)
+        return partial(exported.run, programs, options.exported, options, device, done)
+    from benchmarks.cases import find_cases
+    from benchmarks.runner import Runner
+
+    cases = find_cases(options, device)
+    return lambda roofline: Runner(options, device, roofline, note, done).run(cases)
+
+
+def _resumed(directory: Path) -> list[Row]:
+    """Rows of the run in `directory`, which is gone on with; none where nothing is there yet.
+
+    Raises:
+        FileError: if they are of another machine.
+    """
+    if not (directory / FILE).exists():
+        return []
+    facts = read_json(directory / ENVIRONMENT) or {}
+    here, there = provenance.hardware(), facts.get("hardware")
+    if there != here:
+        raise FileError(f"--output is {directory}, a run on {there}, expected one on {here}.")
+    return read_rows(directory, "--output")
 
 
 def _print(rows: list[Row], console: Console) -> None:

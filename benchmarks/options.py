@@ -1,6 +1,6 @@
 """What `python -m benchmarks` can be asked for. Imports neither Keras nor a backend."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -34,6 +34,9 @@ class Options:
     keras-lmu, mambapy, transformers, fla) or names as in the tables, e.g. "torch LSTM"."""
     length: tuple[int, ...] | None = None
     """Time steps T: by default 256, 1024 and 4096, those of the kernel, or with --quick 256."""
+    width: int | None = None
+    """Width of layers, inputs and outputs, a multiple of theirs; heads keep their sizes, and there
+    are more of them. By default each layer's own, as --list names it."""
     batch: int | None = None
     """Sequences B: by default 8, those of the kernel, or with --quick 2."""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -55,10 +58,17 @@ class Options:
     output: Path | None = None
     """Directory to write; by default benchmarks/results/<date>-<device>-<backend>. With --report,
     where to put the tables as Markdown and CSV, and the plots."""
+    resume: bool = False
+    """Go on with the run in --output: what it has rows of is not measured again."""
     compare: Path | None = None
     """Directory or file of rows of an earlier run; exit code 1 if slower."""
     threshold: float = 0.1
     """With --compare, the relative slowdown that counts as one."""
+    export: Path | None = None
+    """TensorFlow only: write the programs of the layers' steps and gradients to this directory, as
+    XLA compiles them for an accelerator, and exit."""
+    exported: Path | None = None
+    """JAX only: time the programs of TensorFlow that --export wrote to this directory."""
     report: Path | None = None
     """Print the tables of the run in this directory, and exit."""
     list: bool = False
@@ -77,6 +87,9 @@ class Options:
         for length in self.length or ():
             require(length >= 1, "--length", length, "integers >= 1")
         require(self.batch is None or self.batch >= 1, "--batch", self.batch, "an integer >= 1")
+        require(
+            self.output is not None or not self.resume, "--output", None, "with --resume, a run's"
+        )
         require(self.samples is None or self.samples >= 5, "--samples", self.samples, ">= 5")
         require(self.seconds is None or self.seconds > 0, "--seconds", self.seconds, "> 0")
         require(self.threshold > 0, "--threshold", self.threshold, "a positive number")
@@ -124,11 +137,14 @@ class Options:
         """`<paper>/<layer>` to the layer's case at benchmark size."""
         if self.kernels and not (self.papers or self.layers):
             return {}
-        return {
+        layers = {
             name: layer.at_benchmark_size()
             for name, layer in _names(self.papers).items()
             if not self.layers or name in self.layers
         }
+        if self.width is None:
+            return layers
+        return {name: widened(layer, self.width) for name, layer in layers.items()}
 
     def chosen_kernels(self) -> tuple[str, ...]:
         """Names of kernels."""
@@ -138,6 +154,30 @@ class Options:
         """Where to write."""
         date = datetime.now(UTC).strftime("%Y-%m-%d-%H%M")
         return self.output or Path("benchmarks/results") / f"{date}-{device}-{backend}"
+
+
+def widened(layer: LayerCase, width: int) -> LayerCase:
+    """The layer with inputs and outputs of `width`, its heads and blocks of the size they have.
+
+    Raises:
+        ValueError: if its inputs and outputs have different widths, or `width` is no multiple.
+    """
+    units = layer.config.get("units")
+    once = units is not None and units == layer.input_dim
+    expected = f"a multiple of {units}, the width of {layer.name}"
+    if not once:
+        expected = f"none with {layer.name}, whose outputs have another width than its inputs"
+    require(once and width % units == 0, "--width", width, expected)
+    growing = {
+        "num_heads",
+        "num_blocks",
+        *(name for name in layer.config if name.endswith("units")),
+    }
+    config = {
+        name: value * (width // units) if name in growing else value
+        for name, value in layer.config.items()
+    }
+    return replace(layer, config=config, input_dim=width)
 
 
 def _names(papers: tuple[str, ...]) -> dict[str, LayerCase]:

@@ -62,16 +62,23 @@ class Runner:
         device: "cpu" or "gpu".
         roofline: limits that rows are set against.
         note: called with what is being done, for the progress display.
+        done: rows of cells that are not to be measured again.
     """
 
     def __init__(
-        self, options: Options, device: str, roofline: Roofline, note: Callable[[str], None]
+        self,
+        options: Options,
+        device: str,
+        roofline: Roofline,
+        note: Callable[[str], None],
+        done: Sequence[Row] = (),
     ):
         self.options = options
         self.device = device
         self.backend = keras.backend.backend()
         self.roofline = roofline
         self.note = note
+        self.done = {row.key for row in done}
         # A tape over a layer without weights, and the like, is no news.
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
@@ -148,6 +155,7 @@ class Runner:
         """All variants in one mode at one length, sampled in turns."""
         if mode == "train":
             variants = [one for one in variants if one.model.variables]
+        variants = [one for one in variants if not self._is_done(case, one, mode, length)]
         if not variants:
             return
         workload = case.workload(mode, case.batch, length)
@@ -222,6 +230,11 @@ class Runner:
                     rows[index] = replace(row, doubt=still[row.variant])
                 if row.variant in faster:
                     yield rows[index]
+
+    def _is_done(self, case: Case, variant: Variant, mode: str, length: int) -> bool:
+        cell = {"mode": mode, "length": length, "backend": self._framework(variant)}
+        row = self._row(case, variant.layers[0], **variant.fields, **cell)
+        return row.key in self.done
 
     def _peak(self, program: Program, variant: Variant) -> int | None:
         torch = self._framework(variant) == "torch"

@@ -15,39 +15,57 @@ from common.typing import Nest, Tensor
 
 def make(model: Model, workload: Workload, compiler: str) -> Program:
     """See `benchmarks.programs.make_program`."""
-    jax = keras.backend.backend() == "jax"
+    program = _launched(*function_of(model, workload, compiler), compiler)
+    if workload.mode != "forward+backward":
+        return program
+    call_all: Callable[[], Any] = program.call
+    return replace(program, call=lambda: [x for x in call_all() if x is not None])
+
+
+def function_of(
+    model: Model, workload: Workload, compiler: str, explicit: bool = False
+) -> tuple[Any, tuple]:
+    """What `compiled` or `compiled_gradient` makes of the work, and the arguments of the call.
+
+    Of "forward+backward" the function returns the outputs, gradients in the inputs and in the
+    weights, None where there is none.
+
+    Args:
+        model: what does it.
+        workload: what is to be done.
+        compiler: as of `make_program`.
+        explicit: whether the weights are always among the arguments, as they are on JAX.
+    """
+    explicit = explicit or keras.backend.backend() == "jax"
     *inputs, upstream = (
         keras.ops.cast(keras.ops.convert_to_tensor(x), workload.dtype)
         for x in (*workload.inputs, workload.upstream)
     )
     weights = [variable.value for variable in model.variables]
     if workload.mode == "train":
-        return _program(*_train_step(model, compiler, inputs, weights), compiler)
+        function, arguments = _train_step(model, compiler, inputs, weights)
+        return compiled(function, compiler != "graph"), arguments
     if workload.mode == "forward+backward":
-        return _gradients(model, compiler, upstream, inputs, weights)
+        return _gradient(model, compiler), (upstream, *inputs, *weights)
     function, arguments = model.call, tuple(inputs)
     if workload.mode == "step":
         assert model.initial_state is not None
         function, arguments = model.step, (*inputs, model.initial_state(len(inputs[0])))
     assert function is not None
-    if jax:  # which would take the weights for constants
+    if explicit:  # JAX would take the weights for constants
         function, arguments = _of_weights(model, function), (weights, *arguments)
-    return _program(function, arguments, compiler)
+    return compiled(function, compiler != "graph"), arguments
 
 
-def _gradients(
-    model: Model, compiler: str, upstream: Tensor, inputs: list[Tensor], weights: list[Tensor]
-) -> Program:
+def _gradient(model: Model, compiler: str) -> Callable:
     assert model.call is not None
-    call, count = _of_weights(model, model.call), len(inputs)
+    call, count = _of_weights(model, model.call), len(model.variables)
 
     def loss(upstream: Tensor, *tensors: Tensor) -> Tensor:
-        return _paired(call(tensors[count:], *tensors[:count]), upstream)
+        inputs = tensors[: len(tensors) - count]
+        return _paired(call(tensors[len(inputs) :], *inputs), upstream)
 
-    gradient = compiled_gradient(loss, compiler != "graph")
-    program = _launched(gradient, (upstream, *inputs, *weights), compiler)
-    call_all: Callable[[], Any] = program.call
-    return replace(program, call=lambda: [x for x in call_all() if x is not None])
+    return compiled_gradient(loss, compiler != "graph")
 
 
 @keras.ops.custom_gradient
@@ -95,10 +113,6 @@ def _of_weights(model: Model, function: Callable) -> Callable:
             return function(*arguments)
 
     return call
-
-
-def _program(function: Callable, arguments: tuple, compiler: str) -> Program:
-    return _launched(compiled(function, compiler != "graph"), arguments, compiler)
 
 
 def _launched(function: Any, arguments: tuple, compiler: str) -> Program:

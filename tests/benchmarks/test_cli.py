@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 
+from benchmarks.options import Options
 from benchmarks.rows import append_row, read_rows
 from common.reproduce.execute.interrupts import Interrupted
 from papers import get_paper, list_papers
@@ -34,6 +35,9 @@ from tests.benchmarks.conftest import ALONE, lines, run
         (("--report", "nowhere"), "--report is 'nowhere', expected a file"),
         (("--layers", "lmu/lmu", "--forms", "parallel"), "--forms is"),
         (("--kernels", "dense-ssm", "--forms", "parallel"), "--forms is"),
+        (("--layers", "lmu/lmu", "--width", "424"), "--width is 424, expected none with lmu"),
+        (("--papers", "gla", "--width", "700"), "--width is 700, expected a multiple of 512"),
+        (("--papers", "gla", "--resume"), "--output is None, expected with --resume, a run's"),
         (("--modes", "sideways"), "sideways"),
         (("--device", "tpu"), "tpu"),
     ],
@@ -211,6 +215,30 @@ def test_interruption_keeps_what_was_measured(capsys, quick, monkeypatch):
     )
     assert (code, len(errors.splitlines())) == (130, 1)
     assert f"Interrupted: {directory} holds what was measured." in errors
+
+
+def test_a_run_is_gone_on_with(quick, monkeypatch):
+    """The cells of the first run are not measured again, those of other lengths are."""
+    _, before, directory, _ = quick(["RunningSum"], "--length", "8", "--modes", "forward")
+    _, rows, _, output = quick(
+        ["RunningSum"], "--length", "8", "16", "--modes", "forward", "--resume"
+    )
+    assert {row.length for row in before} == {8} and {row.length for row in rows} == {8, 16}
+    assert [row for row in rows if row.length == 8] == before
+    assert len(lines(directory)) == len(rows) and f"({len(rows)} rows)" in output
+    monkeypatch.setattr("common.reproduce.provenance.hardware", lambda: "another machine")
+    with pytest.raises(AssertionError, match="expected one on another machine"):
+        quick(["RunningSum"], "--length", "8", "--resume")
+
+
+def test_a_layer_of_another_width_has_more_heads_of_the_same_size():
+    name = "gla/gated-linear-attention"
+    case = Options(layers=(name,), width=2048).chosen_layers()[name]
+    assert (case.input_dim, case.config["units"], case.config["num_heads"]) == (2048, 2048, 16)
+    assert Options(layers=(name,)).chosen_layers()[name].config["num_heads"] == 4
+    griffin = Options(layers=("griffin/block",), width=1024).chosen_layers()["griffin/block"]
+    sizes = [griffin.config[key] for key in ("units", "recurrent_units", "num_blocks")]
+    assert sizes == [1024, 4 * 352, 64]
 
 
 KILLED = """

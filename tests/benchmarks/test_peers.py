@@ -10,7 +10,7 @@ from benchmarks.device import peak_memory
 from benchmarks.kernels import draw
 from benchmarks.models import Shape
 from benchmarks.options import Options
-from benchmarks.peers import find_peers
+from benchmarks.peers import find_peers, fla
 from benchmarks.programs import Workload, make_program
 from benchmarks.roofline import measure_roofline
 from benchmarks.rows import Row
@@ -48,6 +48,27 @@ def test_kernels_for_a_gpu_are_absent_without_one():
     layers = {"fast_weights/sum-elu": get_paper("fast_weights").layers[1]}
     _, absent = find_peers(replace(SHAPE, layers=layers))
     assert absent["fla"] == "RuntimeError: its kernels need a GPU"
+
+
+@pytest.mark.parametrize(
+    ("layer", "cls", "want"),
+    [
+        # Named by hand, of each layer's benchmark size and fla 0.6's signatures.
+        ("gla/gated-linear-attention", "GatedLinearAttention", {"num_heads": 4}),
+        (
+            "delta_net/gated-delta-net",
+            "GatedDeltaNet",
+            {"num_heads": 2, "head_dim": 128, "expand_v": 1},
+        ),
+        ("mamba2/mamba2", "Mamba2", {"num_heads": 8, "head_dim": 64, "state_size": 64}),
+    ],
+)
+def test_layers_of_fla_have_the_heads_of_ours(layer, cls, want):
+    case = Options(layers=(layer,)).chosen_layers()[layer]
+    heads = case.config.get("num_heads", 4)
+    widths = {"input_dim": case.input_dim, "units": case.input_dim, "heads": heads}
+    shape = Shape("bfloat16", "cuda", **widths, layers={layer: case})
+    assert fla.arguments(cls, shape) == {"hidden_size": case.input_dim, **want}
 
 
 @pytest.mark.parametrize(
