@@ -17,8 +17,9 @@
 
 Used by: linear transformer and fast weights (`linear_attention`); GLA, RetNet, Mamba-2 and mLSTM
 (`gated_attention`); DeltaNet and fast weights (`delta_rule`); Kimi delta attention
-(`generalized_delta_rule`); Griffin, minGRU, minLSTM and mLSTM (`linear_scan`); SLiCE (`linear_scan`, `matrix_scan`); Mamba (`selective_scan`); H3 and S4D
-(`diagonal_ssm`); LMU (`dense_ssm`).
+(`generalized_delta_rule`); Griffin, minGRU, minLSTM and mLSTM (`linear_scan`); SLiCE
+(`linear_scan`, `matrix_scan`); Mamba (`selective_scan`); H3 and S4D (`diagonal_ssm`); LMU
+(`dense_ssm`).
 
 Each has a `*_step` where its layers decode with it, and masks, resets, a state in and out. Their
 definitions, step by step, are in `reference`. What they stand on: `loops`, one a backend; `scan`,

@@ -285,9 +285,7 @@ def _in_chunks(
         values = values if found is None else values + found
         added = _transposed(until * k) @ v
         system, read, writing = -later(scores[1][1]), scores[0][1], until * keys[1]
-        o, final = _solve(
-            system, read, -reading_r, reading_q, writing, keep, values, state, added
-        )
+        o, final = _solve(system, read, -reading_r, reading_q, writing, keep, values, state, added)
         o = o + scores[0][0] @ v
     return from_chunks(rearrange(o, "n b h c d -> b n c h d"), length), final
 

@@ -105,7 +105,6 @@ def regular_language(seed, *, language, validation_lengths, eval_size, **_):
     yield EvaluationSet(RegularLanguage(language, *validation_lengths), "validation", eval_size)
 
 
-
 def palindromes_and_stacks(seed, *, task, task_settings, eval_size, test_size, **_):
     source = {"palindrome": Palindrome, "stacks": Stacks}[task](**task_settings)
     yield EvaluationSet(source, "validation", eval_size)

@@ -43,7 +43,7 @@ def reference_of(*inputs, mask=None, reset=None, **options):
 
 
 def draw_inputs(rng, length):
-    q, k, v, beta = test_delta_rule.draw_inputs(rng, length)
+    q, k, v, _ = test_delta_rule.draw_inputs(rng, length)
     log_decay = -rng.exponential(size=k.shape)
     # Gates that erase and write, a number each, as in Gated DeltaNet-2.
     return [q, k, v, np.exp(log_decay) * rng.uniform(0, 1, k.shape) * k, log_decay]
@@ -146,7 +146,7 @@ def test_that_reads_nothing_is_gated_attention(form):
 
 @each_form
 def test_removal_of_a_key_as_in_rwkv_7(form):
-    """`S_t = (diag(a_t) - u_t (b_t u_t)^T) S_{t-1} + k_t v_t^T`: u is not k, a not in what reads."""
+    """`S_t = (diag(a_t) - u_t (b_t u_t)^T) S_{t-1} + k_t v_t^T`, u not k, and a not in what reads."""
     rng = np.random.default_rng(0)
     q, k, v, _, log_decay = draw_inputs(rng, 20)
     u = rng.normal(size=k.shape)
