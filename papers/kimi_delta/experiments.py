@@ -26,18 +26,14 @@ _TASKS = {"palindrome": Palindrome, "stacks": Stacks}
 EVALUATION_SEED = 0
 
 
-def kda(vocabulary_size: int, **settings) -> KimiDeltaLM:
-    """Kimi delta attention."""
-    return KimiDeltaLM(vocabulary_size, **settings)
-
-
-def without_decay_bias(vocabulary_size: int, **settings) -> KimiDeltaLM:
+@keras.saving.register_keras_serializable(package="papers")
+class FadingKimiDeltaLM(KimiDeltaLM):
     """Kimi delta attention whose decays' biases start at 0, so that memories fade at once."""
-    model = KimiDeltaLM(vocabulary_size, **settings)
-    model.build((None, None))
-    for mixer in model.mixers:
-        mixer.decay_bias.assign(ops.zeros_like(mixer.decay_bias))
-    return model
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        for mixer in self.mixers:
+            mixer.decay_bias.assign(ops.zeros_like(mixer.decay_bias))
 
 
 def gated_delta_net(

@@ -7,7 +7,7 @@ from common.reproduce.declare.spec import Experiment, LayerCase, Paper, Quantity
 from common.reproduce.declare.tolerances import at_least, at_most, within_absolute
 
 _MODELS = {
-    "kda": {"model": "papers.kimi_delta.experiments:kda"},
+    "kda": {"model": "papers.kimi_delta:KimiDeltaLM"},
     "gdn": {"model": "papers.kimi_delta.experiments:gated_delta_net"},
     "mamba2": {"model": "papers.kimi_delta.experiments:mamba2"},
 }
@@ -89,7 +89,7 @@ MQAR = mqar(
         "kda": {**_MODELS["kda"], "model_settings": _RECALL},
         "gdn": {**_MODELS["gdn"], "model_settings": _RECALL},
         "kda-without-bias": {
-            "model": "papers.kimi_delta.experiments:without_decay_bias",
+            "model": "papers.kimi_delta.experiments:FadingKimiDeltaLM",
             "model_settings": _RECALL,
         },
     },

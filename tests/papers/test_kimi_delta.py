@@ -7,7 +7,7 @@ import pytest
 from common.tasks.mqar import MQAR
 from papers.delta_net import DeltaNet
 from papers.kimi_delta import KimiDelta, KimiDeltaLM
-from papers.kimi_delta.experiments import kda, without_decay_bias
+from papers.kimi_delta.experiments import FadingKimiDeltaLM
 from papers.kimi_delta.model import SIZES
 from tests.contract.papers import APART, HEADS, SIZE, ModelSubject, PaperContract, without
 from tests.helpers.arrays import array, convolve, drawn, sigmoid, silu, unit
@@ -169,7 +169,7 @@ def test_the_model_of_the_synthetic_tasks():
     settings = {**SIZES["synthetic"], "hidden_units": 512}
     task = MQAR(vocabulary_size=20, length=16, num_pairs=3)
     made = []
-    for make in (kda, without_decay_bias):
+    for make in (KimiDeltaLM, FadingKimiDeltaLM):
         keras.utils.set_random_seed(0)
         made.append(make(vocabulary_size=task.vocabulary_size, **settings))
         made[-1].build((None, None))

@@ -146,7 +146,7 @@ def test_that_reads_nothing_is_gated_attention(form):
 
 @each_form
 def test_removal_of_a_key_as_in_rwkv_7(form):
-    """`S_t = (diag(a_t) - u_t (b_t u_t)^T) S_{t-1} + k_t v_t^T`, u not k, and a not in what reads."""
+    """`S_t = (diag(a_t) - u_t (b_t u_t)^T) S_{t-1} + k_t v_t^T`: u is not k, and reads before a."""
     rng = np.random.default_rng(0)
     q, k, v, _, log_decay = draw_inputs(rng, 20)
     u = rng.normal(size=k.shape)
@@ -168,14 +168,13 @@ def test_removal_of_a_key_as_in_rwkv_7(form):
 @each_problem
 def test_one_step(problem):
     rng = np.random.default_rng(0)
-    q, k, v, right, log_decay, *left = problem.inputs(rng, 1)
-    state = draw_state(rng)
-    left = {"left": left[0][:, 0]} if left else {}
-    steps = (ops.convert_to_tensor(x[:, 0]) for x in (q, k, v, right, log_decay))
-    got = generalized_delta_rule_step(*steps, ops.convert_to_tensor(state), **left)
-    options = {"left": left["left"][:, None]} if left else {}
-    want = recurrent_generalized_delta_rule(q, k, v, right, log_decay, state, **options)
-    for x, y in zip(got, (want[0][:, 0], want[1]), strict=True):
+    inputs = [ops.convert_to_tensor(x) for x in problem.inputs(rng, 1)]
+    state = ops.convert_to_tensor(draw_state(rng))
+    steps = [x[:, 0] for x in inputs]
+    left = {"left": steps[5]} if len(steps) > 5 else {}
+    o, final = generalized_delta_rule_step(*steps[:5], state, **left)
+    want = recurrent(*inputs, state=state)
+    for x, y in zip((o, final), (want[0][:, 0], want[1]), strict=True):
         np.testing.assert_allclose(ops.convert_to_numpy(x), ops.convert_to_numpy(y), atol=1e-12)
 
 
