@@ -164,8 +164,9 @@ class KimiDelta(MultiHead):
             projected, new["conv"] = causal_convolution_step(
                 projected, self.cast(self.conv_kernel), state["conv"]
             )
+        q, k, v, right, log_decay = self._rule(projected, features)
         read, new["memory"] = generalized_delta_rule_step(
-            *self._rule(projected, features), state["memory"]
+            q, k, v, right, log_decay, state["memory"]
         )
         return self._normalise(read, features), new
 

@@ -22,6 +22,7 @@ def _synthetic(task: str, description: str, symbols: int, **declared: Any) -> Ex
         variants=_MODELS,
         metrics=("accuracy", "updates"),
         untrained={"accuracy": 1 / symbols},
+        smoke_variants=("kda",),
         **declared,
     )
 
