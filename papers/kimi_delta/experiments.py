@@ -33,7 +33,7 @@ class FadingKimiDeltaLM(KimiDeltaLM):
     def build(self, input_shape):
         super().build(input_shape)
         for mixer in self.mixers:
-            mixer.decay_bias.assign(ops.zeros_like(mixer.decay_bias))
+            mixer.decay_bias.assign(ops.zeros(mixer.decay_bias.shape))
 
 
 def gated_delta_net(

@@ -51,7 +51,7 @@ PALINDROME = _synthetic(
         "eval_size": (8, 256, 256),
         "test_size": (8, 512, 512),
     },
-    minutes=(0.5, 5, 60),
+    minutes=(0.5, 10, 60),
     reduces="31 symbols of 30 kinds for 127 of 125, width 128 for 256, heads of 64 for 128, 4,000 "
     "updates of 16 for 20,000 of 4, one of four learning rates.",
     paper_reduces="One of four learning rates, and the shortest of four lengths.",
@@ -76,7 +76,7 @@ STACKS = _synthetic(
         "eval_size": (8, 64, 256),
         "test_size": (8, 256, 512),
     },
-    minutes=(0.5, 8, 60),
+    minutes=(0.5, 7, 60),
     reduces="2,000 updates for 20,000, as in the reproduction by another hand; one of four "
     "learning rates, and the shortest of four lengths.",
     paper_reduces="One of four learning rates, and the shortest of four lengths.",

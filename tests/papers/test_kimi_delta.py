@@ -55,8 +55,7 @@ CONTRACT = PaperContract(
 )
 
 
-@pytest.mark.parametrize("channel_gates", [False, True])
-@pytest.mark.parametrize("kernel_size", [None, 3])
+@pytest.mark.parametrize(("kernel_size", "channel_gates"), [(3, False), (None, True)])
 def test_layer_is_the_papers_equations(kernel_size, channel_gates):
     """Eq. 1 and 10, and those of Gated DeltaNet-2, with the transition written out."""
     heads, keys, values, length = 2, 3, 4, 7
