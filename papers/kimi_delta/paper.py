@@ -4,7 +4,7 @@ from typing import Any
 
 from common.declarations import mqar, timing, training
 from common.reproduce.declare.spec import Experiment, LayerCase, Paper, Quantity
-from common.reproduce.declare.tolerances import at_least, at_most, within_absolute
+from common.reproduce.declare.tolerances import at_least, between, within_absolute
 
 _MODELS = {
     "kda": {"model": "papers.kimi_delta:KimiDeltaLM"},
@@ -133,21 +133,21 @@ PAPER = Paper(
     ),
     experiments=(PALINDROME, STACKS, MQAR, SPEED),
     claims=(
-        *(
-            claim
-            for experiment in (PALINDROME, STACKS)
-            for claim in (
-                *experiment.orderings(
-                    {f"{experiment.name}-over-gdn": Quantity("kda", "accuracy").over("gdn")},
-                    mean=at_least(1.0),
-                    reason="Higher is a ratio above 1; the figure has no numbers.",
-                ),
-                *experiment.orderings(
-                    {f"{experiment.name}-over-mamba2": Quantity("kda", "accuracy").over("mamba2")},
-                    mean=at_least(2.0),
-                    reason="The claim is that the other fails: half of it at most.",
-                ),
-            )
+        *PALINDROME.orderings(
+            {"palindrome-kda": Quantity("kda", "accuracy")},
+            mean=at_least(0.5),
+            reason="It learns most of it; at the full length the reproduction has 0.93.",
+        ),
+        *PALINDROME.orderings(
+            {"palindrome-gdn": Quantity("gdn", "accuracy")},
+            mean=at_least(0.1),
+            reason="It learns: guessing gives a thirtieth. In the reproduction one of three runs "
+            "does not.",
+        ),
+        *PALINDROME.orderings(
+            {"palindrome-mamba2": Quantity("mamba2", "accuracy")},
+            mean=between(0.05, 0.5),
+            reason="It fails, though it has learned more than to guess, which gives a thirtieth.",
         ),
         *STACKS.numbers(
             {
@@ -158,6 +158,21 @@ PAPER = Paper(
             reason="What the reproduction's own three seeds of Gated DeltaNet differ by, 0.08, is "
             "more; ours are float32, theirs bfloat16.",
         ),
+        *STACKS.orderings(
+            {"stacks-mamba2": Quantity("mamba2", "accuracy")},
+            mean=between(0.025, 0.5),
+            reason="It fails, though it has learned more than to guess, which gives 1 in 59.",
+        ),
+        *(
+            claim
+            for experiment in (PALINDROME, STACKS)
+            for claim in experiment.orderings(
+                {f"{experiment.name}-over-gdn": Quantity("kda", "accuracy").over("gdn")},
+                mean=at_least(1.0),
+                controls=(f"{experiment.name}-kda", f"{experiment.name}-gdn"),
+                reason="Higher is a ratio above 1; the figure has no numbers.",
+            )
+        ),
         *MQAR.orderings(
             {"mqar-kda": Quantity("kda", "accuracy")},
             each=at_least(0.95),
@@ -165,9 +180,10 @@ PAPER = Paper(
         ),
         *MQAR.orderings(
             {"mqar-kda-without-bias": Quantity("kda-without-bias", "accuracy")},
-            each=at_most(0.5),
+            each=between(0.15, 0.5),
             controls=("mqar-kda",),
-            reason="Far from solved: guessing among the values of a sequence gives an eighth.",
+            reason="Far from solved, though it has learned more than to name any value of the "
+            "sequence, which gives an eighth.",
         ),
         *SPEED.orderings(
             {"speed": Quantity("K=128", "speedup")},
