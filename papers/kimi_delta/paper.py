@@ -14,7 +14,7 @@ _MODELS = {
 
 
 def _synthetic(task: str, description: str, symbols: int, **declared: Any) -> Experiment:
-    """A task of section 5.1; `symbols` are those to guess from at the paper preset and cpu."""
+    """A task of section 5.1; `symbols` are those to guess from at the cpu preset."""
     return training(
         name=task,
         description=description,
