@@ -54,7 +54,8 @@ def get_layout_map(
     layer = rf"(.*/)?(?!{blocks}/)(?!{few_gates}$)[^/]+"
     layout_map = keras.distribution.LayoutMap(device_mesh)
     layout_map[r"(.*/)?embeddings"] = (model, data)
-    layout_map[rf"{layer}/(kernel|gate_kernel|head_kernel|residual_kernel)"] = (data, model)
+    inputs = "kernel|gate_kernel|erase_kernel|write_kernel|head_kernel|residual_kernel"
+    layout_map[rf"{layer}/({inputs})"] = (data, model)
     layout_map[r"(.*/)?output_kernel"] = (model, data)
     onto_recurrences = "dt|input|hidden|memory|recurrent|turn|diagonal|block|left|right"
     layout_map[rf"{layer}/({onto_recurrences})_kernel"] = (None, model)

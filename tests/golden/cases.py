@@ -220,6 +220,22 @@ def _gated_delta_net(p):
     }
 
 
+def _kimi_delta(p):
+    gates = {"strength_kernel": "b"} if "w" not in p else {"erase_kernel": "b", "write_kernel": "w"}
+    return {
+        **_heads(p),
+        **{name: p[other].T for name, other in gates.items()},
+        "decay_in_kernel": p["f_low"].T,
+        "decay_kernel": p["f"].T,
+        "log_rate": p["A_log"],
+        "decay_bias": p["dt_bias"],
+        "gate_in_kernel": p["g_low"].T,
+        "gate_kernel": p["g"].T,
+        "norm_scale": p["norm"],
+        "conv_kernel": p["conv"].T,
+    }
+
+
 def _path_attention(p):
     return {
         **_forgetting_attention(p),
@@ -470,6 +486,16 @@ GOLDEN = (
             "negative_eigenvalues": False, "gated": True,
         },
         _delta_product,
+    ),
+    *(
+        Golden(
+            name, covers, "papers.kimi_delta:KimiDelta", {**MULTI_HEAD, "channel_gates": apart},
+            _kimi_delta, lambda p: {"memory": p["memory"], "conv": swapped(p["conv"])},
+        )
+        for name, covers, apart in (
+            ("kimi-delta", ("kimi_delta-kimi-delta",), False),
+            ("gated-delta-net-2", (), True),
+        )
     ),
     *(
         Golden(

@@ -18,8 +18,10 @@ from common.tasks import Copy, KeyValueRetrieval, SequenceDuplication, Task, dat
 from common.tasks.checksums import COLUMNS, PATH, dataset_name, digest
 from common.tasks.datasets import TaskConfig, TaskDataset
 from common.tasks.flip_flop import FlipFlop
+from common.tasks.palindrome import Palindrome
 from common.tasks.permutation_word import PermutationWord
 from common.tasks.regular_languages import RegularLanguage
+from common.tasks.stacks import Stacks
 from papers import get_paper, list_papers
 from papers.path_attention.experiments import RATES
 
@@ -103,10 +105,17 @@ def regular_language(seed, *, language, validation_lengths, eval_size, **_):
     yield EvaluationSet(RegularLanguage(language, *validation_lengths), "validation", eval_size)
 
 
+def palindromes_and_stacks(seed, *, task, task_settings, eval_size, test_size, **_):
+    source = {"palindrome": Palindrome, "stacks": Stacks}[task](**task_settings)
+    yield EvaluationSet(source, "validation", eval_size)
+    yield EvaluationSet(source, "test", test_size)
+
+
 TRIALS = {
     "common.trials.labelling:labelling": labelling,
     "papers.delta_product.experiments:word_problem": words,
     "papers.h3.experiments:synthetic": synthetic,
+    "papers.kimi_delta.experiments:synthetic": palindromes_and_stacks,
     "papers.path_attention.experiments:flip_flop": flip_flop,
     "papers.min_rnn.experiments:selective_copying": selective_copying,
     "papers.linear_transformer.experiments:duplication": duplication,

@@ -14,8 +14,10 @@ from common.tasks.datasets.sequential_mnist import SequentialMNIST
 from common.tasks.datasets.shakespeare_characters import ShakespeareCharacters
 from common.tasks.datasets.task_dataset import TaskConfig, TaskDataset
 from common.tasks.flip_flop import FlipFlop as _FlipFlop
+from common.tasks.palindrome import Palindrome as _Palindrome
 from common.tasks.permutation_word import PermutationWord as _PermutationWord
 from common.tasks.regular_languages import RegularLanguage as _RegularLanguage
+from common.tasks.stacks import Stacks as _Stacks
 
 __all__ = [
     "FileDataset",
@@ -115,6 +117,12 @@ class ModularArithmetic(TaskDataset):
     HOMEPAGE = "https://arxiv.org/abs/2207.02098"
 
 
+class Palindrome(TaskDataset):
+    TASK = _Palindrome
+    CITATION = "Kimi Team 2025. Kimi Linear: An Expressive, Efficient Attention Architecture."
+    HOMEPAGE = "https://arxiv.org/abs/2510.26692"
+
+
 class Parity(TaskDataset):
     TASK = tasks.Parity
     CITATION = "Deletang et al. 2023. Neural Networks and the Chomsky Hierarchy."
@@ -168,3 +176,9 @@ class SequenceDuplication(TaskDataset):
         "Transformers are RNNs: Fast Autoregressive Transformers with Linear Attention."
     )
     HOMEPAGE = "https://arxiv.org/abs/2006.16236"
+
+
+class Stacks(TaskDataset):
+    TASK = _Stacks
+    CITATION = "Kimi Team 2025. Kimi Linear: An Expressive, Efficient Attention Architecture."
+    HOMEPAGE = "https://arxiv.org/abs/2510.26692"

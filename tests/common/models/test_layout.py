@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[3]
 COPIED = (
     r".*/(conv_kernel|convolution_kernel|shift_read|shift_write)"
     r"|.*/(a_log|log_decay|frequency|read|write)"
-    r"|.*/(decay_in_kernel|decay_kernel|turn_in_kernel|forget_kernel)"
+    r"|.*/(decay_in_kernel|decay_kernel|gate_in_kernel|turn_in_kernel|forget_kernel)"
     r"|.*/((further_)?strength_kernel|(post_up_)?mlstm(_\d+)?/gate_kernel)"
     r"|.*/mlstm(_\d+)?/(query|key|value)_kernel"
     r"|.*/(slstm|rglru)(_\d+)?/(bias|gate_bias)"

@@ -22,8 +22,10 @@ from common.tasks import (
 from common.tasks.adding_problem import AddingProblem
 from common.tasks.copy_memory import CopyMemory
 from common.tasks.flip_flop import FlipFlop
+from common.tasks.palindrome import Palindrome
 from common.tasks.permutation_word import PermutationWord
 from common.tasks.regular_languages import RegularLanguage
+from common.tasks.stacks import Stacks
 
 TASKS = (
     AddingProblem(length=8),
@@ -44,6 +46,7 @@ TASKS = (
     ModularArithmetic(max_length=9),
     ModularArithmetic(max_length=20, brackets=True),
     MQAR(vocabulary_size=20, length=16, num_pairs=3),
+    Palindrome(length=6),
     Parity(max_length=8),
     PermutationWord(length=6),
     RegularLanguage(max_length=9),
@@ -52,4 +55,5 @@ TASKS = (
     SafariAssociativeRecall(length=8, examples=20, test_examples=10),
     SafariInductionHead(length=8, examples=20, test_examples=10),
     SequenceDuplication(length=20),
+    Stacks(operations=6),
 )

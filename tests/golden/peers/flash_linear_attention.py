@@ -23,10 +23,12 @@ def vectors():
     yield "gated-delta-net", _delta_net(gated=True)
     yield "delta-product", _delta_product(2, gated=False)
     yield "gated-delta-product", _delta_product(3, gated=True)
+    yield "kimi-delta", _kimi_delta(channel_gates=False)
+    yield "gated-delta-net-2", _kimi_delta(channel_gates=True)
 
 
-def _naive(name: str):
-    return in_float64("fla-core", f"fla/ops/{name}/naive.py")
+def _naive(name: str, **replaced: str):
+    return in_float64("fla-core", f"fla/ops/{name}/naive.py", **replaced)
 
 
 def _source(function: str) -> str:
@@ -277,4 +279,43 @@ def _delta_product(n: int, gated: bool, width: int = 4):
         draw(13, **shapes),
         normal(B, T, D),
         warm(14, **states),
+    )
+
+
+def _kimi_delta(channel_gates: bool, width: int = 4):
+    """Kimi delta attention, or Gated DeltaNet-2 with gates to erase and to write by channel."""
+    kda = _naive("kda", **{"x.to(torch.float)": "x.to(torch.float64)"}).naive_recurrent_kda
+    gdn2 = _naive("gdn2").naive_recurrent_gdn2
+    rank = V
+
+    def run(w, x, state):
+        qkv = torch.cat([F.linear(x, w[name]) for name in "qkv"], dim=-1)
+        qkv, conv = _convolved(qkv, state["conv"], w["conv"])
+        parts = F.silu(qkv).split([H * K, H * K, H * V], dim=-1)
+        q, k, v = (part.unflatten(-1, (H, -1)) for part in parts)
+        g = F.linear(F.linear(x, w["f_low"]), w["f"]) + w["dt_bias"]
+        g = -w["A_log"].exp()[:, None] * F.softplus(g.unflatten(-1, (H, K)))
+        q, k, start = _unit(q), _unit(k), state["memory"]
+        if channel_gates:
+            b, u = (torch.sigmoid(_heads(x, w[name])) for name in "bw")
+            o, memory = gdn2(q, k, v, g, b, u, None, start, True)
+        else:
+            beta = torch.sigmoid(F.linear(x, w["b"]))
+            o, memory = kda(q, k, v, g, beta, None, start, True)
+        gate = F.linear(F.linear(x, w["g_low"]), w["g"])
+        o = _rms_norm(o, w["norm"]).flatten(2) * torch.sigmoid(gate)
+        return F.linear(o, w["o"]), {"memory": memory, "conv": conv}
+
+    channels = H * (2 * K + V)
+    shapes = _projections(
+        f_low=(rank, D), f=(H * K, rank), A_log=(H,), dt_bias=(H * K,), g_low=(rank, D),
+        g=(H * V, rank), norm=(V,), conv=(channels, width),
+        **({"b": (H * K, D), "w": (H * V, D)} if channel_gates else {"b": (H, D)}),
+    )  # fmt: skip
+    return record(
+        _source("naive_recurrent_gdn2" if channel_gates else "naive_recurrent_kda"),
+        run,
+        draw(15, **shapes),
+        normal(B, T, D),
+        warm(16, memory=(B, H, K, V), conv=(B, channels, width - 1)),
     )
