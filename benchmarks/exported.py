@@ -7,9 +7,9 @@ for the device there, compares what they compute with what TensorFlow computed, 
 """
 
 import gzip
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -25,7 +25,7 @@ from benchmarks.rates import floor_bytes, flops, with_rates
 from benchmarks.rows import BOTH, DISAGREES, FAILED, Roofline, Row
 from benchmarks.sampling import doubt, sample_steadily
 from common.reproduce.execute.timing import call_seconds
-from common.reproduce.files import FileError, write_bytes, write_json
+from common.reproduce.files import FileError, read_json, write_bytes, write_json
 
 PROGRAMS = "programs.json"
 # Of an array that is compared: every so many-th number, so that about this many are kept.
@@ -62,7 +62,7 @@ def export(options: Options, directory: Path) -> list[Exported]:
 
     if (backend := keras.backend.backend()) != "tensorflow":
         raise ValueError(f"--export: the backend is {backend}, expected tensorflow.")
-    found = []
+    found: list[Exported] = []
     # What the ops choose where an accelerator is, which is not here.
     with mock.patch("common.ops.loops.default_device", return_value="gpu"):
         for case in find_cases(replace(options, peers=("none",)), "gpu"):
@@ -70,7 +70,7 @@ def export(options: Options, directory: Path) -> list[Exported]:
                 for mode, length in _cells(options, case):
                     name = f"{len(found):03d}"
                     found.append(_exported(case, one, mode, length, directory / name))
-                    write_json(directory / PROGRAMS, [asdict(each) for each in found])
+                    write_json(directory / PROGRAMS, {"programs": [asdict(each) for each in found]})
     return found
 
 
@@ -106,8 +106,9 @@ def _exported(case: Case, one: Implementation, mode: str, length: int, path: Pat
     for index, output in enumerate(outputs):
         stored[f"output{index}"] = thinned(np.asarray(tf.cast(output, "float32")))
     write_bytes(path.with_suffix(".hlo.gz"), gzip.compress(hlo, mtime=0))
-    with open(path.with_suffix(".npz"), "wb") as file:
-        np.savez_compressed(file, **stored)
+    content = BytesIO()
+    np.savez_compressed(content, **stored)  # type: ignore[arg-type]
+    write_bytes(path.with_suffix(".npz"), content.getvalue())
     return Exported(path.name, _known(case, one, model, workload, length), told, len(outputs))
 
 
@@ -161,12 +162,12 @@ def load(directory: Path, dtype: str) -> list[Exported]:
     """
     import keras
 
-    path = directory / PROGRAMS
-    if not path.exists():
+    content = read_json(directory / PROGRAMS)
+    if content is None:
         raise FileError(f"--exported is {directory}, expected a directory that --export wrote.")
     if keras.backend.backend() != "jax":
         raise ValueError(f"--exported is {directory}, expected none where JAX is not the backend.")
-    programs = [Exported(**one) for one in json.loads(path.read_text())]
+    programs = [Exported(**one) for one in content["programs"]]
     for other in {one.row["dtype"] for one in programs} - {dtype}:
         raise ValueError(f"--dtype is {dtype}, expected {other}, that of the programs.")
     return programs

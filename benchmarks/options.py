@@ -163,19 +163,18 @@ def widened(layer: LayerCase, width: int) -> LayerCase:
         ValueError: if its inputs and outputs have different widths, or `width` is no multiple.
     """
     units = layer.config.get("units")
-    once = units is not None and units == layer.input_dim
+    expected = f"none with {layer.name}, whose outputs have another width than its inputs"
+    require(units == layer.input_dim, "--width", width, expected)
+    more, rest = divmod(width, layer.input_dim)
     expected = f"a multiple of {units}, the width of {layer.name}"
-    if not once:
-        expected = f"none with {layer.name}, whose outputs have another width than its inputs"
-    require(once and width % units == 0, "--width", width, expected)
+    require(more > 0 and rest == 0, "--width", width, expected)
     growing = {
         "num_heads",
         "num_blocks",
         *(name for name in layer.config if name.endswith("units")),
     }
     config = {
-        name: value * (width // units) if name in growing else value
-        for name, value in layer.config.items()
+        name: value * more if name in growing else value for name, value in layer.config.items()
     }
     return replace(layer, config=config, input_dim=width)
 

@@ -30,6 +30,7 @@ def _line(run: str, row: Row, rows: list[Row], step: Row | None) -> tuple[str, .
         for other in rows
         if (other.layer, other.mode, other.length) == (row.layer, BOTH, row.length)
         and library_of(other.name) is not None
+        and other.median_ms is not None
     }
     fla = [time for name, time in peers.items() if library_of(name) == "fla"]
     return (

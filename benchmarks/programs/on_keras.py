@@ -43,8 +43,8 @@ def function_of(
     )
     weights = [variable.value for variable in model.variables]
     if workload.mode == "train":
-        function, arguments = _train_step(model, compiler, inputs, weights)
-        return compiled(function, compiler != "graph"), arguments
+        step, arguments = _train_step(model, compiler, inputs, weights)
+        return compiled(step, compiler != "graph"), arguments
     if workload.mode == "forward+backward":
         return _gradient(model, compiler), (upstream, *inputs, *weights)
     function, arguments = model.call, tuple(inputs)

@@ -40,7 +40,7 @@ def timed(programs, directory, done=()):
 
 def test_a_step_and_gradients_agree_and_are_timed(written):
     directory, programs = written
-    told = json.loads((directory / exported.PROGRAMS).read_text())
+    told = json.loads((directory / exported.PROGRAMS).read_text())["programs"]
     assert [one["name"] for one in told] == ["000", "001"]
     # The upstream gradient, the inputs and a large kernel are drawn, not stored.
     with np.load(directory / "001.npz") as stored:
