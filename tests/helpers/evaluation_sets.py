@@ -99,6 +99,13 @@ def flip_flop(seed, *, length, eval_size, tests, **_):
         yield EvaluationSet(FlipFlop(length, RATES[name]), "test", size)
 
 
+def state_tracking(seed, *, task, task_settings, test_length, eval_size, test_size, **_):
+    lengths = {"min_length": test_length, "max_length": test_length}
+    longer = getattr(common.tasks, task)(**lengths, **task_settings)
+    yield EvaluationSet(longer, "validation", eval_size)
+    yield EvaluationSet(longer, "test", test_size)
+
+
 def regular_language(seed, *, language, validation_lengths, eval_size, **_):
     yield EvaluationSet(RegularLanguage(language, *validation_lengths), "validation", eval_size)
 
@@ -108,6 +115,7 @@ TRIALS = {
     "papers.delta_product.experiments:word_problem": words,
     "papers.h3.experiments:synthetic": synthetic,
     "papers.path_attention.experiments:flip_flop": flip_flop,
+    "papers.mamba3.experiments:state_tracking": state_tracking,
     "papers.min_rnn.experiments:selective_copying": selective_copying,
     "papers.linear_transformer.experiments:duplication": duplication,
     "papers.fast_weights.experiments:retrieval": retrieval,
