@@ -8,6 +8,7 @@ read at step t are turned back by the sum of the angles up to t instead (Lahoti 
 
 import math
 
+from einops import rearrange
 from keras import ops
 
 from common.ops import complex_pairs
@@ -61,28 +62,27 @@ def sum_angles(
     Returns:
         `(sums, final)`: `(B, T, H, M)` and `(B, H, M)`, between -pi and pi.
     """
-    length, shape = ops.shape(angles)[1], ops.shape(angles)[2:]
-    flat = ops.reshape(zero_where_masked(wrap(angles), mask), (*ops.shape(angles)[:2], -1))
-    flat = to_chunks(pad_time(flat, chunk_size), chunk_size)  # (B, N, C, H M)
-    ones = up_to(chunk_size, flat.dtype)
+    length, heads = ops.shape(angles)[1], angles.shape[2]
+    angles = rearrange(zero_where_masked(wrap(angles), mask), "b t h m -> b t (h m)")
+    angles = to_chunks(pad_time(angles, chunk_size), chunk_size)  # (B, N, C, H M)
+    ones = up_to(chunk_size, angles.dtype)
     # Whether a step sees the angle before its chunk.
-    sees = ops.ones_like(flat[..., :1])
+    sees = ops.ones_like(angles[..., :1])
     if reset is not None:
-        document = ops.cumsum(
-            to_chunks(pad_time(ops.cast(reset, "int32"), chunk_size), chunk_size), axis=2
-        )
+        document = pad_time(ops.cast(reset, "int32"), chunk_size)
+        document = ops.cumsum(to_chunks(document, chunk_size), axis=2)
         ones = zero_unless(ops.equal(document[..., :, None], document[..., None, :]), ones)
-        sees = ops.cast(ops.equal(document, 0), flat.dtype)[..., None]
-    within = ones @ flat
+        sees = ops.cast(ops.equal(document, 0), angles.dtype)[..., None]
+    within = ones @ angles
 
     def step(angle: Tensor, x: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         added, kept = x
         return wrap(kept * angle + added), angle
 
-    state = ops.reshape(state, (-1, flat.shape[-1]))
+    state = rearrange(state, "b h m -> b (h m)")
     final, before = scan(step, state, (within[:, :, -1], sees[:, :, -1]))
     sums = from_chunks(wrap(sees * before[:, :, None] + within), length)
     return (
-        ops.reshape(sums, (*ops.shape(sums)[:2], *shape)),
-        ops.reshape(final, (-1, *shape)),
+        rearrange(sums, "b t (h m) -> b t h m", h=heads),
+        rearrange(final, "b (h m) -> b h m", h=heads),
     )
