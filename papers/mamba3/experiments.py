@@ -62,6 +62,7 @@ def state_tracking(
     eval_size: int,
     test_size: int,
     stop_accuracy: float,
+    jit_compile: bool,
 ) -> dict[str, float]:
     """Trains on words up to a length that grows, and tests on longer ones.
 
@@ -88,19 +89,24 @@ def state_tracking(
         eval_size: Validation words.
         test_size: Test words.
         stop_accuracy: See above; as a share of the words, not scaled.
+        jit_compile: Whether XLA compiles the training, where there is XLA.
 
     Returns:
-        In percent of what is above guessing `scaled_accuracy` of the test, and
-        `validation_accuracy`; the best `learning_rate` and width `units`, and `updates`, the step
-        of the tested weights.
+        In percent of what is above guessing `scaled_accuracy` of the test, `short_accuracy` of
+        words as in the first stage, and `validation_accuracy`; the best `learning_rate` and width
+        `units`, and `updates`, the step of the tested weights.
     """
     make = getattr(common.tasks, task)
     longer = make(min_length=test_length, max_length=test_length, **task_settings)
-    validation, test = (
-        evaluation_set(longer, split, size, EVALUATION_SEED, run.data_dir)
-        for split, size in (("validation", eval_size), ("test", test_size))
-    )
     sources = [make(min_length=min_length, max_length=most, **task_settings) for most in stages]
+    validation, test, short = (
+        evaluation_set(source, split, size, EVALUATION_SEED, run.data_dir)
+        for source, split, size in (
+            (longer, "validation", eval_size),
+            (longer, "test", test_size),
+            (sources[0], "test", test_size),
+        )
+    )
     steps = len(stages) * stage_steps
 
     def batches(step: int) -> tuple:
@@ -124,14 +130,18 @@ def state_tracking(
         net.compile(
             keras.optimizers.AdamW(schedule, weight_decay=0.0, global_clipnorm=1.0),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            jit_compile=keras.backend.backend() != "torch",
+            jit_compile=jit_compile and keras.backend.backend() != "torch",
         )
+
+        def evaluate(net: keras.Model = net) -> dict[str, float]:
+            return {"accuracy": accuracy(net, validation)}
+
         try:
             row = run.train(
                 net,
                 batches,
                 steps=steps,
-                evaluate=lambda net=net: {"accuracy": accuracy(net, validation)},
+                evaluate=evaluate,
                 eval_every=eval_every,
                 stop=lambda history: history[-1]["accuracy"] >= stop_accuracy,
                 best=("max", "accuracy"),
@@ -155,6 +165,7 @@ def state_tracking(
 
     return {
         "scaled_accuracy": scaled(accuracy(tested, test)),
+        "short_accuracy": scaled(accuracy(tested, short)),
         "validation_accuracy": scaled(best["accuracy"]),
         "learning_rate": best["learning_rate"],
         "units": best["units"],

@@ -73,8 +73,8 @@ class Mamba3(SequenceLayer):
 
     State: `{"ssm": (B, H, N, P), "angle": (B, H, N/2), "b": (B, H, N), "x": (B, H, P)}`: H as seen
     from the frame, the sum of the angles, from -pi to pi however long the sequence, and the last
-    step's B, as seen from the frame, and x. `"angle"` only with a rotation, `"b"` and `"x"` only
-    with the trapezoidal rule.
+    step's B, as seen from the frame, and x, in the compute dtype, in which it was computed.
+    `"angle"` only with a rotation, `"b"` and `"x"` only with the trapezoidal rule.
 
     `skip` (D) and `dt_bias` are float32 under mixed policies and are not to decay:
     `optimizer.exclude_from_weight_decay(var_names=Mamba3.no_decay)`.
@@ -159,7 +159,7 @@ class Mamba3(SequenceLayer):
             spec["angle"] = StateSpec((heads, self.state_dim // 2))
         if self.trapezoidal:
             spec["b"] = StateSpec((heads, self.state_dim))
-            spec["x"] = StateSpec((heads, self.head_dim))
+            spec["x"] = StateSpec((heads, self.head_dim), self.compute_dtype)
         return spec
 
     @property
@@ -244,8 +244,8 @@ class Mamba3(SequenceLayer):
             b, c = turn_back(b, angle), turn_back(c, angle)
         memory = state["ssm"]
         if self.trapezoidal:
-            new |= {"b": b, "x": x}
-            memory = memory + _outer(features["before"] * state["b"], state["x"])
+            new |= {"b": b, "x": self.cast(x)}
+            memory = memory + self._written(features["before"], state)
         y, new["ssm"] = gated_attention_step(
             c, b, features["own"] * x, features["log_decay"], memory
         )
@@ -270,15 +270,19 @@ class Mamba3(SequenceLayer):
         if self.trapezoidal:
             # The last step's is the next call's to add: what is left is the state of now.
             first, later = _following(features["before"], mask)
-            memory = memory + _outer(first * state["b"], state["x"])
+            memory = memory + self._written(first, state)
             weight = weight + later
-            new["b"], new["x"] = _last((b, x), (state["b"], state["x"]), mask, reset)
+            new["b"], new["x"] = _last((b, self.cast(x)), (state["b"], state["x"]), mask, reset)
         y, new["ssm"] = attention(
             c, b, weight * x, features["log_decay"], memory, mask=mask, reset=reset
         )
         if self.trapezoidal:
             y = y - later * ops.sum(c * b, axis=-1, keepdims=True) * x
         return self._emit(y, features), new
+
+    def _written(self, weight, state):
+        """What the step before wrote, so weighed once more, `(B, H, N, P)`."""
+        return (weight * state["b"])[..., None] * self._wide(state["x"])[..., None, :]
 
     def _emit(self, y, features):
         y = y + ops.convert_to_tensor(self.skip)[:, None] * features["x"]
@@ -310,10 +314,6 @@ class Mamba3(SequenceLayer):
             steps = -(-length // self.chunk_size) * self.chunk_size
             mixing += steps * self.chunk_size * self.num_heads * self.state_dim
         return batch_size * (2 * length * weights + mixing)
-
-
-def _outer(b, x):
-    return b[..., :, None] * x[..., None, :]
 
 
 def _following(x, mask):

@@ -99,11 +99,15 @@ def flip_flop(seed, *, length, eval_size, tests, **_):
         yield EvaluationSet(FlipFlop(length, RATES[name]), "test", size)
 
 
-def state_tracking(seed, *, task, task_settings, test_length, eval_size, test_size, **_):
-    lengths = {"min_length": test_length, "max_length": test_length}
-    longer = getattr(common.tasks, task)(**lengths, **task_settings)
+def state_tracking(
+    seed, *, task, task_settings, min_length, stages, test_length, eval_size, test_size, **_
+):
+    make = getattr(common.tasks, task)
+    longer = make(min_length=test_length, max_length=test_length, **task_settings)
+    short = make(min_length=min_length, max_length=stages[0], **task_settings)
     yield EvaluationSet(longer, "validation", eval_size)
     yield EvaluationSet(longer, "test", test_size)
+    yield EvaluationSet(short, "test", test_size)
 
 
 def regular_language(seed, *, language, validation_lengths, eval_size, **_):

@@ -12,7 +12,7 @@ from common.reproduce.judge.reported import load_reported
 from papers.mamba3 import Mamba3, Mamba3LM
 from papers.mamba3.model import SIZES
 from papers.mamba3.rotation import sum_angles
-from tests.contract.papers import APART, SIZE, ModelSubject, PaperContract, without
+from tests.contract.papers import APART, SIZE, ModelSubject, PaperContract
 from tests.helpers.arrays import array, drawn, sigmoid, silu
 
 CONTRACT = PaperContract(
@@ -22,7 +22,7 @@ CONTRACT = PaperContract(
             "mamba3",
             Mamba3LM,
             {**SIZE, "num_layers": 1, "state_dim": 4, "head_dim": 4, "hidden_units": 6},
-            without(APART, "mlps")
+            APART
             | {"state_dim": 3, "head_dim": 2, "num_groups": 2, "expansion": 1, "rotation": None}
             | {"discretization": "euler", "hidden_units": 5, "chunk_size": 4, "form": "recurrent"},
         ),
