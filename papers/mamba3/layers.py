@@ -238,13 +238,14 @@ class Mamba3(SequenceLayer):
         return x + self._wide(bias)
 
     def recur(self, features, state):
-        b, c, x, new = features["b"], features["c"], features["x"], {}
+        b, c, x = (features[name] for name in ("b", "c", "x"))
+        new = dict.fromkeys(self.state_spec())
         if self.rotation is not None:
             new["angle"] = angle = wrap(state["angle"] + features["angle"])
             b, c = turn_back(b, angle), turn_back(c, angle)
         memory = state["ssm"]
         if self.trapezoidal:
-            new |= {"b": b, "x": self.cast(x)}
+            new["b"], new["x"] = b, self.cast(x)
             memory = memory + self._written(features["before"], state)
         y, new["ssm"] = gated_attention_step(
             c, b, features["own"] * x, features["log_decay"], memory
@@ -260,7 +261,8 @@ class Mamba3(SequenceLayer):
 
     def _mix(self, attention, features, state, mask, reset):
         # A reset puts zeros back, which is what the ops do by default.
-        b, c, x, new = features["b"], features["c"], features["x"], {}
+        b, c, x = (features[name] for name in ("b", "c", "x"))
+        new = dict.fromkeys(self.state_spec())
         if self.rotation is not None:
             angle, new["angle"] = sum_angles(
                 features["angle"], state["angle"], mask, reset, self.chunk_size

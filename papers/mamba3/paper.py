@@ -85,7 +85,7 @@ def _language(
             "updates",
         ),
         untrained={"scaled_accuracy": 0.0, "short_accuracy": 0.0},
-        smoke_variants=("mamba3", "standard"),
+        smoke_variants=("mamba3",),
     )
 
 

@@ -23,7 +23,7 @@ CONTRACT = PaperContract(
             Mamba3LM,
             {**SIZE, "num_layers": 1, "state_dim": 4, "head_dim": 4, "hidden_units": 6},
             APART
-            | {"state_dim": 3, "head_dim": 2, "num_groups": 2, "expansion": 1, "rotation": None}
+            | {"state_dim": 6, "head_dim": 2, "num_groups": 2, "expansion": 1, "rotation": None}
             | {"discretization": "euler", "hidden_units": 5, "chunk_size": 4, "form": "recurrent"},
         ),
     ),
