@@ -57,6 +57,7 @@ def state_tracking(
     stages: Sequence[int],
     stage_steps: int,
     batch_size: int,
+    short_length: int,
     test_length: int,
     eval_every: int,
     eval_size: int,
@@ -84,6 +85,7 @@ def state_tracking(
         stages: The largest lengths, one after another.
         stage_steps: Updates with each.
         batch_size: Words of an update.
+        short_length: The largest of the short words.
         test_length: Of the validation and test words.
         eval_every: Updates between evaluations.
         eval_size: Validation words.
@@ -93,18 +95,19 @@ def state_tracking(
 
     Returns:
         In percent of what is above guessing `scaled_accuracy` of the test, `short_accuracy` of
-        words as in the first stage, and `validation_accuracy`; the best `learning_rate` and width
-        `units`, and `updates`, the step of the tested weights.
+        short words, and `validation_accuracy`; the best `learning_rate` and width `units`, and
+        `updates`, the step of the tested weights.
     """
     make = getattr(common.tasks, task)
     longer = make(min_length=test_length, max_length=test_length, **task_settings)
     sources = [make(min_length=min_length, max_length=most, **task_settings) for most in stages]
+    shorter = make(min_length=min_length, max_length=short_length, **task_settings)
     validation, test, short = (
         evaluation_set(source, split, size, EVALUATION_SEED, run.data_dir)
         for source, split, size in (
             (longer, "validation", eval_size),
             (longer, "test", test_size),
-            (sources[0], "test", test_size),
+            (shorter, "test", test_size),
         )
     )
     steps = len(stages) * stage_steps

@@ -100,11 +100,11 @@ def flip_flop(seed, *, length, eval_size, tests, **_):
 
 
 def state_tracking(
-    seed, *, task, task_settings, min_length, stages, test_length, eval_size, test_size, **_
+    seed, *, task, task_settings, min_length, short_length, test_length, eval_size, test_size, **_
 ):
     make = getattr(common.tasks, task)
     longer = make(min_length=test_length, max_length=test_length, **task_settings)
-    short = make(min_length=min_length, max_length=stages[0], **task_settings)
+    short = make(min_length=min_length, max_length=short_length, **task_settings)
     yield EvaluationSet(longer, "validation", eval_size)
     yield EvaluationSet(longer, "test", test_size)
     yield EvaluationSet(short, "test", test_size)
