@@ -101,6 +101,17 @@ def flip_flop(seed, *, length, eval_size, tests, **_):
         yield EvaluationSet(FlipFlop(length, RATES[name]), "test", size)
 
 
+def state_tracking(
+    seed, *, task, task_settings, min_length, short_length, test_length, eval_size, test_size, **_
+):
+    make = getattr(common.tasks, task)
+    longer = make(min_length=test_length, max_length=test_length, **task_settings)
+    short = make(min_length=min_length, max_length=short_length, **task_settings)
+    yield EvaluationSet(longer, "validation", eval_size)
+    yield EvaluationSet(longer, "test", test_size)
+    yield EvaluationSet(short, "test", test_size)
+
+
 def regular_language(seed, *, language, validation_lengths, eval_size, **_):
     yield EvaluationSet(RegularLanguage(language, *validation_lengths), "validation", eval_size)
 
@@ -117,6 +128,7 @@ TRIALS = {
     "papers.h3.experiments:synthetic": synthetic,
     "papers.kimi_delta.experiments:synthetic": palindromes_and_stacks,
     "papers.path_attention.experiments:flip_flop": flip_flop,
+    "papers.mamba3.experiments:state_tracking": state_tracking,
     "papers.min_rnn.experiments:selective_copying": selective_copying,
     "papers.linear_transformer.experiments:duplication": duplication,
     "papers.fast_weights.experiments:retrieval": retrieval,

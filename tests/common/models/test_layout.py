@@ -14,7 +14,8 @@ from tests.contract.models import subjects
 
 ROOT = Path(__file__).parents[3]
 # Copied to every device, as one side does not grow with the model: lengths of convolutions, decays
-# and state sizes, low ranks, a gate a head, blocks of four, and what an NTM starts from.
+# and state sizes, low ranks, a gate a head, blocks of four, biases of heads, and what an NTM starts
+# from.
 COPIED = (
     r".*/(conv_kernel|convolution_kernel|shift_read|shift_write)"
     r"|.*/(a_log|log_decay|frequency|read|write)"
@@ -23,6 +24,7 @@ COPIED = (
     r"|.*/mlstm(_\d+)?/(query|key|value)_kernel"
     r"|.*/(slstm|rglru)(_\d+)?/(bias|gate_bias)"
     r"|.*/lmu(_\d+)?/(input|hidden|memory)_encoders"
+    r"|.*/mamba3(_\d+)?/(b|c)_bias"
     r"|.*/ntm(_\d+)?/initial_(memory|reads|weights)"
 )
 

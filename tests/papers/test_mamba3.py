@@ -1,0 +1,284 @@
+"""Mamba-3: its recurrence in NumPy and by hand, its reductions, its order, its angles, its size."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from keras import ops
+
+from common.models import count_parameters
+from common.ops.gated_attention import recurrent_gated_attention
+from common.reproduce.judge.reported import load_reported
+from papers.mamba3 import Mamba3, Mamba3LM
+from papers.mamba3.model import SIZES
+from papers.mamba3.rotation import sum_angles
+from tests.contract.papers import APART, SIZE, ModelSubject, PaperContract
+from tests.helpers.arrays import array, drawn, sigmoid, silu
+
+CONTRACT = PaperContract(
+    kernels={"mamba3-mamba3": [(1, 3, 32), (1, 8, 4)]},
+    models=(
+        ModelSubject(
+            "mamba3",
+            Mamba3LM,
+            {**SIZE, "num_layers": 1, "state_dim": 4, "head_dim": 4, "hidden_units": 6},
+            APART
+            | {"state_dim": 6, "head_dim": 2, "num_groups": 2, "expansion": 1, "rotation": None}
+            | {"discretization": "euler", "hidden_units": 5, "chunk_size": 4, "form": "recurrent"},
+        ),
+    ),
+    other_arguments={
+        "Mamba3": [
+            {"units": 4, "state_dim": 6, "head_dim": 3, "num_groups": 2, "expansion": 3}
+            | {"rotation": "standard", "discretization": "euler", "chunk_size": 2}
+            | {"num_residuals": 5, "epsilon": 1e-3}
+        ],
+    },
+    corners={
+        "mamba3-mamba3": [
+            {"head_dim": 2, "num_groups": 2, "rotation": "standard"},
+            {"head_dim": 8, "state_dim": 3, "rotation": None},
+            {"discretization": "euler"},
+        ],
+    },
+    by_hand=("mamba3-mamba3",),
+)
+
+
+def softplus(x):
+    return np.log1p(np.exp(x))
+
+
+def parts(x, w, layer):
+    """What the equations take, `(T, ...)` and by head, from inputs `(T, D)`."""
+    heads, n, length = layer.num_heads, layer.state_dim, len(x)
+    sizes = [*layer._split_sizes.values()]
+    made = np.split(x @ w["kernel"], np.cumsum(sizes)[:-1], axis=-1)
+    made = dict(zip(layer._split_sizes, made, strict=True))
+
+    def normal(name):
+        y = made[name].reshape(length, layer.num_groups, n)
+        y = y / np.sqrt((y * y).mean(-1, keepdims=True) + 1e-5) * w[f"{name}_scale"]
+        return np.repeat(y, heads // layer.num_groups, axis=1) + w[f"{name}_bias"]
+
+    delta = softplus(made["delta"] + w["dt_bias"])
+    if layer.rotation == "data_dependent":
+        theta = np.pi * np.tanh(made["angle"])[:, None] * delta[..., None]
+    elif layer.rotation == "standard":
+        frequencies = 1e4 ** (-2 * np.arange(n // 2) / n)
+        theta = np.broadcast_to(frequencies, (length, heads, n // 2))
+    else:
+        theta = np.zeros((length, heads, n // 2))
+    share = sigmoid(made["share"]) if layer.trapezoidal else np.ones((length, heads))
+    x = made["x"].reshape(length, heads, -1)
+    return made["z"], x, normal("b"), normal("c"), delta, softplus(made["rate"]), share, theta
+
+
+def rotation(angles):
+    """R, whose pairs are the coordinates i and i + N/2."""
+    cos, sin = np.diag(np.cos(angles)), np.diag(np.sin(angles))
+    return np.block([[cos, -sin], [sin, cos]])
+
+
+VARIANTS = [
+    {"rotation": rotation, "discretization": discretization}
+    for rotation in ("data_dependent", "standard", None)
+    for discretization in ("trapezoidal", "euler")
+]
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_layer_is_the_papers_recurrence(variant):
+    """Propositions 1 and 4 with rotation matrices, and the state in the frame that turns."""
+    x = np.random.default_rng(1).standard_normal((1, 9, 5))
+    settings = {"state_dim": 4, "head_dim": 2, "num_groups": 2, "chunk_size": 4}
+    layer, w = drawn(Mamba3(4, **settings, **variant, dtype="float64"), x)
+    z, X, B, C, delta, rate, share, theta = parts(x[0], w, layer)
+    y, states = np.zeros_like(X), []
+    for h in range(4):
+        H, frame, before = np.zeros((4, 2)), np.eye(4), np.zeros((4, 2))
+        for t in range(9):
+            turn, written = rotation(theta[t, h]), np.outer(B[t, h], X[t, h])
+            decayed = np.exp(-delta[t, h] * rate[t, h]) * turn
+            H = decayed @ (H + (1 - share[t, h]) * delta[t, h] * before)
+            H, before = H + share[t, h] * delta[t, h] * written, written
+            y[t, h] = H.T @ C[t, h] + w["skip"][h] * X[t, h]
+            frame = turn @ frame
+        states.append(frame.T @ H)
+    want = (y.reshape(9, -1) * silu(z)) @ w["output_kernel"]
+    for form in layer.forms:
+        layer.form = form
+        got, state = layer(x, return_state=True)
+        np.testing.assert_allclose(array(got)[0], want, rtol=1e-9, atol=1e-11)
+        np.testing.assert_allclose(array(state["ssm"])[0], states, rtol=1e-9, atol=1e-11)
+
+
+def test_three_steps_by_hand():
+    """Every step is of size 1, halves the state, turns it by a quarter and weighs its ends alike.
+
+    H_1 = (1/2, 0), H_2 = R (1, 0) / 2 + (1/2, 0) = (1/2, 1/2),
+    H_3 = R (1, 1/2) / 2 + (1/2, 0) = (1/4, 1/2); read by C = (1, 1), times silu(1).
+    """
+    layer = Mamba3(1, state_dim=2, head_dim=1, expansion=1, chunk_size=2, dtype="float64")
+    layer.build((None, None, 1))
+    half = np.arctanh(0.5)
+    layer.kernel.assign([[1, 1, 0, 0, 0, 0, 0, 0, 0, half]])  # z, x, B, C, Delta, A, lambda, theta
+    layer.dt_bias.assign([np.log(np.e - 1)])
+    layer.b_bias.assign([[1, 0]])
+    layer.skip.assign([0])
+    layer.output_kernel.assign([[1]])
+    for form in layer.forms:
+        layer.form = form
+        outputs, state = layer(np.ones((1, 3, 1)), return_state=True)
+        want = 0.7310585786300049 * np.array([0.5, 1.0, 0.75])
+        np.testing.assert_allclose(array(outputs)[0, :, 0], want, rtol=1e-12)
+        # Three quarters of a turn, and H_3 and B_3 turned back by them.
+        np.testing.assert_allclose(array(state["angle"]), [[[-np.pi / 2]]], rtol=1e-12)
+        np.testing.assert_allclose(array(state["ssm"])[0, 0, :, 0], [-0.5, 0.25], rtol=1e-12)
+        np.testing.assert_allclose(array(state["b"])[0, 0], [0, 1], atol=1e-12)
+
+
+@pytest.mark.parametrize("saturated", [False, True])
+def test_with_lambda_1_and_no_angle_it_is_mamba2s_recurrence(saturated):
+    """By its arguments, or with a gate that is saturated and angles that are 0."""
+    x = np.random.default_rng(2).standard_normal((2, 11, 5))
+    x[..., 0] = 1.0
+    variant = {} if saturated else {"rotation": None, "discretization": "euler"}
+    layer = Mamba3(4, 4, 2, **variant, chunk_size=4, dtype="float64")
+    layer, w = drawn(layer, x)
+    if saturated:
+        kernel = w["kernel"].copy()
+        kernel[:, -6:] = 0  # lambda of 4 heads and theta
+        kernel[0, -6:-2] = 50
+        layer.kernel.assign(kernel)
+        w["kernel"] = kernel
+    made = [parts(row, w, layer) for row in x]
+    z, X, B, C, delta, rate, _, _ = (np.stack(one) for one in zip(*made, strict=True))
+    y, final = recurrent_gated_attention(
+        *map(ops.convert_to_tensor, (C, B, delta[..., None] * X, -(delta * rate)[..., None]))
+    )
+    y = array(y) + w["skip"][:, None] * X
+    want = (y.reshape(2, 11, -1) * silu(z)) @ w["output_kernel"]
+    for form in layer.forms:
+        layer.form = form
+        got, state = layer(x, return_state=True)
+        np.testing.assert_allclose(array(got), want, rtol=1e-9, atol=1e-11)
+        np.testing.assert_allclose(array(state["ssm"]), array(final), rtol=1e-9, atol=1e-11)
+
+
+def test_the_state_is_a_complex_one():
+    """Proposition 2 with the trapezoidal rule: N/2 complex numbers that decay and turn."""
+    x = np.random.default_rng(3).standard_normal((1, 8, 5))
+    layer, w = drawn(Mamba3(3, 6, 6, chunk_size=4, dtype="float64"), x)
+    z, X, B, C, delta, rate, share, theta = (one[:, 0] for one in parts(x[0], w, layer))
+    b, c = (one[:, :3] + 1j * one[:, 3:] for one in (B, C))
+    h, before, y = np.zeros((3, 6), complex), np.zeros((3, 6), complex), []
+    for t in range(8):
+        alpha = np.exp(-delta[t] * rate[t] + 1j * theta[t])[:, None]
+        written = np.outer(b[t], X[t])
+        h = alpha * h + (1 - share[t]) * delta[t] * alpha * before + share[t] * delta[t] * written
+        before = written
+        y.append((c[t].conj() @ h).real + w["skip"][0] * X[t])
+    z = x[0] @ w["kernel"][:, :6]
+    np.testing.assert_allclose(
+        array(layer(x))[0], (np.array(y) * silu(z)) @ w["output_kernel"], rtol=1e-9, atol=1e-11
+    )
+
+
+@pytest.mark.parametrize(("share", "order"), [(0.5, 3), (1.0, 2), (0.8, 2)])
+def test_order_of_the_error_of_a_step(share, order):
+    """`h' = a h + b cos t`: one step from the exact state, ever shorter ones (appendix A.2)."""
+    a, b, start = -1 + 3j, 1 + 0.5j, 0.4
+    layer = Mamba3(1, state_dim=2, head_dim=1, expansion=1, dtype="float64")
+    layer.build((None, None, 1))
+    layer.skip.assign([0])
+
+    def exact(t):
+        return b * (-a * np.cos(t) + np.sin(t)) / (1 + a * a) + np.exp(a * t)
+
+    def pair(z):
+        return np.array([z.real, z.imag])
+
+    def tensors(**values):
+        return {k: ops.convert_to_tensor(np.asarray(v, "float64")) for k, v in values.items()}
+
+    steps, errors = 2.0 ** -np.arange(6, 11), []
+    for step in steps:
+        features = tensors(
+            z=[[0.0]], x=[[[np.cos(start + step)]]], b=[[pair(b)]], c=[[[1.0, 0.0]]],
+            log_decay=[[[a.real * step]]], angle=[[[a.imag * step]]],
+            own=[[[share * step]]], before=[[[(1 - share) * step]]],
+        )  # fmt: skip
+        state = tensors(
+            ssm=pair(exact(start)).reshape(1, 1, 2, 1), angle=[[[0.0]]], b=[[pair(b)]],
+            x=[[[np.cos(start)]]],
+        )  # fmt: skip
+        emitted, _ = layer.recur(features, state)
+        errors.append(abs(array(emitted["y"])[0, 0] - exact(start + step).real))
+    slope = np.polyfit(np.log(steps), np.log(errors), 1)[0]
+    assert slope == pytest.approx(order, abs=0.1)
+
+
+def test_angles_are_as_exact_late_as_early():
+    """100,000 steps in float32, of up to half a turn each, at once and in pieces."""
+    angles = np.random.default_rng(4).uniform(-0.5, 3, (1, 100_000, 1, 1)).astype("float32")
+    want = np.cumsum(angles.astype("float64"))
+    whole, final = sum_angles(ops.convert_to_tensor(angles), ops.zeros((1, 1, 1)))
+    state, pieces = ops.zeros((1, 1, 1)), []
+    for i in range(0, 100_000, 20_000):
+        piece, state = sum_angles(ops.convert_to_tensor(angles[:, i : i + 20_000]), state)
+        pieces.append(array(piece))
+    for got in (array(whole), np.concatenate(pieces, axis=1)):
+        assert np.abs(got).max() < 3.1416
+        assert np.abs(np.exp(1j * got.ravel()) - np.exp(1j * want)).max() < 1e-3
+    np.testing.assert_allclose(array(final), array(whole)[:, -1])
+
+
+def test_one_layer_by_hand_tracks_parity():
+    """A one turns the state by half a turn, a zero by none (section 3.2): 300 letters."""
+    letters = np.random.default_rng(5).integers(2, size=300)
+    # What is 1 always, where there is a one, and where the word begins.
+    x = np.stack([np.ones(300), letters, np.arange(300) == 0], axis=-1)[None]
+    layer = Mamba3(1, state_dim=2, head_dim=1, expansion=1, discretization="euler", dtype="float64")
+    layer.build((None, None, 3))
+    kernel = np.zeros((3, 9))  # z, x, B, C, Delta, A, theta
+    kernel[0, 0], kernel[0, 7] = 1, -50  # an open gate, and hardly a decay
+    kernel[1, 8], kernel[2, 1] = 20, 1
+    layer.kernel.assign(kernel)
+    layer.dt_bias.assign([np.log(np.e - 1)])
+    for weight in (layer.b_bias, layer.c_bias):
+        weight.assign([[1, 0]])
+    layer.skip.assign([0])
+    layer.output_kernel.assign([[1]])
+    # The first letter is written after its own turn.
+    odd = (np.cumsum(letters) - letters[0]) % 2
+    for form in layer.forms:
+        layer.form = form
+        np.testing.assert_array_equal(np.sign(array(layer(x))[0, :, 0]), 1 - 2 * odd)
+
+
+def test_parameters_of_the_paper():
+    size = SIZES["1.5B"]
+    inner = 4096
+    block = 2048 * (2 * inner + 2 * 128 + 3 * 64 + 64) + inner * 2048
+    block += 2 * 64 + 2 * 128 * (1 + 64) + 3 * 2048 * 4096 + 2 * 2048
+    count = count_parameters(lambda: Mamba3LM(**size))
+    assert count == 24 * block + 128256 * 2048 + 2048
+    reported = load_reported(Path("papers/mamba3/reported.csv"))
+    assert count / 1e6 == pytest.approx(reported["parameters-1.5B"].value, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Mamba3(8, state_dim=3, head_dim=4), "state_dim.*even with a rotation.*3"),
+        (lambda: Mamba3(8, head_dim=5), "head_dim.*5"),
+        (lambda: Mamba3(8, head_dim=4, num_groups=3), "num_groups.*3"),
+        (lambda: Mamba3(8, head_dim=4, rotation="rope"), "rotation.*'rope'"),
+        (lambda: Mamba3(8, head_dim=4, discretization="zoh"), "discretization.*'zoh'"),
+        (lambda: Mamba3(8, head_dim=4, chunk_size=48), "chunk_size.*48"),
+    ],
+)
+def test_bad_arguments_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
