@@ -15,7 +15,9 @@ from common.reproduce.execute.results import load_results, of_fingerprint
 from common.reproduce.execute.trial import arguments
 from common.reproduce.files import format_csv, write_text
 from common.tasks import Copy, KeyValueRetrieval, SequenceDuplication, Task, datasets
+from common.tasks.adding_problem import AddingProblem
 from common.tasks.checksums import COLUMNS, PATH, dataset_name, digest
+from common.tasks.copy_memory import CopyMemory
 from common.tasks.datasets import TaskConfig, TaskDataset
 from common.tasks.flip_flop import FlipFlop
 from common.tasks.palindrome import Palindrome
@@ -122,6 +124,15 @@ def palindromes_and_stacks(seed, *, task, task_settings, eval_size, test_size, *
     yield EvaluationSet(source, "test", test_size)
 
 
+def adding(seed, *, length, test_size, **_):
+    yield EvaluationSet(AddingProblem(length), "test", test_size)
+
+
+def copying(seed, *, delay, test_size, **_):
+    for split in ("validation", "test"):
+        yield EvaluationSet(CopyMemory(delay), split, test_size)
+
+
 TRIALS = {
     "common.trials.labelling:labelling": labelling,
     "papers.delta_product.experiments:word_problem": words,
@@ -134,6 +145,8 @@ TRIALS = {
     "papers.fast_weights.experiments:retrieval": retrieval,
     "papers.neural_turing_machine.experiments:copy": copy,
     "papers.structured_linear_cde.experiments:regular_language": regular_language,
+    "papers.tcn.stress_tests:adding": adding,
+    "papers.tcn.stress_tests:copying": copying,
 }
 
 

@@ -7,6 +7,8 @@ TFDS names a builder after its class. A builder's module has to live in a packag
 """
 
 from common import tasks
+from common.tasks.adding_problem import AddingProblem as _AddingProblem
+from common.tasks.copy_memory import CopyMemory as _CopyMemory
 from common.tasks.datasets.file_dataset import FileDataset
 from common.tasks.datasets.japanese_vowels import JapaneseVowels
 from common.tasks.datasets.polyphonic_music import JSBChorales, Nottingham
@@ -31,6 +33,12 @@ __all__ = [
 ]
 
 
+class AddingProblem(TaskDataset):
+    TASK = _AddingProblem
+    CITATION = "Hochreiter and Schmidhuber 1997. Long Short-Term Memory."
+    HOMEPAGE = "https://arxiv.org/abs/1803.01271"
+
+
 class AssociativeRecall(TaskDataset):
     TASK = tasks.AssociativeRecall
     CITATION = "Graves et al. 2014. Neural Turing Machines."
@@ -41,6 +49,12 @@ class Copy(TaskDataset):
     TASK = tasks.Copy
     CITATION = "Graves et al. 2014. Neural Turing Machines."
     HOMEPAGE = "https://arxiv.org/abs/1410.5401"
+
+
+class CopyMemory(TaskDataset):
+    TASK = _CopyMemory
+    CITATION = "Arjovsky et al. 2016. Unitary Evolution Recurrent Neural Networks."
+    HOMEPAGE = "https://arxiv.org/abs/1511.06464"
 
 
 class DelayedWhiteNoise(TaskDataset):
