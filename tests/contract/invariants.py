@@ -402,7 +402,7 @@ def states_its_flops(subject, form, batch=2, length=128) -> None:
 
 
 def _count(jaxpr) -> int:
-    """FLOPs of all matrix products and convolutions of a jaxpr, loops multiplied out."""
+    """FLOPs of all matrix products and triangular systems of a jaxpr, loops multiplied out."""
     total = 0
     for eqn in jaxpr.eqns:
         times = eqn.params["length"] if eqn.primitive.name == "scan" else 1
@@ -411,6 +411,9 @@ def _count(jaxpr) -> int:
             shape = eqn.invars[0].aval.shape
             depth = int(np.prod([shape[axis] for axis in contracted]))
             total += 2 * int(np.prod(eqn.outvars[0].aval.shape)) * depth
+        if eqn.primitive.name == "triangular_solve":  # half of a product with the inverse
+            rows = eqn.invars[0].aval.shape[-1]
+            total += rows * int(np.prod(eqn.outvars[0].aval.shape))
         if eqn.primitive.name == "cond":  # one of the branches runs; the longest counts
             total += max(_count(branch.jaxpr) for branch in eqn.params["branches"])
             continue
