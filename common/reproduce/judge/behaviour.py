@@ -1,6 +1,7 @@
 """Whether the present code computes what it did when a run was recorded."""
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,9 @@ from common.reproduce.judge.verdict import CHANGED, SAME, UNKNOWN
 TOLERANCE = 1e-4
 # By how much a timing of today may lie outside of what the processes of another code took.
 TIMING_MARGIN = 0.1
+
+# Experiment, preset and variant.
+Of = tuple[str, str, str]
 
 
 class Behaviour:
@@ -33,7 +37,7 @@ class Behaviour:
         self.root = root
         self.rows = rows
         self.probes = probes
-        self._hashes: dict[tuple[str, str, str], str] = {}
+        self._hashes: dict[Of, str] = {}
 
     def __call__(self, row: Result) -> str:
         """`SAME`, `CHANGED` or `UNKNOWN`.
@@ -86,9 +90,9 @@ class Behaviour:
         greatest of that code's processes on the same hardware, or by `TIMING_MARGIN` outside.
         """
         metrics: dict[str, list[dict[str, float]]] = {row.code: [], present: []}
-        for one in self.rows:
-            alike = _of(one) == _of(row) and one.fingerprint == row.fingerprint
-            if alike and one.hardware == row.hardware and one.code in metrics and not one.dirty:
+        for one in self._rows[_of(row)]:
+            alike = one.fingerprint == row.fingerprint and one.hardware == row.hardware
+            if alike and one.code in metrics and not one.dirty:
                 metrics[one.code].append(one.metrics)
         then, now = metrics[row.code], metrics[present]
         return bool(row.code and then and now) and all(within(then, one) for one in now)
@@ -115,23 +119,32 @@ class Behaviour:
         """Seed to the newest probe of the variant of `row` among those that count."""
         return {
             one.seed: losses
-            for one, losses in self._all
-            if counts(one)
-            and not (isinstance(one, Result) and one.fingerprint != row.fingerprint)
-            and _of(one) == _of(row)
+            for one, losses in self._all[_of(row)]
+            if counts(one) and not (isinstance(one, Result) and one.fingerprint != row.fingerprint)
         }
 
     @cached_property
-    def _all(self) -> list[tuple[Result | Probe, tuple[float, ...]]]:
-        """Every probe, of runs and of probes.csv, in the order of their dates."""
+    def _rows(self) -> dict[Of, list[Result]]:
+        """The rows by what they are runs of."""
+        found: dict[Of, list[Result]] = defaultdict(list)
+        for row in self.rows:
+            found[_of(row)].append(row)
+        return found
+
+    @cached_property
+    def _all(self) -> dict[Of, list[tuple[Result | Probe, tuple[float, ...]]]]:
+        """Every probe, of runs and of probes.csv, by what it is of, in the order of their dates."""
         found: Iterable[tuple[Result | Probe, tuple[float, ...]]] = [
             *((row, row.probe) for row in self.rows if row.probe and not row.dirty),
             *((probe, probe.losses) for probe in self.probes if probe.losses),
         ]
-        return sorted(found, key=lambda one: one[0].date)
+        by_variant: dict[Of, list[tuple[Result | Probe, tuple[float, ...]]]] = defaultdict(list)
+        for one in sorted(found, key=lambda one: one[0].date):
+            by_variant[_of(one[0])].append(one)
+        return by_variant
 
 
-def _of(one: Result | Probe) -> tuple[str, str, str]:
+def _of(one: Result | Probe) -> Of:
     """What it is a run or a probe of."""
     return one.experiment, one.preset, one.variant
 
