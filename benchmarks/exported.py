@@ -22,7 +22,8 @@ from benchmarks.models import Model
 from benchmarks.options import Options
 from benchmarks.programs import Workload
 from benchmarks.rates import floor_bytes, flops, with_rates
-from benchmarks.rows import BOTH, DISAGREES, FAILED, Roofline, Row
+from benchmarks.rows import BOTH, DISAGREES, Roofline, Row
+from benchmarks.runner import classify
 from benchmarks.sampling import doubt, sample_steadily
 from common.reproduce.execute.timing import call_seconds
 from common.reproduce.files import FileError, read_json, write_bytes, write_json
@@ -198,7 +199,8 @@ def run(
             if isinstance(timing, Exception):
                 raise timing
         except Exception as error:
-            yield replace(row, status=FAILED, message=f"{type(error).__name__}: {error}"[:300])
+            status, message = classify(error)
+            yield replace(row, status=status, message=message)
             continue
         row = replace(
             row,

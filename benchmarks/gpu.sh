@@ -49,12 +49,12 @@ layers() { # the layers at a width, dtype and length, 16,384 tokens, beside what
 }
 
 entry contract python -m pytest -q -x tests/contract/test_accelerator.py \
-    -k "${LAYERS:-delta_product or path or tcn or slice or gla}" -p no:cacheprovider
+    -k "${LAYERS:-kimi or mamba3 or delta_product or path or tcn or slice or gla}" -p no:cacheprovider
+[ -z "$programs" ] || timed tensorflow --exported "$programs" --peers none
 for width in ${WIDTHS:-2048 1024}; do
     for length in ${LENGTHS:-8192 2048 32768}; do
         layers "$width" bfloat16 "$length"
     done
-    [ -z "$programs" ] || timed tensorflow --exported "$programs" --peers none
 done
 layers "${WIDTH32:-1024}" float32 "${LENGTH32:-2048}"
 timed growth --layers $memories mamba/mamba griffin/block --forms chunkwise --modes backward \
