@@ -3,9 +3,6 @@
 It looks at every layer, every model's class and every op for every property. The tests of a
 property of a subject are a group, of which it takes one: of the first subject the first, of the
 second the second, so that forms, compilers, dtypes and lengths all have their turn.
-
-Of what is left out, `eager` marks what no compiler has a part in: torch goes through that in a
-tenth of the time.
 """
 
 from collections import defaultdict
@@ -59,18 +56,6 @@ PROPERTIES = {
         "test_low_rank_adaptation_is_a_layer_with_other_projections",
         "test_returns_the_last_valid_step",
     },
-}
-# Properties of a layer in the contract suite that a compiler has no part in: each is that of
-# `common` and of the layer's own code, whatever the backend.
-EAGER = {
-    "test_any_batch_size",
-    "test_boundaries_agree",
-    "test_is_causal",
-    "test_is_seeded",
-    "test_keeps_precision",
-    "test_padding_is_inert",
-    "test_resets_start_anew",
-    "test_streams_as_batch",
 }
 # Tests every case of which takes seconds, to compile or to start TensorFlow: one group each.
 ALIKE = {
@@ -126,11 +111,10 @@ REPEATED = {
 }
 _PROPERTY = {test: name for name, tests in PROPERTIES.items() for test in tests}
 _SUITES = [Path(__file__).parent / suite for suite in ("contract", "common/ops")]
-_CONTRACT = Path(__file__).parent / "contract" / "test_contract.py"
 
 
 def leave_to_the_grid(items: Iterable[pytest.Item]) -> None:
-    """Marks what the default run leaves out as `grid`, and some of that as `eager`."""
+    """Marks what the default run leaves out as `grid`."""
     properties: dict[Hashable, dict[Hashable, list[pytest.Item]]] = defaultdict(dict)
     for item in items:
         test = getattr(item, "originalname", item.name)
@@ -144,8 +128,6 @@ def leave_to_the_grid(items: Iterable[pytest.Item]) -> None:
             for item in group:
                 if item is not group[turn % len(group)]:
                     item.add_marker("grid")
-                    if item.path == _CONTRACT and item.originalname in EAGER:
-                        item.add_marker("eager")
 
 
 def _subject(item: pytest.Item, test: str) -> Hashable:

@@ -7,7 +7,7 @@ import pytest
 
 from tests import grid
 
-NAMES = set().union(*grid.PROPERTIES.values(), grid.EAGER, grid.ALIKE, grid.REPEATED)
+NAMES = set().union(*grid.PROPERTIES.values(), grid.ALIKE, grid.REPEATED)
 
 SUITE = """
 import pytest
@@ -74,19 +74,6 @@ def test_every_property_of_a_subject_is_tested_once(tmp_path, capsys):
     agree = [case for case in cases if "subject" in case]
     assert [case["subject"].name for case in agree] == ["a", "b", "c"]
     assert len({(case.get("form"), case.get("mode")) for case in agree}) == 3
-
-
-def test_torch_takes_what_tensorflow_leaves_to_it(tmp_path):
-    """Only of the contract suite's layers, and only what the default run leaves out."""
-    path = tmp_path / "test_layers.py"
-    path.write_text(SUITE.replace("test_compiled", "test_is_causal"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(grid, "_CONTRACT", path)
-        items = collected(path)
-    left = [item for item in items if item.get_closest_marker("eager")]
-    assert len(left) == 12 - 3
-    assert all(item.get_closest_marker("grid") for item in left)
-    assert not any(item.get_closest_marker("eager") for item in collected(path))
 
 
 def test_the_tests_named_exist():
