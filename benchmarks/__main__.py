@@ -136,6 +136,10 @@ def _measured(
     from benchmarks.runner import Runner
 
     cases = find_cases(options, device)
+    if options.stream:
+        from benchmarks import stream
+
+        return partial(stream.run, cases, options, device, done, note)
     return lambda roofline: Runner(options, device, roofline, note, done).run(cases)
 
 

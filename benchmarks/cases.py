@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.kernels import KERNELS, LSTM, LSTM_BATCH, LSTM_LENGTH, draw
 from benchmarks.models import Model, Shape, kernel_model, layer_model, load, outputs_of
-from benchmarks.options import Options
+from benchmarks.options import STREAM_LENGTHS, Options
 from benchmarks.peers import find_peers
 from benchmarks.programs import Workload
 from common.reproduce.declare.spec import LayerCase
@@ -143,11 +143,14 @@ def _kernel_case(name: str, shape: Shape) -> Case:
 def _restricted(case: Case, options: Options) -> Case:
     """The case with the forms, peers and sizes that were asked for; nobody where no form is."""
     forms = tuple(one for one in case.implementations if options.takes_form(one.name))
+    batch, lengths = (2, (256,)) if options.quick else (case.batch, case.lengths)
+    if options.stream:
+        batch, lengths = 1, STREAM_LENGTHS[:2] if options.quick else STREAM_LENGTHS
     case = replace(
         case,
         implementations=forms,
-        batch=options.batch or (2 if options.quick else case.batch),
-        lengths=options.length or ((256,) if options.quick else case.lengths),
+        batch=options.batch or batch,
+        lengths=options.length or lengths,
     )
     if not forms:
         return case

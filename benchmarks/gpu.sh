@@ -8,7 +8,7 @@
 # JAX, and beside it what is there of torch, flash-linear-attention and pytest.
 #
 #     SECONDS_EACH=60   limit of an entry
-#     DEVICE=gpu        or cpu, with WIDTHS and LENGTHS to try it where there is none
+#     DEVICE=gpu        or cpu, with WIDTHS, LENGTHS and STREAM to try it where there is none
 #     LAYERS="…"        whose contract is tested: expressions of pytest's -k
 #     SPEEDS="…"        papers whose reported speeds are measured: name:experiment
 set -uo pipefail
@@ -59,6 +59,8 @@ done
 layers "${WIDTH32:-1024}" float32 "${LENGTH32:-2048}"
 timed growth --layers $memories mamba/mamba griffin/block --forms chunkwise --modes backward \
     --dtype float32 --length ${GROWTH:-1024 8192 65536} --batch 1 --peers "torch SDPA"
+timed stream --stream --layers $memories mamba/mamba griffin/block --peers none \
+    --length ${STREAM:-1024 16384 262144 1048576}
 for speed in ${SPEEDS:-delta_net:speed mamba2:scan_speed mamba:scan_speed retnet:decoding}; do
     entry "${speed/:/-}" python -m "papers.${speed%%:*}" --experiment "${speed##*:}" \
         --preset paper --runs-dir "$output/${speed/:/-}/runs"

@@ -22,8 +22,11 @@ class Model:
         parameters: numbers in the weights.
         flops: `(batch, length)` to floating-point operations of the products of a forward pass.
         step: tensors `(B, ...)` and a state to the outputs `(B, ...)` and a state, or None.
+        stream: tensors `(B, T, ...)` and a state to the outputs and a state, or None.
         initial_state: batch size to a state, where there is a `step`.
         state_bytes: of one sequence, where there is a `step`.
+        cache_bytes: length to the bytes of one sequence that decoding goes on from, of what keeps
+            something of every step.
         torch_device: where a module of torch's own computes; None of what is Keras's.
         without_xla: whether it is compiled without TensorFlow's XLA, which fails at it or
             differentiates it in time and memory quadratic in T, as it does Keras's loops.
@@ -34,8 +37,10 @@ class Model:
     parameters: int = 0
     flops: Callable[[int, int], int] | None = None
     step: Callable[..., Any] | None = None
+    stream: Callable[..., Any] | None = None
     initial_state: Callable[[int], Any] | None = None
     state_bytes: int | None = None
+    cache_bytes: Callable[[int], int] | None = None
     torch_device: str | None = None
     without_xla: bool = False
 
@@ -82,6 +87,7 @@ def layer_model(case: LayerCase, form: str, dtype: str) -> Model:
         parameters=layer.count_params(),
         flops=layer.flops,
         step=layer.step,
+        stream=lambda x, state: layer(x, initial_state=state, return_state=True),
         initial_state=layer.get_initial_state,
         state_bytes=layer.state_bytes(1),
     )

@@ -16,6 +16,9 @@ Mode = Literal["forward", "backward", "train", "step"]
 Form = Literal["parallel", "chunkwise", "recurrent", "scan", "fft"]
 Compiler = Literal["eager", "graph", "xla"]
 
+STREAM_CHUNK = 1024
+STREAM_LENGTHS = (1024, 4096, 16_384, 65_536, 262_144, 1_048_576)
+
 
 @dataclass(frozen=True)
 class Options:
@@ -67,6 +70,9 @@ class Options:
     export: Path | None = None
     """TensorFlow only: write the programs of the layers' steps and gradients to this directory, as
     XLA compiles them for an accelerator, and exit."""
+    stream: bool = False
+    """Read T steps in chunks of 1,024, the state carried over, and decode after them: one form a
+    layer, peers at once, by default to a million steps of one sequence."""
     exported: Path | None = None
     """JAX only: time the programs of TensorFlow that --export wrote to this directory."""
     report: Path | None = None
@@ -86,6 +92,8 @@ class Options:
         _require_all("--peers", libraries, ("all", "none", *LIBRARIES))
         for length in self.length or ():
             require(length >= 1, "--length", length, "integers >= 1")
+            whole = length % STREAM_CHUNK == 0 or not self.stream
+            require(whole, "--length", length, f"with --stream, multiples of {STREAM_CHUNK}")
         require(self.batch is None or self.batch >= 1, "--batch", self.batch, "an integer >= 1")
         require(
             self.output is not None or not self.resume, "--output", None, "with --resume, a run's"
@@ -98,6 +106,8 @@ class Options:
             require(there, name, str(path), f"a file of rows or a directory with {FILE}")
         for name in ("length", "modes", "forms", "compilers", "peers"):
             require(getattr(self, name) != (), f"--{name}", (), "at least one")
+        expected = "none with --stream, as kernels carry no state over"
+        require(not (self.stream and self.kernels), "--kernels", self.kernels, expected)
         forms = [form for layer in self.chosen_layers().values() for form in layer.forms]
         forms += [form for name in self.chosen_kernels() for form in forms_of(name)]
         expected = f"a form that the layers have: {' '.join(dict.fromkeys(forms))}"

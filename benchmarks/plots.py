@@ -14,7 +14,7 @@ from common.reproduce.files import write_bytes
 if TYPE_CHECKING:
     import pandas
 
-_UNDRAWN = ("step", "backward")
+_UNDRAWN = ("step", "backward", "decode")
 _PANELS = {"milliseconds": "median_ms", "peak bytes": "peak_bytes", "tokens/s": "tokens_per_s"}
 
 

@@ -8,7 +8,7 @@ from benchmarks.programs import Workload
 from benchmarks.rows import BOTH, Roofline, Row
 
 # Forward passes that a mode counts as: a backward pass is two.
-_PASSES = {"forward": 1, BOTH: 3, "train": 3, "step": 1}
+_PASSES = {"forward": 1, BOTH: 3, "train": 3, "step": 1, "stream": 1}
 
 
 def flops(model: Model, mode: str, batch: int, length: int) -> int | None:

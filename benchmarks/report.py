@@ -21,6 +21,8 @@ TIMES = {
     "step": "forward ms",
     "train": "train ms",
     "backward": "bwd ms",
+    "stream": "stream ms",
+    "decode": "decode ms",
 }
 VALUES = {
     "floor ms": "{:.3g}",
@@ -35,7 +37,16 @@ VALUES = {
 }
 WIDEST = 24  # of a cell on a terminal, where a reason may stand in place of a time
 KEYS = ("form or peer", "by", "T")
-HEADER = (*KEYS, "forward ms", "fwd + bwd ms", "bwd ms", "train ms", *VALUES)
+HEADER = (
+    *KEYS,
+    "forward ms",
+    "fwd + bwd ms",
+    "bwd ms",
+    "train ms",
+    "stream ms",
+    "decode ms",
+    *VALUES,
+)
 
 NOTES = (
     "Milliseconds: median (in files: p20 to p80) of samples of at least 10 ms, taken in turns with "
@@ -54,6 +65,8 @@ NOTES = (
     "and stand beside each layer of it. Keras's LSTM and GRU, and keras-lmu's LMU, are never "
     "compiled with TensorFlow's XLA, where their gradient takes time and memory quadratic in T; "
     "nor is Keras's associative_scan, which XLA does not compile.",
+    "stream: T steps in chunks of 1,024, the state carried over; peers take T steps at once. "
+    "decode: a step after T steps. state B of attention: the keys and values of T steps.",
 )
 
 

@@ -10,6 +10,7 @@ from benchmarks.peers import library_of
 from benchmarks.report import NOTES
 from benchmarks.rows import OK, read_rows
 from docs.badges import SIGNS, badge
+from docs.growth import growth_section
 from docs.links import to_site
 from papers import list_papers
 
@@ -19,8 +20,10 @@ MEASURES = {
     "tokens_per_s": "throughput (tokens/s)",
     "gflop_per_s": "arithmetic (GFLOP/s)",
     "peak_bytes": "peak memory (bytes)",
+    "state_bytes": "state (bytes)",
     "compile_s": "first call (s)",
 }
+RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
 SPEEDS = ("paper", "claim", "reported", "hardware", "measured", "verdict")
 # Columns of a row that the charts have, in the order in which the script reads them.
 FIELDS = (
@@ -92,9 +95,19 @@ def benchmark_page(runs: list[dict[str, Any]]) -> str:
         "the arithmetic that it has to do for a byte that it has to move. The roof is a large "
         "matrix product and a copy, measured in the same run.\n\n"
         '<figure class="chart" id="roofline"></figure>\n\n'
+        f"{_growth(runs)}"
         "## How it is measured\n\n"
         f"{notes}\n"
     )
+
+
+def _growth(runs: list[dict[str, Any]]) -> str:
+    """The section on the newest run with rows of streams; empty where there is none."""
+    for run in sorted(runs, key=lambda run: run["date"], reverse=True):
+        rows = [row for row in read_rows(RESULTS / run["name"], "run") if row.status == OK]
+        if any(row.mode == "stream" for row in rows):
+            return growth_section(run, rows)
+    return ""
 
 
 def speeds_page() -> str:

@@ -1,6 +1,7 @@
 """Torch's own: LSTM, GRU, and causal `scaled_dot_product_attention`, eager."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from benchmarks.models import Model, Shape
@@ -55,7 +56,10 @@ def peers(shape: Shape) -> dict[str, Callable[[], Model]]:
             # The fused kernels skip what the mask hides: half of both products over all pairs.
             return 2 * b * t * n * (3 * d + n) + 2 * b * t * t * n
 
-        return module_model(module, module, shape, flops)
+        # Keys and values of every step.
+        size = 2 if shape.dtype == "bfloat16" else 4
+        model = module_model(module, module, shape, flops)
+        return replace(model, cache_bytes=lambda length: 2 * size * n * length)
 
     found: dict[str, Callable[[], Model]] = {
         "torch LSTM": lambda: recurrent(nn.LSTM, 4),

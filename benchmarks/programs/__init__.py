@@ -19,7 +19,7 @@ class Workload:
     Attributes:
         mode: "forward"; "forward+backward", the gradients in inputs and weights for a fixed
             upstream gradient; "train", a step of Adam on the mean of the squared outputs; "step",
-            one step of decoding.
+            one step of decoding; "stream", a chunk from a state on.
         inputs: arrays, the first of them `(B, T, ...)`, in a step `(B, ...)`.
         upstream: the upstream gradient, of the shape of the outputs.
         dtype: in which they are given.

@@ -48,9 +48,10 @@ def function_of(
     if workload.mode == "forward+backward":
         return _gradient(model, compiler), (upstream, *inputs, *weights)
     function, arguments = model.call, tuple(inputs)
-    if workload.mode == "step":
+    if workload.mode in ("step", "stream"):
         assert model.initial_state is not None
-        function, arguments = model.step, (*inputs, model.initial_state(len(inputs[0])))
+        function = model.step if workload.mode == "step" else model.stream
+        arguments = (*inputs, model.initial_state(len(inputs[0])))
     assert function is not None
     if explicit:  # JAX would take the weights for constants
         function, arguments = _of_weights(model, function), (weights, *arguments)

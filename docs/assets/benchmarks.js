@@ -5,7 +5,7 @@
   const form = document.getElementById("benchmark");
   const chosen = document.getElementById("series");
   const base = new URL("../assets/benchmarks/", location.href);
-  const MODES = ["forward+backward", "forward", "backward", "step"];
+  const MODES = ["forward+backward", "forward", "backward", "step", "stream", "decode"];
   const runs = new Map();
   const hidden = new Set();
   const shown = new Set();
@@ -168,6 +168,37 @@
     figure.append(caption);
   }
 
+  // Every layer's time over T, and attention's.
+  async function drawGrowth() {
+    const figure = document.getElementById("growth");
+    if (!figure) return;
+    const streamed = await load(figure.dataset.run);
+    const rows = streamed.rows.filter((row) => row.mode === "stream");
+    const of = (row) => (streamed.peers.has(row.name) ? row.name : row.layer);
+    const drawn = distinct(rows, of).map((name, index) => {
+      const mine = rows.filter((row) => of(row) === name);
+      const once = mine.filter((row) => row.layer === mine[0].layer).sort((a, b) => a.length - b.length);
+      const tip = (row) => [
+        `${name} ${row.name === name ? "" : row.name}`, `T = ${row.length}`,
+        `${Chart.number(row.median_ms)} ms`,
+        row.state_bytes ? `${Chart.number(row.state_bytes / 1e3)} KB to go on from` : "",
+      ].filter(Boolean).join("\n");
+      return {
+        name, index, peer: streamed.peers.has(name),
+        points: once.map((row) => ({ x: row.length, y: row.median_ms, tip: tip(row) })),
+      };
+    });
+    Chart.draw(figure, drawn, {
+      x: `length T (steps), batch ${streamed.batch}, ${streamed.dtype}`,
+      y: "time (ms)",
+      xTicks: distinct(rows, (row) => row.length).sort((a, b) => a - b),
+      label: "Time of every layer over the length T, in chunks, and attention's at once. The values are below.",
+    });
+    const caption = document.createElement("figcaption");
+    for (const one of drawn) caption.append(Chart.key(one.index, one.peer), `${one.name} `);
+    figure.append(caption);
+  }
+
   async function update(event) {
     run = await load(form.elements.run.value);
     options(form.elements.layer, distinct(run.rows, (row) => row.layer).sort());
@@ -185,9 +216,13 @@
   form.addEventListener("input", update);
   form.addEventListener("submit", (event) => event.preventDefault());
   await update();
+  await drawGrowth();
   let width = innerWidth;
   addEventListener("resize", () => {
-    if (innerWidth !== width) update();
+    if (innerWidth !== width) {
+      update();
+      drawGrowth();
+    }
     width = innerWidth;
   });
 })();

@@ -61,6 +61,7 @@ def test_the_sheet_runs_here_and_goes_on(tmp_path):
         "LENGTHS": "64",
         "LENGTH32": "64",
         "GROWTH": "64",
+        "STREAM": "1024 2048",
         "SPEEDS": "",
         "SECONDS_EACH": "600",
     }
@@ -69,7 +70,7 @@ def test_the_sheet_runs_here_and_goes_on(tmp_path):
         subprocess.run(command, env=os.environ | small, capture_output=True, text=True, check=True)
         for _ in range(2)
     )
-    for name in ("width512-bfloat16-64", "width512-float32-64", "growth"):
+    for name in ("width512-bfloat16-64", "width512-float32-64", "growth", "stream"):
         assert f"{name}: exit code 0" in first.stdout
         assert name in second.stdout and f"{name}: exit code" not in second.stdout
     assert "gated-linear-attention" in second.stdout
