@@ -145,13 +145,16 @@ class _Stored(NamedTuple):
         return array if array.dtype == np.float64 else array.astype(np.float32)
 
 
-def fetch(source: str | os.PathLike, revision: str | None = None) -> Path:
+def fetch(
+    source: str | os.PathLike, revision: str | None = None, files: Iterable[str] = PATTERNS
+) -> Path:
     """The folder of published weights.
 
     Args:
         source: A folder; or a repository of the Hugging Face Hub, "owner/name", whose
             configuration, safetensors and tokenizer are fetched where the cache has them not.
         revision: Branch, tag or commit of a repository.
+        files: Names, or patterns of names, of what is fetched.
 
     Raises:
         ValueError: if `source` is neither, or a folder is to have a revision.
@@ -177,7 +180,7 @@ def fetch(source: str | os.PathLike, revision: str | None = None) -> Path:
         message = f"{name!r} is no folder; for repositories: pip install 'keras-papers[hub]'"
         raise ImportError(message) from error
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=PATTERNS))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=[*files]))
     except (OSError, ValueError) as error:  # whatever goes wrong there is one of the two
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise OSError(f"{name!r} is no folder and can't be fetched: {reason}") from error
@@ -208,6 +211,39 @@ def load_pretrained(
     model.build((None, None))
     load_weights(folder, weights_of(model), copies_of(model))
     return model
+
+
+def load_layer(
+    source: str | os.PathLike,
+    revision: str | None,
+    make: Callable[[dict[str, Any]], Any],
+    weights_of: "Callable[[Any], Sequence[Weight]]",
+) -> Any:
+    """A layer of ours with the weights of one of a published model.
+
+    Of a repository with several files of tensors, those are fetched that have the layer's.
+
+    Args:
+        source: As of `fetch`.
+        revision: As of `fetch`.
+        make: Makes and builds the layer, given the model's configuration.
+        weights_of: All weights of the built layer.
+
+    Raises:
+        ValueError: as `fetch`, `read_config` and `load_weights` do.
+        OSError: as `fetch` does.
+    """
+    folder = fetch(source, revision, (CONFIG, INDEX))
+    layer = make(read_config(folder))
+    weights = weights_of(layer)
+    index = {} if (folder / TENSORS).exists() else read_json(folder / INDEX)
+    files = [TENSORS]
+    if index:
+        names = {name for weight in weights for name in _shapes([weight])}
+        files = sorted({file for name, file in index["weight_map"].items() if name in names})
+    folder = fetch(source, revision, (CONFIG, INDEX, *files))
+    _assign(folder, weights, _opened(folder, files), others=True)
+    return layer
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -259,6 +295,31 @@ def to_arguments(
             listed = ", ".join(sorted(supported))
             raise ValueError(f"{CONFIG}: {key!r} must not be there; supported are {listed}.")
     return {option.argument: config.get(option.key, option.default) for option in options}
+
+
+def check_layer(
+    config: Mapping[str, Any], model_type: str, kinds: Sequence[str], index: int
+) -> None:
+    """Checks that a layer of a published model is one of linear attention.
+
+    Args:
+        config: What `read_config` returned.
+        model_type: The one that it must have.
+        kinds: Of each layer, "linear_attention" or another.
+        index: Of the layer, from 0.
+
+    Raises:
+        ValueError: if the model is another, or the layer is none of it or of another kind.
+    """
+    if config.get("model_type") != model_type:
+        refuse_key("model_type", repr(model_type), config.get("model_type"))
+    if config.get("hidden_act", "silu") != "silu":
+        refuse_key("hidden_act", "'silu'", config["hidden_act"])
+    linear = [i for i, kind in enumerate(kinds) if kind == "linear_attention"]
+    if type(index) is not int or index not in linear:
+        raise ValueError(
+            f"`index` must be one of {linear}, layers of linear attention; got {index!r}."
+        )
 
 
 def refuse_key(key: str, expected: str, value: Any) -> NoReturn:
@@ -320,15 +381,17 @@ def load_weights(folder: Path, weights: Sequence[Weight], copies: Mapping[str, s
         ValueError: naming the tensors that are missing, not expected or of another shape; no
             variable has changed then.
     """
-    stored = _stored(folder, copies)
-    shapes = {
-        name: array.shape
-        for weight in weights
-        for name, array in weight.theirs(_nothing(weight.variable.shape)).items()
-    }
+    _assign(folder, weights, _stored(folder, copies))
+
+
+def _assign(
+    folder: Path, weights: Sequence[Weight], stored: Mapping[str, _Stored], others: bool = False
+) -> None:
+    """As `load_weights`; `others` may be there that are no weight's."""
+    shapes = _shapes(weights)
     faults = {
         "missing": sorted(shapes.keys() - stored.keys()),
-        "not expected": sorted(stored.keys() - shapes.keys()),
+        "not expected": [] if others else sorted(stored.keys() - shapes.keys()),
         "of another shape": [
             f"{name} {stored[name].shape} (expected {shapes[name]})"
             for name in sorted(shapes.keys() & stored.keys())
@@ -373,19 +436,34 @@ def save_pretrained(
     write_json(folder / CONFIG, {**config, "dtype": weights[0].variable.dtype})
 
 
-def _stored(folder: Path, copies: Mapping[str, str]) -> dict[str, _Stored]:
-    """The tensors of a folder by their names, copies under the name that they stand for."""
+def _shapes(weights: Sequence[Weight]) -> dict[str, tuple[int, ...]]:
+    """Their tensors' shapes by name."""
+    return {
+        name: array.shape
+        for weight in weights
+        for name, array in weight.theirs(_nothing(weight.variable.shape)).items()
+    }
+
+
+def _opened(folder: Path, files: Iterable[str]) -> dict[str, _Stored]:
+    """The tensors of a folder's files by their names."""
     from safetensors import safe_open
 
-    files = [TENSORS]
-    if not (folder / TENSORS).exists() and (index := read_json(folder / INDEX)):
-        files = sorted(set(index["weight_map"].values()))
     stored: dict[str, _Stored] = {}
     for name in files:
         if not (folder / name).is_file():
             raise ValueError(f"{folder} has no {name}; weights are read from safetensors only.")
         file = safe_open(folder / name, "np")
         stored |= {name: _Stored(file, name) for name in file.keys()}  # noqa: SIM118 (no dict)
+    return stored
+
+
+def _stored(folder: Path, copies: Mapping[str, str]) -> dict[str, _Stored]:
+    """All tensors of a folder by their names, copies under the name that they stand for."""
+    files = [TENSORS]
+    if not (folder / TENSORS).exists() and (index := read_json(folder / INDEX)):
+        files = sorted(set(index["weight_map"].values()))
+    stored = _opened(folder, files)
     for copy, name in copies.items():
         if copy in stored:
             tensor = stored.pop(copy)

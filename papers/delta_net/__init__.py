@@ -2,6 +2,8 @@
 
 from common.reproduce.lazy import lazy_exports
 
-__all__ = ["DeltaNet", "DeltaNetLM"]
+__all__ = ["DeltaNet", "DeltaNetLM", "layer_from_pretrained"]
 
-__getattr__ = lazy_exports(__name__, DeltaNet="layers", DeltaNetLM="model")
+__getattr__ = lazy_exports(
+    __name__, DeltaNet="layers", DeltaNetLM="model", layer_from_pretrained="pretrained"
+)

@@ -2,6 +2,8 @@
 
 from common.reproduce.lazy import lazy_exports
 
-__all__ = ["KimiDelta", "KimiDeltaLM"]
+__all__ = ["KimiDelta", "KimiDeltaLM", "layer_from_pretrained"]
 
-__getattr__ = lazy_exports(__name__, KimiDelta="layers", KimiDeltaLM="model")
+__getattr__ = lazy_exports(
+    __name__, KimiDelta="layers", KimiDeltaLM="model", layer_from_pretrained="pretrained"
+)

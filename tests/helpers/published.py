@@ -1,6 +1,7 @@
 """Small models of transformers', as they are published, and what they compute.
 
-    python -m tests.helpers.published write FOLDER      FOLDER/<case>, FOLDER/<case>.npz
+    python -m tests.helpers.published write FOLDER      FOLDER/<case>, FOLDER/<case>.npz,
+                                                        and for layers FOLDER/layer-<case>
     python -m tests.helpers.published read FOLDER       FOLDER/<case>-back.npz of FOLDER/<case>-back
 
 A process of its own, as PyTorch must not come after TensorFlow.
@@ -81,6 +82,71 @@ CASES = {
 }
 
 
+class PublishedLayer(NamedTuple):
+    """A layer of a model of transformers'.
+
+    Attributes:
+        paper: Ours.
+        config: Name of the class of the model's configuration.
+        model: Name of its class.
+        module: Name of the layer in its block.
+        settings: Of the configuration.
+    """
+
+    paper: str
+    config: str
+    model: str
+    module: str
+    settings: dict[str, Any]
+
+
+# The second block has the layer, the first attention.
+LAYER = 1
+_BLOCKS = {"num_hidden_layers": 2, "layer_types": ["full_attention", "linear_attention"]}
+_SMALL = {"vocab_size": 61, "hidden_size": 24, "intermediate_size": 16, "moe_intermediate_size": 8}
+_SMALL |= {"num_attention_heads": 2, "num_key_value_heads": 2, "rms_norm_eps": 1e-3}
+LAYERS = {
+    "kimi_delta": PublishedLayer(
+        "kimi_delta",
+        "KimiLinearConfig",
+        "KimiLinearForCausalLM",
+        "self_attn",
+        {**_SMALL, **_BLOCKS, "num_local_experts": 4, "num_experts_per_tok": 2, "kv_lora_rank": 8}
+        | {"qk_rope_head_dim": 4, "v_head_dim": 8, "qk_nope_head_dim": 8}
+        | {"linear_head_dim": 8, "linear_num_heads": 3, "linear_conv_kernel_dim": 3},
+    ),
+    "delta_net": PublishedLayer(
+        "delta_net",
+        "Qwen3NextConfig",
+        "Qwen3NextForCausalLM",
+        "linear_attn",
+        {**_SMALL, **_BLOCKS, "num_experts": 4, "num_experts_per_tok": 2, "head_dim": 8}
+        | {"shared_expert_intermediate_size": 8, "linear_conv_kernel_dim": 3}
+        | {"linear_key_head_dim": 4, "linear_value_head_dim": 6}
+        | {"linear_num_key_heads": 2, "linear_num_value_heads": 6},
+    ),
+}
+
+
+def _write_layer(case: PublishedLayer, folder: Path) -> None:
+    """The model in several files, and what goes in and comes out of the layer."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    tokens = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
+    config = getattr(transformers, case.config)(**case.settings, **tokens)
+    model = getattr(transformers, case.model)(config).eval()
+    for parameter in model.parameters():
+        parameter.data += 0.3 * torch.randn_like(parameter)
+    model.save_pretrained(folder, max_shard_size="16KB")
+    layer = getattr(model.model.layers[LAYER], case.module)
+    inputs = torch.randn(2, 100, config.hidden_size)
+    with torch.no_grad():
+        outputs = layer(inputs)
+    np.savez(f"{folder}.npz", inputs=inputs, outputs=outputs)
+
+
 def _write(case: Published, folder: Path) -> None:
     import torch
     import transformers
@@ -112,6 +178,9 @@ def _read(case: Published, folder: Path, inputs: np.ndarray) -> None:
 
 
 def main(what: str, folder: Path) -> None:
+    if what == "write":
+        for name, layer in LAYERS.items():
+            _write_layer(layer, folder / f"layer-{name}")
     for name, case in CASES.items():
         if what == "write":
             _write(case, folder / name)

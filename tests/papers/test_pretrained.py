@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ from common.pretrained import fetch
 from papers.mamba import MambaLM
 from papers.mamba2 import Mamba2LM
 from tests.contract.subjects import jitted
-from tests.helpers.published import CASES, TOKENS
+from tests.helpers.published import CASES, LAYER, LAYERS, TOKENS
 
 ROOT = Path(__file__).parents[2]
 # PyTorch takes longer with several threads where models are so small.
@@ -111,6 +112,80 @@ def test_logits_and_greedy_tokens_are_those_of_transformers(published, case):
 def test_transformers_loads_what_we_write(returned, case):
     sent, back = (np.load(returned / f"{case}{end}.npz") for end in ("", "-back"))
     np.testing.assert_array_equal(back["logits"], sent["logits"])
+
+
+@pytest.mark.parametrize("form", ["chunkwise", "recurrent"])
+@pytest.mark.parametrize("case", LAYERS)
+def test_layers_compute_what_those_of_transformers_do(published, case, form):
+    folder = published / f"layer-{case}"
+    layer = of(LAYERS[case].paper).layer_from_pretrained(folder, LAYER, form=form)
+    theirs = np.load(f"{folder}.npz")
+    outputs = array(compiled(layer)(ops.convert_to_tensor(theirs["inputs"])))
+    largest = np.abs(theirs["outputs"]).max()
+    np.testing.assert_allclose(outputs, theirs["outputs"], rtol=0, atol=1e-5 * largest)
+
+
+@pytest.mark.parametrize("case", LAYERS)
+def test_of_a_layer_its_files_are_enough(published, case, tmp_path, monkeypatch):
+    """Those of the others are neither fetched nor missed."""
+    folder = published / f"layer-{case}"
+    asked = []
+
+    def download(name, revision, allow_patterns):
+        for file in allow_patterns:
+            shutil.copy(folder / file, tmp_path)
+        asked.extend(allow_patterns)
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    layer = of(LAYERS[case].paper).layer_from_pretrained("owner/name", LAYER, dtype="bfloat16")
+    assert layer.dtype_policy.name == "bfloat16"
+    index = json.loads((folder / "model.safetensors.index.json").read_text())["weight_map"]
+    wanted = {
+        file for name, file in index.items() if f"layers.{LAYER}.{LAYERS[case].module}." in name
+    }
+    assert {name for name in asked if name.endswith("safetensors")} == wanted
+    assert wanted < set(index.values())
+
+
+def test_kimi_linears_own_configuration(published, tmp_path):
+    """It counts layers from 1, and its sizes stand a level deeper."""
+    folder = shutil.copytree(published / "layer-kimi_delta", tmp_path / "published")
+    config = json.loads((folder / "config.json").read_text())
+    sizes = {
+        "head_dim": config.pop("linear_head_dim"),
+        "num_heads": config.pop("linear_num_heads"),
+        "short_conv_kernel_size": config.pop("linear_conv_kernel_dim"),
+    }
+    del config["layer_types"]
+    for kda_layers in ([2], [1], []):
+        nested = {**sizes, "kda_layers": kda_layers, "full_attn_layers": []}
+        text = json.dumps({**config, "linear_attn_config": nested})
+        (folder / "config.json").write_text(text)
+        if kda_layers == [2]:
+            layer = of("kimi_delta").layer_from_pretrained(folder, LAYER)
+            assert (layer.num_heads, layer.key_dim, layer.kernel_size) == (3, 8, 3)
+            continue
+        message = "one of \\[0\\]" if kda_layers else "'linear_attn_config' must be there"
+        with pytest.raises(ValueError, match=message):
+            of("kimi_delta").layer_from_pretrained(folder, LAYER)
+
+
+@pytest.mark.parametrize("case", LAYERS)
+def test_other_layers_and_models_are_refused(published, case, tmp_path):
+    load = of(LAYERS[case].paper).layer_from_pretrained
+    folder = shutil.copytree(published / f"layer-{case}", tmp_path / "published")
+    for index in (0, 2, -1, 1.0):
+        with pytest.raises(ValueError, match=rf"`index` must be one of \[1\].*; got {index}"):
+            load(folder, index)
+    config = json.loads((folder / "config.json").read_text())
+    for key, value in (("model_type", "mamba"), ("hidden_act", "gelu")):
+        (folder / "config.json").write_text(json.dumps({**config, key: value}))
+        with pytest.raises(ValueError, match=f"'{key}' must be .*; got '{value}'"):
+            load(folder, LAYER)
+    (folder / "config.json").write_text(json.dumps({**config, "hidden_size": 32}))
+    with pytest.raises(ValueError, match="tensors do not fit: .* of another shape"):
+        load(folder, LAYER)
 
 
 # Without it.
