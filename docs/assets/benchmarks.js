@@ -168,26 +168,31 @@
     figure.append(caption);
   }
 
-  // Every layer's time over T, and attention's.
+  // Every layer's time over T, the chosen one's on top, and attention's.
   async function drawGrowth() {
     const figure = document.getElementById("growth");
     if (!figure) return;
     const streamed = await load(figure.dataset.run);
     const rows = streamed.rows.filter((row) => row.mode === "stream");
+    const chosen = form.elements.layer.value;
     const of = (row) => (streamed.peers.has(row.name) ? row.name : row.layer);
-    const drawn = distinct(rows, of).map((name, index) => {
+    const tip = (row) => {
+      const lines = [`${row.layer} ${row.name}`, `T = ${row.length}: ${Chart.number(row.median_ms)} ms`];
+      if (row.state_bytes) lines.push(`${Chart.number(row.state_bytes / 1e3)} KB to go on from`);
+      return lines.join("\n");
+    };
+    const drawn = distinct(rows, of).map((name) => {
       const mine = rows.filter((row) => of(row) === name);
+      // A peer stands beside several layers, each with the same numbers.
       const once = mine.filter((row) => row.layer === mine[0].layer).sort((a, b) => a.length - b.length);
-      const tip = (row) => [
-        `${name} ${row.name === name ? "" : row.name}`, `T = ${row.length}`,
-        `${Chart.number(row.median_ms)} ms`,
-        row.state_bytes ? `${Chart.number(row.state_bytes / 1e3)} KB to go on from` : "",
-      ].filter(Boolean).join("\n");
+      const peer = streamed.peers.has(name);
       return {
-        name, index, peer: streamed.peers.has(name),
+        name, peer, index: peer ? 1 : 0, faint: !peer && name !== chosen,
         points: once.map((row) => ({ x: row.length, y: row.median_ms, tip: tip(row) })),
       };
     });
+    const rank = (one) => (one.faint ? 0 : 1);
+    drawn.sort((a, b) => rank(a) - rank(b));
     Chart.draw(figure, drawn, {
       x: `length T (steps), batch ${streamed.batch}, ${streamed.dtype}`,
       y: "time (ms)",
@@ -195,7 +200,11 @@
       label: "Time of every layer over the length T, in chunks, and attention's at once. The values are below.",
     });
     const caption = document.createElement("figcaption");
-    for (const one of drawn) caption.append(Chart.key(one.index, one.peer), `${one.name} `);
+    const there = drawn.some((one) => one.name === chosen);
+    caption.append(
+      ...(there ? [Chart.key(0), `${chosen} `] : []), "Pale: the other layers; dashed: attention. ",
+      "Point, or use the arrow keys, for names and values.",
+    );
     figure.append(caption);
   }
 
@@ -211,18 +220,15 @@
       drawRoofline();
     }
     drawLengths();
+    await drawGrowth();
   }
 
   form.addEventListener("input", update);
   form.addEventListener("submit", (event) => event.preventDefault());
   await update();
-  await drawGrowth();
   let width = innerWidth;
   addEventListener("resize", () => {
-    if (innerWidth !== width) {
-      update();
-      drawGrowth();
-    }
+    if (innerWidth !== width) update();
     width = innerWidth;
   });
 })();
