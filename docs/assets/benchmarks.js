@@ -202,7 +202,7 @@
     const caption = document.createElement("figcaption");
     const there = drawn.some((one) => one.name === chosen);
     caption.append(
-      ...(there ? [Chart.key(0), `${chosen} `] : []), "Pale: the other layers; dashed: attention. ",
+      ...(there ? [Chart.key(0), `${chosen}. `] : []), "Pale: the other layers; dashed: attention. ",
       "Point, or use the arrow keys, for names and values.",
     );
     figure.append(caption);
