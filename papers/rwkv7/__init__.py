@@ -1,0 +1,7 @@
+"""RWKV-7 "Goose" (Peng et al., 2025)."""
+
+from common.reproduce.lazy import lazy_exports
+
+__all__ = ["RWKV7", "RWKV7LM", "RWKV7MLP"]
+
+__getattr__ = lazy_exports(__name__, RWKV7="layers", RWKV7LM="model", RWKV7MLP="layers")
