@@ -236,6 +236,26 @@ def _kimi_delta(p):
     }
 
 
+def _rwkv7(p):
+    low = {"decay": "w", "rate": "a", "residual": "v", "gate": "g"}
+    return {
+        **_heads({"q": p["r"], "k": p["k"], "v": p["v"], "o": p["o"]}),
+        "shift": np.stack([p[f"x_{name}"] for name in "rwkvag"]),
+        **{f"{name}_in_kernel": p[f"{x}1"].T for name, x in low.items() if f"{x}1" in p},
+        **{f"{name}_kernel": p[f"{x}2"].T for name, x in low.items() if f"{x}2" in p},
+        **{f"{name}_bias": p[f"{x}0"] for name, x in low.items() if f"{x}0" in p},
+        "removal_scale": p["k_k"],
+        "rate_scale": p["k_a"],
+        "bonus": p["r_k"],
+        "norm_scale": p["ln_weight"],
+        "norm_bias": p["ln_bias"],
+    }
+
+
+def _rwkv7_mlp(p):
+    return {"shift": p["x_k"], "kernel": p["key"].T, "output_kernel": p["value"].T}
+
+
 def _path_attention(p):
     return {
         **_forgetting_attention(p),
@@ -496,6 +516,21 @@ GOLDEN = (
             ("kimi-delta", ("kimi_delta-kimi-delta",), False),
             ("gated-delta-net-2", (), True),
         )
+    ),
+    *(
+        Golden(
+            name, covers, "papers.rwkv7:RWKV7",
+            {"units": 6, "num_heads": 2, "head_dim": 3, "ranks": (3, 2, 4, 5), "chunk_size": 4,
+             "value_residual": residual, "epsilon": 1e-3}, _rwkv7,
+        )
+        for name, covers, residual in (
+            ("rwkv7", ("rwkv7-rwkv7",), None),
+            ("rwkv7-later", (), "later"),
+        )
+    ),
+    Golden(
+        "rwkv7-mlp", ("rwkv7-mlp",), "papers.rwkv7:RWKV7MLP",
+        {"units": 6, "hidden_units": 7}, _rwkv7_mlp,
     ),
     *(
         Golden(

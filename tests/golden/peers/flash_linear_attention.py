@@ -1,4 +1,4 @@
-"""flash-linear-attention: the mixing of GLA, RetNet, linear attention and the delta rules.
+"""flash-linear-attention: the mixing of GLA, RetNet, linear attention, the delta rules, RWKV-7.
 
 Its references for the recurrences are taken (its layers need Triton); what is around them is put
 together here from PyTorch's functions, as the papers' layers have it.
@@ -25,6 +25,9 @@ def vectors():
     yield "gated-delta-product", _delta_product(3, gated=True)
     yield "kimi-delta", _kimi_delta(channel_gates=False)
     yield "gated-delta-net-2", _kimi_delta(channel_gates=True)
+    yield "rwkv7", _rwkv7(None)
+    yield "rwkv7-later", _rwkv7("later")
+    yield "rwkv7-mlp", _rwkv7_mlp()
 
 
 def _naive(name: str, **replaced: str):
@@ -318,4 +321,73 @@ def _kimi_delta(channel_gates: bool, width: int = 4):
         draw(15, **shapes),
         normal(B, T, D),
         warm(16, memory=(B, H, K, V), conv=(B, channels, width - 1)),
+    )
+
+
+def _shifted(x, state):
+    """The inputs of the step before, and the last ones."""
+    return torch.cat([state, x[:, :-1]], dim=1), x[:, -1:]
+
+
+def _rwkv7(residual: str | None):
+    """RWKV-7's time mixing, alone or with the first layer's values beside the inputs."""
+    rule = _naive("generalized_delta_rule/dplr").dplr_recurrence
+    ranks, size = (3, 2, 4, 5), V
+
+    def low(w, name, x, activate=None, bias=True):
+        x = F.linear(x, w[f"{name}1"])
+        x = F.linear(x if activate is None else activate(x), w[f"{name}2"])
+        return x + w[f"{name}0"] if bias else x
+
+    def run(w, inputs, state):
+        x, first = inputs[..., :D], inputs[..., D:]
+        before, shift = _shifted(x, state["shift"])
+        xr, xw, xk, xv, xa, xg = (torch.lerp(x, before, w[f"x_{name}"]) for name in "rwkvag")
+        r, k, v = F.linear(xr, w["r"]), F.linear(xk, w["k"]), F.linear(xv, w["v"])
+        if residual == "later":
+            v = torch.lerp(v, first, low(w, "v", xv).sigmoid())
+        decay = -(torch.tensor(-0.5).double().exp()) * low(w, "w", xw, torch.tanh).sigmoid()
+        a = low(w, "a", xa).sigmoid()
+        gate = low(w, "g", xg, torch.sigmoid, bias=False)
+        kk = F.normalize((k * w["k_k"]).unflatten(-1, (H, size)), dim=-1)
+        k = k * torch.lerp(torch.ones_like(a), a, w["k_a"])
+        r, k, u, decay, a = (y.unflatten(-1, (H, size)) for y in (r, k, v, decay, a))
+        # The reference divides queries by the root of their size.
+        by_head = (y.transpose(1, 2) for y in (r * size**0.5, k, u, -kk, kk * a, decay))
+        o, memory = rule(*by_head, initial_state=state["memory"])
+        o = o.transpose(1, 2).flatten(0, 1).flatten(1)
+        o = F.group_norm(o, H, w["ln_weight"], w["ln_bias"], 1e-3).unflatten(0, (-1, T))
+        bonus = (r * k * w["r_k"].unflatten(-1, (H, size))).sum(-1, keepdim=True) * u
+        y = F.linear((o + bonus.flatten(2)) * gate, w["o"])
+        return y, {"memory": memory, "shift": shift}
+
+    joined = H * size
+    shapes = {"r": (joined, D), "k": (joined, D), "v": (joined, D), "o": (6, joined)}
+    shapes |= {f"x_{name}": (D,) for name in "rwkvag"}
+    for name, rank in zip("wavg", ranks, strict=True):
+        if name != "v" or residual == "later":
+            shapes |= {f"{name}1": (rank, D), f"{name}2": (joined, rank)}
+            shapes |= {} if name == "g" else {f"{name}0": (joined,)}
+    vectors = ("k_k", "k_a", "r_k", "ln_weight", "ln_bias")
+    return record(
+        _source("dplr_recurrence"),
+        run,
+        draw(17, **shapes, **dict.fromkeys(vectors, (joined,))),
+        normal(B, T, D + (joined if residual == "later" else 0)),
+        warm(18, memory=(B, H, size, size), shift=(B, 1, D)),
+    )
+
+
+def _rwkv7_mlp():
+    def run(w, x, state):
+        before, shift = _shifted(x, state["shift"])
+        k = F.relu(F.linear(torch.lerp(x, before, w["x_k"]), w["key"])) ** 2
+        return F.linear(k, w["value"]), {"shift": shift}
+
+    return record(
+        f"{version('torch')}: lerp, relu and linear, as the authors' RWKV_CMix_x070 has them",
+        run,
+        draw(19, x_k=(D,), key=(7, D), value=(6, 7)),
+        normal(B, T, D),
+        warm(20, shift=(B, 1, D)),
     )
