@@ -10,7 +10,7 @@ from common.models.sequence_model import Pass
 from common.ops.operands import check_below
 from common.reproduce import Run
 from common.typing import Nest, Shape, Tensor
-from papers.rwkv7.model import SIZES, RWKV7LM, Values, time_mixings
+from papers.rwkv7.model import RWKV7LM, SIZES, Values, time_mixings
 
 
 def parameters(run: Run, *, size: str) -> dict[str, float]:
@@ -68,7 +68,7 @@ class RWKV7Blocks(CausalLM):
     def state_layers(self) -> dict:
         return {f"block_{i}": mixer for i, mixer in enumerate(self.mixers)}
 
-    def build(self, input_shape: Shape) -> None:
+    def build(self, input_shape: Shape | dict[str, Shape]) -> None:
         super().build(input_shape)
         self.embedding.build((None, None))
         for mixer in self.mixers:

@@ -37,8 +37,8 @@ from papers.rwkv7.initial import (
 # exp(-0.5): a step keeps at least exp(-exp(-0.5)), 0.545, of what the memory holds.
 _SLOWEST = 0.6065306597126334
 
-# Keeps the length of a key from zero; the authors' code has the larger of both.
-_LENGTH = 1e-12
+# Keeps the length of a key from zero; their code takes 1e-12 where it is less.
+_LENGTH = 1e-20
 
 RESIDUALS = (None, "first", "later")
 
@@ -53,6 +53,8 @@ class TokenShift(SequenceLayer):
         index: Which of a model's blocks the layer is in, from 0 on, and `num_layers`, how many
             there are: initial values depend on them.
         num_layers: See `index`.
+        output_gain: Of the projection's orthogonal initial values. In the authors' models it is 0:
+            a block starts as the identity.
         **kwargs: Arguments of `SequenceLayer`.
 
     Raises:
@@ -60,13 +62,26 @@ class TokenShift(SequenceLayer):
             `num_layers - 1`; when the state is asked for, if the layer is not built yet.
     """
 
-    def __init__(self, units: int, index: int = 0, num_layers: int = 1, **kwargs):
+    def __init__(
+        self,
+        units: int,
+        index: int = 0,
+        num_layers: int = 1,
+        output_gain: float = 1.0,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         check_positive(self, units=units, num_layers=num_layers)
         check_integers(self, 0, num_layers - 1, index=index)
+        check_numbers(self, at_least=0, output_gain=output_gain)
         self.units = units
         self.index = index
         self.num_layers = num_layers
+        self.output_gain = output_gain
+
+    @property
+    def output_dim(self) -> int:
+        return self.units
 
     def state_spec(self) -> dict:
         if not self.built:
@@ -103,7 +118,7 @@ class RWKV7(TokenShift):
         p_t = layer_norm(S_t^T r_t) + (r_t . rho m_t) v_t,   y_t = W_o (g_t p_t)   (eq. 20 to 22)
 
     With `value_residual="later"` the values are mixed with those of a model's first layer, which
-    come beside the inputs (eq. 9 and 10), and with `"first"` go out beside the outputs:
+    come beside the inputs (eq. 8 to 10), and with `"first"` go out beside the outputs:
 
         v_t = v_t + sigmoid(low(x^v) + bias) (first_t - v_t)
 
@@ -121,8 +136,9 @@ class RWKV7(TokenShift):
             numbers; by default the authors' suggestion for a width of H K.
         value_residual: `None`, `"first"`: outputs are `(B, T, units + H K)`, the values behind, or
             `"later"`: inputs are `(B, T, D + H K)`, the first layer's values behind.
-        index: As of `TokenShift`, as is `num_layers`.
+        index: As of `TokenShift`, as are `num_layers` and `output_gain`.
         num_layers: See `index`.
+        output_gain: See `index`.
         chunk_size: Steps in a chunk of the chunkwise form, a power of two.
         epsilon: Of the heads' norm.
         **kwargs: Arguments of `SequenceLayer`.
@@ -145,11 +161,12 @@ class RWKV7(TokenShift):
         value_residual: str | None = None,
         index: int = 0,
         num_layers: int = 1,
+        output_gain: float = 1.0,
         chunk_size: int = 64,
         epsilon: float = 64e-5,
         **kwargs,
     ):
-        super().__init__(units, index, num_layers, **kwargs)
+        super().__init__(units, index, num_layers, output_gain, **kwargs)
         check_positive(self, num_heads=num_heads, **given(head_dim=head_dim))
         if head_dim is None:
             check_divides(self, "`units`", units, num_heads=num_heads)
@@ -195,7 +212,7 @@ class RWKV7(TokenShift):
         # Powers for r, w, k, v, a and g.
         add("shift", (6, width), shifts((0.2, 0.9, 0.7, 0.7, 0.9, 0.2), 1 - at))
         add("kernel", (width, 3 * joined), orthogonal(1.0, 0.1, 1.0))
-        add("output_kernel", (joined, self.units), "zeros")
+        add("output_kernel", (joined, self.units), orthogonal(self.output_gain))
         decay, rate, residual, gate = self.ranks
         add_low("decay", decay, bias_of_decays(self.head_dim, deep))
         add_low("rate", rate, bias_of_rates(self.head_dim))
@@ -316,7 +333,10 @@ class RWKV7(TokenShift):
 
 @keras.saving.register_keras_serializable(package="papers")
 class RWKV7MLP(TokenShift):
-    """The MLP of RWKV-7, `relu(k_t)^2 W_v` with `k_t = (x_t + mu (x_{t-1} - x_t)) W_k` (eq. 23).
+    """The MLP of RWKV-7, which sees the step before (eq. 23 and 24).
+
+        k_t = (x_t + mu (x_{t-1} - x_t)) W_k
+        y_t = relu(k_t)^2 W_v
 
     Forms: all steps at once, and step by step.
 
@@ -325,8 +345,9 @@ class RWKV7MLP(TokenShift):
     Args:
         units: Width of the output.
         hidden_units: Width inside; `4 units` by default.
-        index: As of `TokenShift`, as is `num_layers`.
+        index: As of `TokenShift`, as are `num_layers` and `output_gain`.
         num_layers: See `index`.
+        output_gain: See `index`.
         **kwargs: Arguments of `SequenceLayer`.
 
     Raises:
@@ -342,15 +363,12 @@ class RWKV7MLP(TokenShift):
         hidden_units: int | None = None,
         index: int = 0,
         num_layers: int = 1,
+        output_gain: float = 1.0,
         **kwargs,
     ):
-        super().__init__(units, index, num_layers, **kwargs)
+        super().__init__(units, index, num_layers, output_gain, **kwargs)
         check_positive(self, **given(hidden_units=hidden_units))
         self.hidden_units = 4 * units if hidden_units is None else hidden_units
-
-    @property
-    def output_dim(self) -> int:
-        return self.units
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -358,7 +376,7 @@ class RWKV7MLP(TokenShift):
         self.shift = self.add_weight((width,), ramp(rest**4), name="shift")
         self.kernel = self.add_weight((width, self.hidden_units), orthogonal(1.0), name="kernel")
         self.output_kernel = self.add_weight(
-            (self.hidden_units, self.units), "zeros", name="output_kernel"
+            (self.hidden_units, self.units), orthogonal(self.output_gain), name="output_kernel"
         )
 
     def recur(self, features, state):

@@ -45,6 +45,7 @@ def time_mixings(
             value_residual=later if i else first,
             index=i,
             num_layers=num_layers,
+            output_gain=0.0,
             **settings,
         )
         for i in range(num_layers)
@@ -82,7 +83,7 @@ class RWKV7LM(CausalLM):
     """Embedding, a norm, blocks `x + RWKV7(norm(x))` and `x + RWKV7MLP(norm(x))`, a norm, logits.
 
     Norms are layer norms. The first block's values go to all later ones. State: `{"block_0": ...,
-    "mlp_0": ..., "block_1": ...}`, those of `RWKV7` and of `RWKV7MLP`.
+    "block_0_mlp": ..., "block_1": ...}`, those of `RWKV7` and of `RWKV7MLP`.
 
     Args:
         vocabulary_size: Number of tokens in the vocabulary.
@@ -153,9 +154,8 @@ class RWKV7LM(CausalLM):
             form=form,
             **shared,
         )
-        # Their recurrent form is for single steps, and the other one is faster.
         self.mlps = [
-            RWKV7MLP(units, hidden_units, i, num_layers, **shared) for i in range(num_layers)
+            RWKV7MLP(units, hidden_units, i, num_layers, 0.0, **shared) for i in range(num_layers)
         ]
 
         def norms(count: int) -> list[layers.LayerNormalization]:
@@ -174,7 +174,7 @@ class RWKV7LM(CausalLM):
     @property
     def state_layers(self) -> dict[str, Any]:
         state = {f"block_{i}": mixer for i, mixer in enumerate(self.mixers)}
-        return state | {f"mlp_{i}": mlp for i, mlp in enumerate(self.mlps)}
+        return state | {f"block_{i}_mlp": mlp for i, mlp in enumerate(self.mlps)}
 
     def build(self, input_shape: Shape | dict[str, Shape]) -> None:
         super().build(input_shape)
@@ -198,7 +198,7 @@ class RWKV7LM(CausalLM):
         for i, (mixer, mlp) in enumerate(zip(self.mixers, self.mlps, strict=True)):
             norm = self.mixer_norms[i]
             hidden = hidden + values.mix(through, f"block_{i}", mixer, hidden, norm)
-            hidden = hidden + through.mix(f"mlp_{i}", mlp, hidden, self.mlp_norms[i])
+            hidden = hidden + through.mix(f"block_{i}_mlp", mlp, hidden, self.mlp_norms[i])
         if at is not None:
             hidden = ops.take_along_axis(hidden, at[..., None], axis=1)
         return self.head(self.last_norm(hidden))

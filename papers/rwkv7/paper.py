@@ -116,7 +116,8 @@ PAPER = Paper(
         ),
     ),
     default_experiment="parity",
-    headline="With a memory of constant size it models language as Transformers of 3B parameters do",
+    headline="With a memory of constant size it models language as well as Transformers of 3B "
+    "parameters",
     not_attempted=(
         "language models of 0.1B to 2.9B parameters, and the published weights (Tables 2 to 4)",
         "group word problems: layers that are needed for 95 % (Figure 8)",

@@ -44,9 +44,11 @@ CONTRACT = PaperContract(
     other_arguments={
         "RWKV7": [
             {"units": 6, "num_heads": 2, "head_dim": 4, "ranks": RANKS, "value_residual": "first"}
-            | {"index": 1, "num_layers": 3, "chunk_size": 2, "epsilon": 1e-2}
+            | {"index": 1, "num_layers": 3, "output_gain": 0.5, "chunk_size": 2, "epsilon": 1e-2}
         ],
-        "RWKV7MLP": [{"units": 6, "hidden_units": 7, "index": 1, "num_layers": 3}],
+        "RWKV7MLP": [
+            {"units": 6, "hidden_units": 7, "index": 1, "num_layers": 3, "output_gain": 0.5}
+        ],
     },
     corners={"rwkv7-rwkv7": [{"num_heads": 1, "value_residual": "first"}]},
 )
@@ -198,7 +200,7 @@ def test_the_first_values_have_gradients_from_later_blocks(remat):
 def test_weights_start_where_the_authors_code_has_them():
     """Of the second of four blocks, in loops as in their code."""
     keras.utils.set_random_seed(0)
-    layer = RWKV7(8, 2, value_residual="later", index=1, num_layers=4)
+    layer = RWKV7(8, 2, value_residual="later", index=1, num_layers=4, output_gain=0.0)
     layer.build((None, None, 16))
     w = weights(layer)
     deep, rest = 1 / 3, 1 - 1 / 4

@@ -14,12 +14,13 @@ from tests.contract.models import subjects
 
 ROOT = Path(__file__).parents[3]
 # Copied to every device, as one side does not grow with the model: lengths of convolutions, decays
-# and state sizes, low ranks, a gate a head, blocks of four, biases of heads, and what an NTM starts
-# from.
+# and state sizes, low ranks, a gate a head, blocks of four, biases of heads, shifts of inputs,
+# and what an NTM starts from.
 COPIED = (
     r".*/(conv_kernel|convolution_kernel|shift_read|shift_write)"
     r"|.*/(a_log|log_decay|frequency|read|write)"
     r"|.*/(decay_in_kernel|decay_kernel|gate_in_kernel|turn_in_kernel|forget_kernel)"
+    r"|.*/(rate_in_kernel|rate_kernel|residual_in_kernel|rwkv7(_\d+)?/shift)"
     r"|.*/((further_)?strength_kernel|(post_up_)?mlstm(_\d+)?/gate_kernel)"
     r"|.*/mlstm(_\d+)?/(query|key|value)_kernel"
     r"|.*/(slstm|rglru)(_\d+)?/(bias|gate_bias)"
