@@ -10,7 +10,7 @@ from common.models.sequence_model import Pass
 from common.ops.operands import check_below
 from common.reproduce import Run
 from common.typing import Nest, Shape, Tensor
-from papers.rwkv7.model import RWKV7LM, SIZES, Values, time_mixings
+from papers.rwkv7.model import RWKV7LM, SIZES, Values, build_layers, time_mixings
 
 
 def parameters(run: Run, *, size: str) -> dict[str, float]:
@@ -71,13 +71,8 @@ class RWKV7Blocks(CausalLM):
     def build(self, input_shape: Shape | dict[str, Shape]) -> None:
         super().build(input_shape)
         self.embedding.build((None, None))
-        for mixer in self.mixers:
-            if not mixer.built:  # one that was loaded is built
-                both = mixer.units + (mixer.joined if mixer.value_residual == "later" else 0)
-                mixer.build((None, None, both))
-        for layer in (*self.networks, *self.norms, self.head):
-            if not layer.built:
-                layer.build((None, None, self.mixers[0].units))
+        others = (*self.networks, *self.norms, self.head)
+        build_layers(self.mixers[0].units, self.mixers, others)
 
     def compute(self, inputs: Nest, through: Pass) -> Tensor:
         at = None

@@ -1,5 +1,6 @@
 """The language model of RWKV-7: time mixing and MLPs that both see the step before."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -50,6 +51,17 @@ def time_mixings(
         )
         for i in range(num_layers)
     ]
+
+
+def build_layers(units: int, mixers: Iterable[RWKV7], others: Iterable[layers.Layer]) -> None:
+    """Builds what is not yet, for a stream of width `units`: what was loaded is built."""
+    for mixer in mixers:
+        if not mixer.built:
+            values = mixer.joined if mixer.value_residual == "later" else 0
+            mixer.build((None, None, units + values))
+    for layer in others:
+        if not layer.built:
+            layer.build((None, None, units))
 
 
 class Values:
@@ -178,16 +190,9 @@ class RWKV7LM(CausalLM):
 
     def build(self, input_shape: Shape | dict[str, Shape]) -> None:
         super().build(input_shape)
-        hidden = (None, None, self.units)
         self.embedding.build((None, None))
-        for mixer in self.mixers:
-            if not mixer.built:  # one that was loaded is built
-                both = self.units + (mixer.joined if mixer.value_residual == "later" else 0)
-                mixer.build((None, None, both))
         norms = (*self.mixer_norms, *self.mlp_norms, self.first_norm, self.last_norm)
-        for layer in (*self.mlps, *norms, self.head):
-            if not layer.built:
-                layer.build(hidden)
+        build_layers(self.units, self.mixers, (*self.mlps, *norms, self.head))
 
     def compute(self, inputs: Nest, through: Pass) -> Tensor:
         at = None
