@@ -2,6 +2,8 @@
 
 from common.reproduce.lazy import lazy_exports
 
-__all__ = ["RWKV7", "RWKV7LM", "RWKV7MLP"]
+__all__ = ["RWKV7", "RWKV7LM", "RWKV7MLP", "from_pretrained"]
 
-__getattr__ = lazy_exports(__name__, RWKV7="layers", RWKV7LM="model", RWKV7MLP="layers")
+__getattr__ = lazy_exports(
+    __name__, RWKV7="layers", RWKV7LM="model", RWKV7MLP="layers", from_pretrained="pretrained"
+)

@@ -107,7 +107,7 @@ class RWKV7LM(CausalLM):
         value_residual: Whether later blocks have the first one's values.
         chunk_size: See `ranks`.
         form: See `ranks`.
-        epsilon: Of the norms, but for those of heads.
+        epsilon: Of the norms; those of heads have `units / num_heads` times it.
         remat: Whether the gradient computes again what happened inside mixers and MLPs.
         dtype: Of the model and of all its layers.
         **kwargs: Arguments of `keras.Model`.
@@ -147,6 +147,7 @@ class RWKV7LM(CausalLM):
     ):
         super().__init__(dtype=dtype, **kwargs)
         check_positive(self, vocabulary_size=vocabulary_size, units=units, num_layers=num_layers)
+        check_positive(self, num_heads=num_heads)
         check_flags(self, value_residual=value_residual, remat=remat)
         check_numbers(self, above=0, epsilon=epsilon)
         self.vocabulary_size = vocabulary_size
@@ -163,6 +164,7 @@ class RWKV7LM(CausalLM):
             value_residual,
             ranks=ranks,
             chunk_size=chunk_size,
+            epsilon=epsilon * units / num_heads,
             form=form,
             **shared,
         )

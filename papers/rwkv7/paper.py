@@ -119,7 +119,7 @@ PAPER = Paper(
     headline="With a memory of constant size it models language as well as Transformers of 3B "
     "parameters",
     not_attempted=(
-        "language models of 0.1B to 2.9B parameters, and the published weights (Tables 2 to 4)",
+        "language models of 0.1B to 2.9B parameters and their scores (Tables 2 to 4)",
         "group word problems: layers that are needed for 95 % (Figure 8)",
         "associative recall of up to 256 pairs, and the tasks of MAD (section 7)",
         "the proof that all regular languages are recognised in a constant number of layers",

@@ -1,15 +1,17 @@
 """RWKV-7: its equations in NumPy, its reductions, its values' way, where its weights start."""
 
+import json
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from common.models import count_parameters
 from common.ops.gated_attention import recurrent_gated_attention
 from common.reproduce.judge.reported import load_reported
-from papers.rwkv7 import RWKV7, RWKV7LM, RWKV7MLP
+from papers.rwkv7 import RWKV7, RWKV7LM, RWKV7MLP, from_pretrained
 from papers.rwkv7.experiments import RWKV7Blocks
 from papers.rwkv7.layers import suggested_ranks
 from papers.rwkv7.model import SIZES
@@ -58,7 +60,7 @@ def low(w, name, x, activate=lambda x: x):
     return activate(x @ w[f"{name}_in_kernel"]) @ w[f"{name}_kernel"] + w.get(f"{name}_bias", 0)
 
 
-def time_mixing(w, x, first, heads):
+def time_mixing(w, x, first, heads, epsilon=64e-5):
     """Eq. 3 to 22 as the paper has them, its memory V x K; the outputs and the values."""
     before = np.concatenate([np.zeros_like(x[:1]), x[:-1]])
     xr, xw, xk, xv, xa, xg = (x + (before - x) * mu for mu in w["shift"])
@@ -76,7 +78,7 @@ def time_mixing(w, x, first, heads):
             transition = np.diag(decay[t, one]) - np.outer(kappa, a[t, one] * kappa)
             memory = memory @ transition + np.outer(v[t, one], added[t, one])
             o = memory @ r[t, one]
-            o = (o - o.mean()) / np.sqrt(o.var() + 64e-5)
+            o = (o - o.mean()) / np.sqrt(o.var() + epsilon)
             o = o * w["norm_scale"][one] + w["norm_bias"][one]
             bonus = r[t, one] @ (w["bonus"][one] * added[t, one])
             joined[t, one] = o + bonus * v[t, one]
@@ -148,7 +150,7 @@ def test_the_model_is_the_papers_with_the_first_values_in_all_blocks():
     tokens = np.random.default_rng(2).integers(0, 7, (1, 9))
     x, first = norm(array(model.embedding.embeddings)[tokens[0]]), None
     for i, (mixer, network) in enumerate(zip(model.mixers, model.mlps, strict=True)):
-        mixed, values = time_mixing(weights(mixer), norm(x), first, 2)
+        mixed, values = time_mixing(weights(mixer), norm(x), first, 2, 3e-5)
         first = first if i else values
         x = x + mixed
         x = x + mlp(weights(network), norm(x))
@@ -195,6 +197,97 @@ def test_the_first_values_have_gradients_from_later_blocks(remat):
     model.train_on_batch(tokens, tokens)
     change = abs(array(model.mixers[0].kernel) - before).max(axis=0)
     assert change[12:].min() > 0 and change[:12].max() == 0
+
+
+def shapes_of_published(blocks=2, units=8, inside=12, words=11, heads=2, ranks=RANKS):
+    """Tensors by name, as in the files of flash-linear-attention's `RWKV7ForCausalLM`."""
+    norms = ["model.layers.0.pre_norm", "model.norm"]
+    shapes = {"model.embeddings.weight": (words, units), "lm_head.weight": (words, units)}
+    for i in range(blocks):
+        norms += [f"model.layers.{i}.{name}" for name in ("attn_norm", "ffn_norm", "attn.g_norm")]
+        attention, mlp = f"model.layers.{i}.attn", f"model.layers.{i}.ffn"
+        shapes |= {f"{attention}.x_{letter}": (1, 1, units) for letter in "rwkvag"}
+        shapes |= {f"{attention}.{letter}_proj.weight": (units, units) for letter in "rkvo"}
+        for letter, rank in zip("wavg", ranks, strict=True):
+            low = f"{attention}.{letter}_lora.lora"
+            if letter != "v" or i:
+                shapes |= {f"{low}.0.weight": (rank, units), f"{low}.2.weight": (units, rank)}
+                shapes |= {} if letter == "g" else {f"{low}.2.bias": (units,)}
+        shapes |= {f"{attention}.k_k": (units,), f"{attention}.k_a": (units,)}
+        shapes |= {f"{attention}.r_k": (heads, units // heads), f"{mlp}.x_k": (units,)}
+        shapes |= {f"{mlp}.key.weight": (inside, units), f"{mlp}.value.weight": (units, inside)}
+    return shapes | {f"{name}.{x}": (units,) for name in norms for x in ("weight", "bias")}
+
+
+def published_logits(p, tokens, heads=2):
+    """What the tensors make of tokens `(T,)`, after the authors' NumPy (RWKV-7 in one step)."""
+
+    def layer_norm(x, name):
+        return (x - x.mean()) / np.sqrt(x.var() + 1e-5) * p[f"{name}.weight"] + p[f"{name}.bias"]
+
+    def low(x, name, f=lambda x: x):
+        x = p[f"{name}_lora.lora.2.weight"] @ f(p[f"{name}_lora.lora.0.weight"] @ x)
+        return x + p.get(f"{name}_lora.lora.2.bias", 0)
+
+    blocks = [f"model.layers.{i}" for i in range(2)]
+    units = p["model.norm.weight"].size
+    last = {(block, part): np.zeros(units) for block in blocks for part in ("attn", "ffn")}
+    states, logits = {block: np.zeros((heads, 4, 4)) for block in blocks}, []
+    for token in tokens:
+        x, first = layer_norm(p["model.embeddings.weight"][token], f"{blocks[0]}.pre_norm"), None
+        for block in blocks:
+            a, z = f"{block}.attn", layer_norm(x, f"{block}.attn_norm")
+            step, last[block, "attn"] = last[block, "attn"] - z, z
+            xr, xw, xk, xv, xa, xg = (z + p[f"{a}.x_{m}"].ravel() * step for m in "rwkvag")
+            r, k, v = (p[f"{a}.{m}_proj.weight"] @ y for m, y in (("r", xr), ("k", xk), ("v", xv)))
+            w = np.exp(-sigmoid(low(xw, f"{a}.w", np.tanh)) / np.e**0.5)
+            rate, gate = sigmoid(low(xa, f"{a}.a")), low(xg, f"{a}.g", sigmoid)
+            first = v if first is None else first
+            v = v + (first - v) * sigmoid(low(xv, f"{a}.v")) if block != blocks[0] else v
+            removal, k = k * p[f"{a}.k_k"], k + k * (rate - 1) * p[f"{a}.k_a"]
+            r, w, k, v, removal, rate = (
+                y.reshape(heads, 4, 1) for y in (r, w, k, v, removal, rate)
+            )
+            removal = removal / np.linalg.norm(removal, axis=1, keepdims=True)
+            old, turned = states[block], (removal * rate).swapaxes(1, 2)
+            states[block] = old * w.swapaxes(1, 2) - old @ removal * turned + v * k.swapaxes(1, 2)
+            y = (states[block] @ r)[..., 0]
+            y = (y - y.mean(1, keepdims=True)) / np.sqrt(y.var(1, keepdims=True) + 4e-5)
+            y = y.ravel() * p[f"{a}.g_norm.weight"] + p[f"{a}.g_norm.bias"]
+            y = y + ((r * k * p[f"{a}.r_k"][..., None]).sum(1, keepdims=True) * v).ravel()
+            x = x + p[f"{a}.o_proj.weight"] @ (y * gate)
+            z = layer_norm(x, f"{block}.ffn_norm")
+            mixed = z + p[f"{block}.ffn.x_k"] * (last[block, "ffn"] - z)
+            last[block, "ffn"] = z
+            inside = np.maximum(p[f"{block}.ffn.key.weight"] @ mixed, 0) ** 2
+            x = x + p[f"{block}.ffn.value.weight"] @ inside
+        logits.append(p["lm_head.weight"] @ layer_norm(x, "model.norm"))
+    return np.stack(logits)
+
+
+CONFIG = {
+    "model_type": "rwkv7", "architectures": ["RWKV7ForCausalLM"], "vocab_size": 11,
+    "hidden_size": 8, "num_hidden_layers": 2, "head_dim": 4, "num_heads": 32,
+    "intermediate_size": 12, "hidden_ratio": 4.0, "hidden_act": "sqrelu", "norm_eps": 1e-5,
+    "norm_bias": True, "norm_first": True, "attn": None, "fuse_norm": False, "value_dim": [8, 8],
+    "decay_low_rank_dim": 3, "a_low_rank_dim": 2, "v_low_rank_dim": 4, "gate_low_rank_dim": 5,
+}  # fmt: skip
+
+
+def test_published_weights_are_read(tmp_path):
+    rng = np.random.default_rng(0)
+    tensors = {name: 0.5 * rng.standard_normal(x) for name, x in shapes_of_published().items()}
+    save_file(tensors, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    model = from_pretrained(tmp_path, dtype="float64")
+    assert model.count_params() == sum(tensor.size for tensor in tensors.values())
+    tokens = rng.integers(0, 11, (1, 9))
+    want = published_logits(tensors, tokens[0])
+    np.testing.assert_allclose(array(model(tokens))[0], want, rtol=1e-8, atol=1e-9)
+    for key, value in (("value_dim", [8, 16]), ("hidden_act", "gelu"), ("norm_first", False)):
+        (tmp_path / "config.json").write_text(json.dumps({**CONFIG, key: value}))
+        with pytest.raises(ValueError, match=f"'{key}' must be"):
+            from_pretrained(tmp_path)
 
 
 def test_weights_start_where_the_authors_code_has_them():
