@@ -40,7 +40,7 @@ _SLOWEST = 0.6065306597126334
 # Keeps the length of a key from zero; their code takes 1e-12 where it is less.
 _LENGTH = 1e-20
 
-RESIDUALS = (None, "first", "later")
+RESIDUALS = ("first", "later")
 
 
 class TokenShift(SequenceLayer):
@@ -176,7 +176,7 @@ class RWKV7(TokenShift):
             for i, rank in enumerate(ranks):
                 check_positive(self, **{f"ranks[{i}]": rank})
         if value_residual is not None:
-            check_choice(self, RESIDUALS[1:], value_residual=value_residual)
+            check_choice(self, RESIDUALS, value_residual=value_residual)
         check_powers_of_two(self, chunk_size=chunk_size)
         check_numbers(self, above=0, epsilon=epsilon)
         self.num_heads = num_heads
