@@ -236,6 +236,6 @@ PAPER = Paper(
         "classification of six UEA time series, and 20 times faster steps than Log-NCDEs (Table 3)",
         "proofs of maximal probabilistic expressivity (Theorems 4.1 to 4.3)",
         "other block sizes and ranks (Table 4)",
-        "Gated DeltaProduct and RWKV-7 (Table 2)",
+        "Gated DeltaProduct (Table 2); RWKV-7's row is in `papers.rwkv7`",
     ),
 )
