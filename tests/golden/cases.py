@@ -271,6 +271,18 @@ def _forgetting_attention(p):
     return {**_heads(p), "forget_kernel": p["g"].T, "forget_bias": p["g_bias"]}
 
 
+def _log_linear_mamba2(p):
+    names = {"in_proj": "in_proj.weight", "norm": "norm.weight", "out_proj": "out_proj.weight"}
+    base = {names.get(name, name): x for name, x in p.items()}
+    base |= {"conv1d.weight": p["conv"][:, None], "conv1d.bias": p["conv_bias"]}
+    return _mamba2(base) | {"level_kernel": p["dl"].T, "level_scale": p["L"]}
+
+
+def _log_linear_delta_net(p):
+    weights = _gated_delta_net(p) | {"conv_kernel": p["conv"].T}
+    return weights | {"level_kernel": p["dl"].T, "level_scale": p["L"]}
+
+
 def _delta_product(p):
     """The strengths of the first step by themselves, of 2 heads."""
     mapped = _gated_delta_net(p) if "a" in p else _delta_net(p)
@@ -506,6 +518,14 @@ GOLDEN = (
             "negative_eigenvalues": False, "gated": True,
         },
         _delta_product,
+    ),
+    Golden(
+        "log-linear-mamba2", ("log_linear-mamba2",), "papers.log_linear:LogLinearMamba2",
+        {**MAMBA2, "num_groups": 2, "num_levels": 5}, _log_linear_mamba2,
+    ),
+    Golden(
+        "log-linear-delta-net", ("log_linear-delta-net",), "papers.log_linear:LogLinearDeltaNet",
+        {**MULTI_HEAD, "num_levels": 5}, _log_linear_delta_net,
     ),
     *(
         Golden(

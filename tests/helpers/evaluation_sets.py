@@ -124,6 +124,13 @@ def palindromes_and_stacks(seed, *, task, task_settings, eval_size, test_size, *
     yield EvaluationSet(source, "test", test_size)
 
 
+def recall_of_pairs(seed, *, vocabulary_size, length, pairs, eval_size, test_size, **_):
+    for count in pairs:
+        task = common.tasks.MQAR(vocabulary_size, length, count)
+        yield EvaluationSet(task, "validation", eval_size)
+        yield EvaluationSet(task, "test", test_size)
+
+
 def adding(seed, *, length, test_size, **_):
     yield EvaluationSet(AddingProblem(length), "test", test_size)
 
@@ -138,6 +145,7 @@ TRIALS = {
     "papers.delta_product.experiments:word_problem": words,
     "papers.h3.experiments:synthetic": synthetic,
     "papers.kimi_delta.experiments:synthetic": palindromes_and_stacks,
+    "papers.log_linear.experiments:recall": recall_of_pairs,
     "papers.path_attention.experiments:flip_flop": flip_flop,
     "papers.mamba3.experiments:state_tracking": state_tracking,
     "papers.min_rnn.experiments:selective_copying": selective_copying,

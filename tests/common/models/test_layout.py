@@ -26,6 +26,7 @@ COPIED = (
     r"|.*/(slstm|rglru)(_\d+)?/(bias|gate_bias)"
     r"|.*/lmu(_\d+)?/(input|hidden|memory)_encoders"
     r"|.*/mamba3(_\d+)?/(b|c)_bias"
+    r"|.*/(level_kernel|level_scale)"
     r"|.*/ntm(_\d+)?/initial_(memory|reads|weights)"
 )
 

@@ -28,6 +28,8 @@ def vectors():
     yield "rwkv7", _rwkv7(None)
     yield "rwkv7-later", _rwkv7("later")
     yield "rwkv7-mlp", _rwkv7_mlp()
+    yield "log-linear-mamba2", _log_linear_mamba2()
+    yield "log-linear-delta-net", _log_linear_delta_net()
 
 
 def _naive(name: str, **replaced: str):
@@ -390,4 +392,71 @@ def _rwkv7_mlp():
         draw(19, x_k=(D,), key=(7, D), value=(6, 7)),
         normal(B, T, D),
         warm(20, shift=(B, 1, D)),
+    )
+
+
+def _level_weights(x, w):
+    """As `fla.layers.log_linear_mamba2`, `(B, T, heads, levels)`."""
+    heads, levels = w["L"].shape
+    return F.softplus(F.linear(x, w["dl"]).unflatten(-1, (heads, levels)) * w["L"])
+
+
+def _log_linear_mamba2(heads: int = 4, groups: int = 2, states: int = 3, size: int = 2):
+    """The paper's Mamba-2, of width 4, without a state; 11 steps are 5 levels."""
+    attention = _naive("log_linear_attn").naive_log_linear_attn
+    inner, channels = heads * size, heads * size + 2 * groups * states
+
+    def run(w, x, state):
+        z, xbc, dt = F.linear(x, w["in_proj"]).split([inner, channels, heads], dim=-1)
+        xbc, _ = _convolved(xbc, torch.zeros(B, channels, 3, dtype=x.dtype), w["conv"])
+        parts = F.silu(xbc + w["conv_bias"]).split([inner, groups * states, groups * states], -1)
+        values = parts[0].unflatten(-1, (heads, size))
+        b, c = (part.unflatten(-1, (groups, states)) for part in parts[1:])
+        dt = F.softplus(dt + w["dt_bias"])
+        decay, weights = -w["A_log"].exp() * dt, _level_weights(x, w)
+        y = attention(c, b, values * dt[..., None], decay, weights)
+        y = (y + values * w["D"][:, None]).flatten(2) * F.silu(z)
+        y = F.rms_norm(y.unflatten(-1, (groups, -1)), (inner // groups,), None, 1e-5).flatten(2)
+        return F.linear(y * w["norm"], w["out_proj"]), {}
+
+    shapes = {
+        "in_proj": (inner + channels + heads, 4), "conv": (channels, 4), "conv_bias": (channels,),
+        "dt_bias": (heads,), "A_log": (heads,), "D": (heads,), "norm": (inner,),
+        "out_proj": (4, inner), "dl": (5 * heads, 4), "L": (heads, 5),
+    }  # fmt: skip
+    return record(_source("naive_log_linear_attn"), run, draw(17, **shapes), normal(B, T, 4))
+
+
+def _log_linear_delta_net(width: int = 4):
+    """The paper's Gated DeltaNet, linear in the values: one run of the rule for those of a step."""
+    rule = _naive("gated_delta_rule").naive_recurrent_gated_delta_rule
+    mask = _naive("log_linear_attn").construct_H_matrix
+    channels = H * (2 * K + V)
+
+    def run(w, x, state):
+        qkv = torch.cat([F.linear(x, w[name]) for name in "qkv"], dim=-1)
+        qkv, _ = _convolved(qkv, torch.zeros(B, channels, width - 1, dtype=x.dtype), w["conv"])
+        parts = F.silu(qkv).split([H * K, H * K, H * V], dim=-1)
+        q, k, v = (part.unflatten(-1, (H, -1)) for part in parts)
+        beta = torch.sigmoid(F.linear(x, w["beta"]))
+        g = -w["A_log"].exp() * F.softplus(F.linear(x, w["a"]) + w["dt_bias"])
+        weights = _level_weights(x, w).permute(0, 2, 3, 1)
+        seen = mask(torch.zeros(B, H, T, dtype=x.dtype), weights)  # (B, H, T, T)
+        o = torch.zeros_like(v)
+        for s in range(T):
+            alone = v * (torch.arange(T) == s).to(v)[:, None, None]
+            of_s, _ = rule(_unit(q), _unit(k), alone, beta, g, None, None, True)
+            o = o + seen[..., s].transpose(1, 2)[..., None] * of_s
+        o = _rms_norm(o, w["norm"]).flatten(2) * F.silu(F.linear(x, w["g"]))
+        return F.linear(o, w["o"]), {}
+
+    shapes = _projections(
+        beta=(H, D), norm=(V,), a=(H, D), A_log=(H,), dt_bias=(H,), g=(H * V, D),
+        conv=(channels, width), dl=(5 * H, D), L=(H, 5),
+    )  # fmt: skip
+    return record(
+        _source("naive_recurrent_gated_delta_rule, construct_H_matrix"),
+        run,
+        draw(18, **shapes),
+        normal(B, T, D),
     )
