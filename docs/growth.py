@@ -31,7 +31,7 @@ def growth_section(run: dict[str, Any], rows: Sequence[Row]) -> str:
         "decodes after them; attention takes all steps at once and keeps their keys and values. "
         "Time, state and memory are one sequence's; the first and last number of a cell with an "
         f"arrow are those of the shortest and the longest. {escape(run['hardware'])}, "
-        f"{run['backend']}, {run['date']}: `{run['command']}`\n\n"
+        f"{run['backend']}, {run['date']}, [by these commands](notes.md).\n\n"
         f'<figure class="chart" id="growth" data-run="{run["name"]}"></figure>\n\n'
         '<div class="ledger-scroll"><table class="ledger speeds"><thead><tr>'
         f"{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>\n\n"

@@ -11,7 +11,6 @@ RUN = {
     "hardware": "a machine",
     "backend": "tensorflow",
     "date": "2026-11-28",
-    "command": "python -m benchmarks --stream",
 }
 ROW = Row(
     layer="mamba/mamba",
