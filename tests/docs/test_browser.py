@@ -129,6 +129,10 @@ def test_the_benchmarks_answer(open_page):
     page.select_option("[name=layer]", "mamba/mamba")
     assert "mamba/mamba" in chart.get_attribute("aria-label")
     assert page.locator("#roofline svg path.roof").count() == 1
+    # A line a layer, and attention's.
+    growth = page.locator("#growth > svg")
+    assert growth.locator("path.line").count() > 30
+    assert growth.locator("g:not(.faint):not(.peer)").count() == 1
     point_at(page.locator("#roofline > svg"), ".mark")
     assert "GFLOP/s" in tip.inner_text()
     runs = page.locator("[name=run] option").count()
