@@ -24,7 +24,7 @@ from benchmarks.programs import Workload
 from benchmarks.rates import floor_bytes, flops, with_rates
 from benchmarks.rows import BOTH, DISAGREES, Roofline, Row
 from benchmarks.runner import classify
-from benchmarks.sampling import doubt, sample_steadily
+from benchmarks.sampling import sample_steadily, timed
 from common.reproduce.execute.timing import call_seconds
 from common.reproduce.files import FileError, read_json, write_bytes, write_json
 
@@ -202,15 +202,7 @@ def run(
             status, message = classify(error)
             yield replace(row, status=status, message=message)
             continue
-        row = replace(
-            row,
-            doubt=doubt(timing),
-            p20_ms=1e3 * timing.p20,
-            p80_ms=1e3 * timing.p80,
-            samples=timing.samples,
-            compile_s=first,
-        )
-        yield with_rates(row, timing.median, roofline)
+        yield with_rates(timed(row, timing), timing.median, roofline)
 
 
 def _compiled(one: Exported, directory: Path) -> Any:

@@ -136,8 +136,6 @@ def _time(row: Row, spread: bool = True) -> str:
 
 def growth(rows: Sequence[Row], layer: str) -> list[str]:
     """How the time of each variant grows with T, where there are three lengths or more."""
-    import numpy as np
-
     times: dict[tuple[str, str, str], list[tuple[int, float]]] = {}
     for row in rows:
         if row.layer == layer and row.p20_ms is not None and row.median_ms and not row.doubt:
@@ -146,10 +144,16 @@ def growth(rows: Sequence[Row], layer: str) -> list[str]:
     lines = []
     for (name, compiler, mode), points in times.items():
         if len(points) >= 3:
-            lengths, milliseconds = np.log(points).T
-            slope = np.polyfit(lengths, milliseconds, 1)[0]
-            lines.append(f"{name} {compiler}, {mode}: time grows as T^{slope:.2f}")
+            lines.append(f"{name} {compiler}, {mode}: time grows as {power(points)}")
     return lines
+
+
+def power(points: Sequence[tuple[int, float]]) -> str:
+    """The power of T that times grow by, fitted to pairs of a length and a time."""
+    import numpy as np
+
+    lengths, times = np.log(points).T
+    return f"T^{np.polyfit(lengths, times, 1)[0]:.2f}"
 
 
 def row_line(row: Row) -> str:

@@ -24,7 +24,7 @@ from benchmarks.rows import (
     Roofline,
     Row,
 )
-from benchmarks.sampling import doubt, sample_steadily
+from benchmarks.sampling import sample_steadily, timed
 from common.reproduce.declare.spec import FORMS
 from common.reproduce.execute.timing import call_seconds
 
@@ -188,11 +188,6 @@ class Runner:
                 **variant.fields,
                 **cell,
                 backend=self._framework(variant),
-                doubt=doubt(timing),
-                p20_ms=1e3 * timing.p20,
-                p80_ms=1e3 * timing.p80,
-                samples=timing.samples,
-                compile_s=timing.first,
                 peak_bytes=self._peak(programs[variant.label], variant),
                 flops=flops(model, mode, case.batch, length),
                 floor_bytes=floor_bytes(model, workload),
@@ -200,7 +195,7 @@ class Runner:
                 state_bytes=model.state_bytes,
                 load=load,
             )
-            row = with_rates(row, timing.median, self.roofline)
+            row = with_rates(timed(row, timing), timing.median, self.roofline)
             for layer in variant.layers:
                 yield replace(row, layer=layer)
 

@@ -1,8 +1,10 @@
 """Samples in turns; what spreads too far once more."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from benchmarks.options import Options
+from benchmarks.rows import Row
 from common.reproduce.execute.timing import Timing, sample
 
 # From p20 to p80, relative to the median; beyond it a number is measured once more.
@@ -20,6 +22,18 @@ def doubt(timing: Timing) -> str:
     """Why the timing is not credible; empty where it is."""
     wide = spread(timing) > LARGEST_SPREAD
     return f"p20 to p80 are {spread(timing):.0%} of the median" if wide else ""
+
+
+def timed(row: Row, timing: Timing) -> Row:
+    """The row with what the samples tell, but for the median and what follows from it."""
+    return replace(
+        row,
+        doubt=doubt(timing),
+        p20_ms=1e3 * timing.p20,
+        p80_ms=1e3 * timing.p80,
+        samples=timing.samples,
+        compile_s=timing.first,
+    )
 
 
 def sample_steadily(

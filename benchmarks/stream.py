@@ -23,7 +23,7 @@ from benchmarks.programs.on_keras import function_of
 from benchmarks.rates import flops, with_rates
 from benchmarks.rows import ABSENT, Roofline, Row
 from benchmarks.runner import classify
-from benchmarks.sampling import doubt, sample_steadily
+from benchmarks.sampling import sample_steadily, timed
 from common.reproduce.execute.timing import Timing, call_seconds, synchronise
 
 # Decoded steps before the first decoding that is timed.
@@ -215,12 +215,7 @@ def _whole(
 
 def _timed(row: Row, timing: Timing, model: Model, load: float, **fields: Any) -> Row:
     return replace(
-        row,
-        doubt=doubt(timing),
-        p20_ms=1e3 * timing.p20,
-        p80_ms=1e3 * timing.p80,
-        samples=timing.samples,
-        compile_s=timing.first,
+        timed(row, timing),
         parameters=model.parameters,
         state_bytes=model.state_bytes,
         load=load,

@@ -104,9 +104,9 @@ def benchmark_page(runs: list[dict[str, Any]]) -> str:
 def _growth(runs: list[dict[str, Any]]) -> str:
     """The section on the newest run with rows of streams; empty where there is none."""
     for run in sorted(runs, key=lambda run: run["date"], reverse=True):
-        rows = [row for row in read_rows(RESULTS / run["name"], "run") if row.status == OK]
-        if any(row.mode == "stream" for row in rows):
-            return growth_section(run, rows)
+        if any("stream" in row for row in run["rows"]):
+            rows = read_rows(RESULTS / run["name"], "run")
+            return growth_section(run, [row for row in rows if row.status == OK])
     return ""
 
 

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-import numpy as np
-
 from benchmarks.peers import library_of
+from benchmarks.report import power
 from benchmarks.rows import Row
 
 HEAD = ("layer", "form", "steps a second", "time grows as", "decode", "state", "peak memory")
@@ -75,9 +74,7 @@ def exponent(points: Sequence[Row]) -> str:
     """The power of T that the time grows by, fitted to three lengths or more."""
     if len(points) < 3:
         return "–"
-    lengths = np.log([row.length for row in points])
-    times = np.log([row.median_ms or np.nan for row in points])
-    return f"T^{np.polyfit(lengths, times, 1)[0]:.2f}"
+    return power([(row.length, row.median_ms) for row in points if row.median_ms is not None])
 
 
 def _span(values: Sequence[Any], said: Any) -> str:

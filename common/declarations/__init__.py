@@ -4,6 +4,7 @@ from common.declarations.experiments import DEFAULT, experiment, presets, timing
 from common.declarations.labelling import formal_language, labelling
 from common.declarations.parameters import parameter_claims, parameters
 from common.declarations.recall import mqar
+from common.declarations.regular_languages import regular_languages
 
 __all__ = [
     "DEFAULT",
@@ -14,6 +15,7 @@ __all__ = [
     "parameter_claims",
     "parameters",
     "presets",
+    "regular_languages",
     "timing",
     "training",
 ]

@@ -1,7 +1,7 @@
 """RWKV-7: what it declares. A tuple in settings is for smoke, cpu and paper."""
 
-from common.declarations import parameter_claims, parameters, training
-from common.reproduce.declare.spec import Claim, Experiment, LayerCase, Paper, Quantity
+from common.declarations import parameter_claims, parameters, regular_languages
+from common.reproduce.declare.spec import Claim, LayerCase, Paper, Quantity
 from common.reproduce.declare.tolerances import within_absolute, within_relative
 
 PARAMETERS = parameters(
@@ -13,51 +13,15 @@ PARAMETERS = parameters(
 )
 
 
-def _language(language: str, description: str, chance: float) -> Experiment:
-    """As in `papers.structured_linear_cde`, whose table has a row of RWKV-7."""
-    return training(
-        name=language,
-        description=f"{description}: words of 40 to 256 after training on 3 to 40",
-        trial="papers.structured_linear_cde.experiments:regular_language",
-        variants={"rwkv7": {"model": "papers.rwkv7.experiments:RWKV7Blocks"}},
-        settings={
-            # Heads of 64. Chunks are as is fastest at 40 steps; the numbers are the same.
-            "model_settings": {
-                "num_layers": 2,
-                "num_heads": 2,
-                "dropout": 0.01,
-                "chunk_size": 8,
-            },
-            "units": (32, 128, 128),
-            "language": language,
-            "training_lengths": [3, 40],
-            "validation_lengths": ([40, 50], [40, 256], [40, 256]),
-            "batch_size": (4, 64, 256),
-            "steps": (4, 20_000, 100_001),
-            "learning_rate": 2e-3,
-            "warmup": 0.1,
-            "weight_decay": 0.01,
-            "no_decay": ["embeddings"],
-            "eval_every": (2, 1000, 5000),
-            "eval_size": (8, 2048, 8192),
-            "stop_accuracy": 0.9995,
-            # On a CPU XLA takes longer.
-            "jit_compile": (False, False, True),
-        },
-        minutes=(0.5, 70, 60),
-        metrics=("accuracy", "final_accuracy", "updates"),
-        untrained={"accuracy": chance},
-        seeds=(0, 1, 2, 3, 4),
-        reduces="Width 128, where the paper takes the better of 128 and 512; batch 64 for 256; "
-        "20,000 updates for 100,001; 2,048 validation words for 8,192.",
-        paper_reduces="Width 128, where the paper takes the better of 128 and 512.",
-    )
-
-
-CYCLE_NAV = _language("cycle_nav", "Where a walk on a cycle of 5 ends", 20.0)
-EVEN_PAIRS = _language("even_pairs", "Whether the last letter is the first", 50.0)
-MOD_ARITH = _language("mod_arith_no_brack", "Arithmetic modulo 5 without brackets", 20.0)
-PARITY = _language("parity", "Parity", 50.0)
+# The row of RWKV-7 in the table of `papers.structured_linear_cde`.
+CYCLE_NAV, EVEN_PAIRS, MOD_ARITH, PARITY = regular_languages(
+    {"rwkv7": {"model": "papers.rwkv7.experiments:RWKV7Blocks"}},
+    # Heads of 64. Chunks are as is fastest at 40 steps; the numbers are the same.
+    {"model_settings": {"num_layers": 2, "num_heads": 2, "dropout": 0.01, "chunk_size": 8}},
+    reduces="Width 128, where the paper takes the better of 128 and 512; batch 64 for 256; "
+    "20,000 updates for 100,001; 2,048 validation words for 8,192.",
+    paper_reduces="Width 128, where the paper takes the better of 128 and 512.",
+)
 
 # With the deviations of five runs in the table.
 _CELLS = ((CYCLE_NAV, 5.0), (EVEN_PAIRS, 14.2), (MOD_ARITH, 6.1), (PARITY, 0.3))

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from common.declarations.experiments import training
-from common.reproduce.declare.spec import Claim, Experiment, LayerCase, Paper, Quantity
+from common.declarations import regular_languages
+from common.reproduce.declare.spec import Claim, LayerCase, Paper, Quantity
 from common.reproduce.declare.tolerances import at_least, within_absolute
 
 _DROPOUT = 0.01
@@ -83,46 +83,15 @@ _SLICES = {
 }
 
 
-def _language(language: str, description: str, chance: float) -> Experiment:
-    return training(
-        name=language,
-        description=f"{description}: words of 40 to 256 after training on 3 to 40",
-        trial="papers.structured_linear_cde.experiments:regular_language",
-        variants=_BASELINES | _SLICES,
-        settings={
-            "units": (32, 128, 128),
-            "language": language,
-            "training_lengths": [3, 40],
-            "validation_lengths": ([40, 50], [40, 256], [40, 256]),
-            "batch_size": (4, 64, 256),
-            "steps": (4, 20_000, 100_001),
-            "learning_rate": 2e-3,
-            "warmup": 0.1,
-            "weight_decay": 0.01,
-            "no_decay": ["embeddings"],
-            "eval_every": (2, 1000, 5000),
-            "eval_size": (8, 2048, 8192),
-            "stop_accuracy": 0.9995,
-            # On a CPU XLA takes longer.
-            "jit_compile": (False, False, True),
-        },
-        minutes=(0.5, 70, 60),
-        metrics=("accuracy", "final_accuracy", "updates"),
-        untrained={"accuracy": chance},
-        seeds=(0, 1, 2, 3, 4),
-        reduces="Width 128, where the paper takes the better of 128 and 512, and of 256 and 512 "
-        "for Mamba; batch 64 for 256; 20,000 updates for 100,001; 2,048 validation words for "
-        "8,192.",
-        paper_reduces="Width 128, where the paper takes the better of 128 and 512, and of 256 and "
-        "512 for Mamba.",
-        smoke_variants=("lstm", "delta_net"),
-    )
-
-
-CYCLE_NAV = _language("cycle_nav", "Where a walk on a cycle of 5 ends", 20.0)
-EVEN_PAIRS = _language("even_pairs", "Whether the last letter is the first", 50.0)
-MOD_ARITH = _language("mod_arith_no_brack", "Arithmetic modulo 5 without brackets", 20.0)
-PARITY = _language("parity", "Parity", 50.0)
+CYCLE_NAV, EVEN_PAIRS, MOD_ARITH, PARITY = regular_languages(
+    _BASELINES | _SLICES,
+    reduces="Width 128, where the paper takes the better of 128 and 512, and of 256 and 512 "
+    "for Mamba; batch 64 for 256; 20,000 updates for 100,001; 2,048 validation words for "
+    "8,192.",
+    paper_reduces="Width 128, where the paper takes the better of 128 and 512, and of 256 and "
+    "512 for Mamba.",
+    smoke_variants=("lstm", "delta_net"),
+)
 
 # Deviations of five runs in Tables 2 and 4: cycle navigation, even pairs, arithmetic, parity.
 _DEVIATIONS = {
