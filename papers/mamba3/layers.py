@@ -21,11 +21,11 @@ from common.layers import SequenceLayer, StateSpec
 from common.ops.gated_attention import (
     chunkwise_gated_attention,
     gated_attention_flops,
-    gated_attention_step,
     parallel_gated_attention,
 )
 from common.ops.time_axis import (
     compact,
+    expand_like,
     spread,
     steps_taken,
     take_steps,
@@ -52,8 +52,8 @@ class Mamba3(SequenceLayer):
         A     = -softplus(a)
         B, C  = norm(B) + b_B,  norm(C) + b_C                RMS over N; the biases of each head
         theta = pi tanh(w)                                   N/2 numbers, for all heads
-        alpha_t = exp(Delta_t A_t),   R_t turns each pair of coordinates by Delta_t theta_t
-        H_t = alpha_t R_t (H_{t-1} + (1 - lambda_t) Delta_t B_{t-1} x_{t-1}^T)
+        alpha_t = exp(Delta_t A_t),   T_t turns each pair of coordinates by Delta_t theta_t
+        H_t = alpha_t T_t (H_{t-1} + (1 - lambda_t) Delta_t B_{t-1} x_{t-1}^T)
               + lambda_t Delta_t B_t x_t^T                   N x P, a head of P of the E channels
         y_t = H_t^T C_t + D x_t
         o_t = W_out (y_t * silu(z_t))
@@ -62,18 +62,29 @@ class Mamba3(SequenceLayer):
     inputs at both ends of a step, which is a convolution of two steps inside the recurrence: there
     is no other. With `discretization="euler"` lambda is 1, as in Mamba-2. The rotations make the
     state complex, a pair of coordinates i and i + N/2 the real and the imaginary part of a number
-    (proposition 2). With `rotation="standard"` R_t turns by 10000^(-2i/N) at every step, and with
+    (proposition 2). With `rotation="standard"` T_t turns by 10000^(-2i/N) at every step, and with
     `None` not at all, which are the paper's ablations.
 
-    Seen from a frame that turns with R, B_t and C_t are turned back by the sum of the angles up to
+    Seen from a frame that turns with T, B_t and C_t are turned back by the sum of the angles up to
     t, and H by none (proposition 3). What is written at t is read at t with the weight
     lambda_t Delta_t, and with (1 - lambda_{t+1}) Delta_{t+1} more after it. So the forms are
     Mamba-2's, `common.ops.gated_attention`: chunk by chunk, or one masked product, with the weight
     of later steps, less what is too much at the step itself. Or the equations, step by step.
 
-    State: `{"ssm": (B, H, N, P), "angle": (B, H, N/2), "b": (B, H, N), "x": (B, H, P)}`: H as seen
-    from the frame, the sum of the angles, from -pi to pi however long the sequence, and the last
-    step's B, as seen from the frame, and x, in the compute dtype, in which it was computed.
+    With a `rank` R above 1 the layer has many inputs and outputs (MIMO, section 3.3 and appendix
+    C): B and C are N x R, of one state. x, z and y have R columns, each channel's times R learned
+    numbers, and the outputs' columns, gated, are added up:
+
+        H_t = ... + lambda_t Delta_t B_t X_t^T,   X_t = x_t * mimo_x       P x R
+        Y_t = H_t^T C_t + D X_t
+        o_t = W_out sum_r (Y_t * silu(z_t * mimo_z) * mimo_o)_r
+
+    The columns are R steps for the op, of which only the first decays (eqs. 12 to 14), and a chunk
+    holds C / R steps, as in the paper; what a column is to read of the columns after it is added.
+
+    State: `{"ssm": (B, H, N, P), "angle": (B, H, N/2), "b": (B, H, R, N), "x": (B, H, P)}`: H as
+    seen from the frame, the sum of the angles, from -pi to pi however long the sequence, and the
+    last step's B, as seen from the frame, and x, in the compute dtype, in which it was computed.
     `"angle"` only with a rotation, `"b"` and `"x"` only with the trapezoidal rule.
 
     `skip` (D) and `dt_bias` are float32 under mixed policies and are not to decay:
@@ -87,8 +98,9 @@ class Mamba3(SequenceLayer):
         expansion: E over `units`.
         rotation: `"data_dependent"`, `"standard"` or `None`.
         discretization: `"trapezoidal"` or `"euler"`.
-        chunk_size: Steps in a chunk of the chunkwise form, and of the sums of angles; a power of
-            two.
+        rank: R, columns of B, C and x. 1 is the layer with one input and one output (SISO).
+        chunk_size: C, steps in a chunk of the chunkwise form, R of which are one of the sequence,
+            and of the sums of angles; a power of two.
         num_residuals: Branches of the stack that are added to its stream; the initial W_out is
             divided by its square root, as in the authors' code.
         epsilon: Of the norms.
@@ -112,6 +124,7 @@ class Mamba3(SequenceLayer):
         expansion: int = 2,
         rotation: str | None = "data_dependent",
         discretization: str = "trapezoidal",
+        rank: int = 1,
         chunk_size: int = 64,
         num_residuals: int = 1,
         epsilon: float = 1e-5,
@@ -125,6 +138,7 @@ class Mamba3(SequenceLayer):
             head_dim=head_dim,
             num_groups=num_groups,
             expansion=expansion,
+            rank=rank,
             num_residuals=num_residuals,
         )
         check_choice(self, ROTATIONS, **given(rotation=rotation))
@@ -142,6 +156,7 @@ class Mamba3(SequenceLayer):
         self.num_groups = num_groups
         self.rotation = rotation
         self.trapezoidal = discretization == "trapezoidal"
+        self.rank = rank
         self.chunk_size = chunk_size
         self.num_residuals = num_residuals
         self.epsilon = epsilon
@@ -158,14 +173,14 @@ class Mamba3(SequenceLayer):
         if self.rotation is not None:
             spec["angle"] = StateSpec((heads, self.state_dim // 2))
         if self.trapezoidal:
-            spec["b"] = StateSpec((heads, self.state_dim))
+            spec["b"] = StateSpec((heads, self.rank, self.state_dim))
             spec["x"] = StateSpec((heads, self.head_dim), self.compute_dtype)
         return spec
 
     @property
     def _split_sizes(self) -> dict[str, int]:
         """What W_in makes, in its order, and of what width."""
-        groups = self.num_groups * self.state_dim
+        groups = self.rank * self.num_groups * self.state_dim
         sizes = {"z": self.inner_units, "x": self.inner_units, "b": groups, "c": groups}
         sizes |= {"delta": self.num_heads, "rate": self.num_heads}
         if self.trapezoidal:
@@ -188,10 +203,17 @@ class Mamba3(SequenceLayer):
         self.dt_bias = self.add_weight((self.num_heads,), _initial_dt_bias, name="dt_bias", **kept)
         for name in ("b", "c"):
             scale = self.add_weight((self.state_dim,), "ones", name=f"{name}_scale")
-            bias = self.add_weight((self.num_heads, self.state_dim), "ones", name=f"{name}_bias")
+            shape = (self.num_heads, self.rank, self.state_dim)
+            bias = self.add_weight(shape, "ones", name=f"{name}_bias")
             setattr(self, f"{name}_scale", scale)
             setattr(self, f"{name}_bias", bias)
         self.skip = self.add_weight((self.num_heads,), "ones", name="skip", **kept)
+        if self.rank > 1:
+            # As in the authors' code. Columns with the same B and C would be one, but for D / R.
+            share = keras.initializers.Constant(1 / self.rank)
+            for name, start in (("mimo_x", share), ("mimo_z", "ones"), ("mimo_o", share)):
+                shape = (self.num_heads, self.rank, self.head_dim)
+                setattr(self, name, self.add_weight(shape, start, name=name))
         self.output_kernel = self.add_weight(
             (self.inner_units, self.units),
             uniform(self.inner_units, self.num_residuals**-0.5),
@@ -209,7 +231,7 @@ class Mamba3(SequenceLayer):
         least = ops.cast(LEAST_RATE, self.state_dtype)
         features = {
             "z": parts[0],
-            "x": rearrange(part["x"], "... (h p) -> ... h p", h=self.num_heads),
+            "x": self._by_head(part["x"]),
             "b": self._normalise(part["b"], self.b_scale, self.b_bias),
             "c": self._normalise(part["c"], self.c_scale, self.c_bias),
             "log_decay": (-ops.where(rate > least, rate, least) * delta)[..., None],
@@ -231,26 +253,33 @@ class Mamba3(SequenceLayer):
         return features
 
     def _normalise(self, x, scale, bias):
-        """B or C of every head, `(..., H, N)`."""
-        x = rearrange(x, "... (g n) -> ... g n", g=self.num_groups)
+        """B or C of every head, `(..., H, R, N)`."""
+        x = rearrange(x, "... (r g n) -> ... g r n", r=self.rank, g=self.num_groups)
         size = ops.rsqrt(ops.mean(ops.square(x), axis=-1, keepdims=True) + self.epsilon)
-        x = ops.repeat(x * size * self._wide(scale), self.num_heads // self.num_groups, axis=-2)
+        x = ops.repeat(x * size * self._wide(scale), self.num_heads // self.num_groups, axis=-3)
         return x + self._wide(bias)
 
+    def _by_head(self, x):
+        return rearrange(x, "... (h p) -> ... h p", h=self.num_heads)
+
+    def _columns(self, x, name):
+        """The columns `(..., H, R, P)` of `x (..., H, P)`: times the weight of that name."""
+        x = x[..., None, :]
+        return x * self._wide(getattr(self, name)) if self.rank > 1 else x
+
     def recur(self, features, state):
-        b, c, x = (features[name] for name in ("b", "c", "x"))
+        b, c, x = features["b"], features["c"], self._columns(features["x"], "mimo_x")
         new = dict.fromkeys(self.state_spec())
         if self.rotation is not None:
             new["angle"] = angle = wrap(state["angle"] + features["angle"])
-            b, c = turn_back(b, angle), turn_back(c, angle)
+            b, c = turn_back(b, angle[..., None, :]), turn_back(c, angle[..., None, :])
         memory = state["ssm"]
         if self.trapezoidal:
-            new["b"], new["x"] = b, self.cast(x)
+            new["b"], new["x"] = b, self.cast(features["x"])
             memory = memory + self._written(features["before"], state)
-        y, new["ssm"] = gated_attention_step(
-            c, b, features["own"] * x, features["log_decay"], memory
-        )
-        return self._emit(y, features), new
+        decay = ops.exp(features["log_decay"])[..., None]
+        new["ssm"] = decay * memory + _outer(b, features["own"][..., None] * x)
+        return self._emit(c @ new["ssm"], x, features), new
 
     def parallel(self, features, state, initial, mask, reset):
         return self._mix(parallel_gated_attention, features, state, mask, reset)
@@ -261,60 +290,87 @@ class Mamba3(SequenceLayer):
 
     def _mix(self, attention, features, state, mask, reset):
         # A reset puts zeros back, which is what the ops do by default.
-        b, c, x = (features[name] for name in ("b", "c", "x"))
+        b, c, x = features["b"], features["c"], self._columns(features["x"], "mimo_x")
         new = dict.fromkeys(self.state_spec())
         if self.rotation is not None:
             angle, new["angle"] = sum_angles(
                 features["angle"], state["angle"], mask, reset, self.chunk_size
             )
-            b, c = turn_back(b, angle), turn_back(c, angle)
-        memory, weight = state["ssm"], features["own"]
+            b, c = turn_back(b, angle[..., None, :]), turn_back(c, angle[..., None, :])
+        memory, own = state["ssm"], features["own"][..., None]
+        # What a column reads of a column at its own step is too much or lacking.
+        weight, after = own, ops.triu(ops.ones((self.rank, self.rank), own.dtype), k=1)
+        correction = own * after
         if self.trapezoidal:
             # The last step's is the next call's to add: what is left is the state of now.
             first, later = _following(features["before"], mask)
             memory = memory + self._written(first, state)
-            weight = weight + later
-            new["b"], new["x"] = _last((b, self.cast(x)), (state["b"], state["x"]), mask, reset)
+            later = later[..., None]
+            weight, correction = own + later, correction - later * (1 - after)
+            new["b"], new["x"] = _last(
+                (b, self.cast(features["x"])), (state["b"], state["x"]), mask, reset
+            )
         y, new["ssm"] = attention(
-            c, b, weight * x, features["log_decay"], memory, mask=mask, reset=reset
+            *(_in_steps(one) for one in (c, b, weight * x)),
+            _in_steps(self._at_first_column(features["log_decay"][..., None, :])),
+            memory,
+            mask=None if mask is None else ops.repeat(mask, self.rank, axis=1),
+            reset=None if reset is None else self._reset_in_steps(reset),
         )
-        if self.trapezoidal:
-            y = y - later * ops.sum(c * b, axis=-1, keepdims=True) * x
-        return self._emit(y, features), new
+        y = rearrange(y, "b (t r) h p -> b t h r p", r=self.rank)
+        if self.trapezoidal or self.rank > 1:
+            y = y + (correction * (c @ ops.swapaxes(b, -1, -2))) @ x
+        return self._emit(y, x, features), new
+
+    def _at_first_column(self, x):
+        """`x (..., 1, M)` and zeros for the other columns, `(..., R, M)`."""
+        return ops.pad(x, [(0, 0)] * (len(x.shape) - 2) + [(0, self.rank - 1), (0, 0)])
+
+    def _reset_in_steps(self, reset):
+        flags = self._at_first_column(ops.cast(reset, "int32")[..., None, None])
+        return ops.cast(rearrange(flags, "b t r 1 -> b (t r)"), "bool")
 
     def _written(self, weight, state):
         """What the step before wrote, so weighed once more, `(B, H, N, P)`."""
-        return (weight * state["b"])[..., None] * self._wide(state["x"])[..., None, :]
+        x = self._columns(self._wide(state["x"]), "mimo_x")
+        return _outer(weight[..., None] * state["b"], x)
 
-    def _emit(self, y, features):
-        y = y + ops.convert_to_tensor(self.skip)[:, None] * features["x"]
-        return {"y": rearrange(y, "... h p -> ... (h p)"), "z": features["z"]}
+    def _emit(self, y, x, features):
+        return {"y": y + ops.convert_to_tensor(self.skip)[:, None, None] * x, "z": features["z"]}
 
     def readout(self, emitted):
-        gated = emitted["y"] * self._wide(ops.silu(emitted["z"]))
-        return ops.matmul(self.cast(gated), self.cast(self.output_kernel))
+        z = self._by_head(emitted["z"])
+        if self.rank > 1:
+            z = self._columns(self._wide(z), "mimo_z")
+            gated = emitted["y"] * ops.silu(z) * self._wide(self.mimo_o)
+        else:
+            gated = emitted["y"] * self._wide(ops.silu(z))[..., None, :]
+        joined = rearrange(ops.sum(gated, axis=-2), "... h p -> ... (h p)")
+        return ops.matmul(self.cast(joined), self.cast(self.output_kernel))
 
     def _wide(self, x):
         return ops.cast(x, self.state_dtype)
 
     def count_flops(self, batch_size: int, length: int) -> int:
-        """`2 B T (D (2 E + 2 G N + 3 H + N/2) + E units)`, and what is done along time.
+        """`2 B T (D (2 E + 2 R G N + 3 H + N/2) + E units)`, and what is done along time.
 
-        Those of `common.ops.gated_attention` with as many groups as heads and, unless recurrent,
-        `B T C H N` for the sums of angles.
+        Those of `common.ops.gated_attention` for R T steps, with as many groups as heads, and
+        `2 B T H R^2 (N + P)` for what columns read of their own step. Recurrent, each of two
+        products that write costs as much as the one that reads, the second by the trapezoidal rule
+        alone. Else the sums of angles cost `B T C H N`.
         """
         weights = self.kernel.shape[0] * self.kernel.shape[1] + self.inner_units * self.units
-        mixing = gated_attention_flops(
-            self.resolved_form,
-            length,
-            self.num_heads,
-            self.state_dim,
-            self.head_dim,
-            chunk_size=self.chunk_size,
-        )
-        if self.rotation is not None and self.resolved_form != "recurrent":
-            steps = -(-length // self.chunk_size) * self.chunk_size
-            mixing += steps * self.chunk_size * self.num_heads * self.state_dim
+        heads, n, p = self.num_heads, self.state_dim, self.head_dim
+        steps = self.rank * length
+        form, chunk = self.resolved_form, self.chunk_size
+        mixing = gated_attention_flops(form, steps, heads, n, p, chunk_size=chunk)
+        if form == "recurrent":
+            mixing *= 3 if self.trapezoidal else 2
+        else:
+            if self.trapezoidal or self.rank > 1:
+                mixing += 2 * heads * steps * self.rank * (n + p)
+            if self.rotation is not None:
+                mixing += -(-length // chunk) * chunk * chunk * heads * n
         return batch_size * (2 * length * weights + mixing)
 
 
@@ -346,7 +402,17 @@ def _last(xs, states, mask, reset):
         return tuple(left)
     document = ops.cumsum(ops.cast(reset, "int32"), axis=1)
     own = ops.equal(take_steps(ops.pad(document, ((0, 0), (1, 0))), at), document[:, -1:])
-    return tuple(zero_unless(own[..., None], x) for x in left)
+    return tuple(zero_unless(expand_like(own[:, 0], x), x) for x in left)
+
+
+def _outer(b, x):
+    """`(..., N, P)`, the products of the columns of `b (..., R, N)` and `x (..., R, P)`, summed."""
+    return ops.swapaxes(b, -1, -2) @ x
+
+
+def _in_steps(x):
+    """Every column of `x (B, T, H, R, M)` as a step, `(B, T R, H, M)`."""
+    return rearrange(x, "b t h r m -> b (t r) h m")
 
 
 def _initial_dt_bias(shape, dtype=None):

@@ -8,19 +8,18 @@ from common.checks import check_integers, check_positive, given
 from common.models import GatedMLP, LanguageModel
 from papers.mamba3.layers import Mamba3
 
-# The model whose width and depth the paper states (appendices C, D and G), with one kernel for
-# embedding and logits, as its name asks for, and the tokens of Llama 3.1.
-SIZES: dict[str, dict[str, Any]] = {
-    "1.5B": {
-        "vocabulary_size": 128256,
-        "units": 2048,
-        "num_layers": 24,
-        "state_dim": 128,
-        "head_dim": 64,
-        "hidden_units": 4096,
-        "tie_embeddings": True,
-    },
+# The models whose width and depth the paper states (appendices C, D and G; section 4.1.1), with
+# one kernel for embedding and logits, as their name asks for, and the tokens of Llama 3.1.
+_SISO: dict[str, Any] = {
+    "vocabulary_size": 128256,
+    "units": 2048,
+    "num_layers": 24,
+    "state_dim": 128,
+    "head_dim": 64,
+    "hidden_units": 4096,
+    "tie_embeddings": True,
 }
+SIZES = {"1.5B": _SISO, "1.5B-mimo": {**_SISO, "rank": 4, "hidden_units": 3824}}
 
 
 @keras.saving.register_keras_serializable(package="papers")
@@ -32,12 +31,13 @@ class Mamba3LM(LanguageModel):
         units: Width D of the stream.
         num_layers: Number of blocks.
         state_dim: As for `Mamba3`, and so are `head_dim`, `num_groups`, `expansion`, `rotation`,
-            `discretization`, `chunk_size` and `form`.
+            `discretization`, `rank`, `chunk_size` and `form`.
         head_dim: See `state_dim`.
         num_groups: See `state_dim`.
         expansion: See `state_dim`.
         rotation: See `state_dim`.
         discretization: See `state_dim`.
+        rank: See `state_dim`.
         hidden_units: Width inside the SwiGLU MLPs, by default 2 D. 0 is no MLPs.
         chunk_size: See `state_dim`.
         form: See `state_dim`.
@@ -62,6 +62,7 @@ class Mamba3LM(LanguageModel):
         expansion: int = 2,
         rotation: str | None = "data_dependent",
         discretization: str = "trapezoidal",
+        rank: int = 1,
         hidden_units: int | None = None,
         chunk_size: int = 64,
         form: str = "auto",
@@ -84,6 +85,7 @@ class Mamba3LM(LanguageModel):
                     expansion,
                     rotation,
                     discretization,
+                    rank,
                     chunk_size,
                     num_residuals=num_layers * (2 if hidden_units else 1),
                     epsilon=epsilon,

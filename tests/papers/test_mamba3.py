@@ -24,21 +24,22 @@ CONTRACT = PaperContract(
             {**SIZE, "num_layers": 1, "state_dim": 4, "head_dim": 4, "hidden_units": 6},
             APART
             | {"state_dim": 6, "head_dim": 2, "num_groups": 2, "expansion": 1, "rotation": None}
-            | {"discretization": "euler", "hidden_units": 5, "chunk_size": 4, "form": "recurrent"},
+            | {"discretization": "euler", "hidden_units": 5, "chunk_size": 4, "form": "recurrent"}
+            | {"rank": 2},
         ),
     ),
     other_arguments={
         "Mamba3": [
             {"units": 4, "state_dim": 6, "head_dim": 3, "num_groups": 2, "expansion": 3}
             | {"rotation": "standard", "discretization": "euler", "chunk_size": 2}
-            | {"num_residuals": 5, "epsilon": 1e-3}
+            | {"num_residuals": 5, "epsilon": 1e-3, "rank": 2}
         ],
     },
     corners={
         "mamba3-mamba3": [
             {"head_dim": 2, "num_groups": 2, "rotation": "standard"},
             {"head_dim": 8, "state_dim": 3, "rotation": None},
-            {"discretization": "euler"},
+            {"discretization": "euler", "rank": 2},
         ],
     },
     by_hand=("mamba3-mamba3",),
@@ -51,15 +52,16 @@ def softplus(x):
 
 def parts(x, w, layer):
     """What the equations take, `(T, ...)` and by head, from inputs `(T, D)`."""
-    heads, n, length = layer.num_heads, layer.state_dim, len(x)
+    heads, n, rank, length = layer.num_heads, layer.state_dim, layer.rank, len(x)
     sizes = [*layer._split_sizes.values()]
     made = np.split(x @ w["kernel"], np.cumsum(sizes)[:-1], axis=-1)
     made = dict(zip(layer._split_sizes, made, strict=True))
 
     def normal(name):
-        y = made[name].reshape(length, layer.num_groups, n)
+        y = made[name].reshape(length, rank, layer.num_groups, n)
         y = y / np.sqrt((y * y).mean(-1, keepdims=True) + 1e-5) * w[f"{name}_scale"]
-        return np.repeat(y, heads // layer.num_groups, axis=1) + w[f"{name}_bias"]
+        y = np.repeat(y, heads // layer.num_groups, axis=2).transpose(0, 2, 3, 1)
+        return y + w[f"{name}_bias"].transpose(0, 2, 1)  # (T, H, N, R)
 
     delta = softplus(made["delta"] + w["dt_bias"])
     if layer.rotation == "data_dependent":
@@ -71,7 +73,8 @@ def parts(x, w, layer):
         theta = np.zeros((length, heads, n // 2))
     share = sigmoid(made["share"]) if layer.trapezoidal else np.ones((length, heads))
     x = made["x"].reshape(length, heads, -1)
-    return made["z"], x, normal("b"), normal("c"), delta, softplus(made["rate"]), share, theta
+    rate = np.maximum(softplus(made["rate"]), 1e-4)
+    return made["z"], x, normal("b"), normal("c"), delta, rate, share, theta
 
 
 def rotation(angles):
@@ -81,31 +84,41 @@ def rotation(angles):
 
 
 VARIANTS = [
-    {"rotation": rotation, "discretization": discretization}
+    {"rotation": rotation, "discretization": discretization, "rank": rank}
     for rotation in ("data_dependent", "standard", None)
     for discretization in ("trapezoidal", "euler")
+    for rank in (1, 3)
 ]
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_layer_is_the_papers_recurrence(variant):
-    """Propositions 1 and 4 with rotation matrices, and the state in the frame that turns."""
+    """Propositions 1 and 4 with rotation matrices, and the state in the frame that turns.
+
+    With more than one input and output (section 3.3) B and C are matrices, and each column of x, z
+    and y is scaled (appendix C).
+    """
     x = np.random.default_rng(1).standard_normal((1, 9, 5))
     settings = {"state_dim": 4, "head_dim": 2, "num_groups": 2, "chunk_size": 4}
     layer, w = drawn(Mamba3(4, **settings, **variant, dtype="float64"), x)
     z, X, B, C, delta, rate, share, theta = parts(x[0], w, layer)
-    y, states = np.zeros_like(X), []
+    columns = np.ones((4, 2, 1)), np.ones((4, 2, 1)), np.ones((4, 2, 1))
+    if layer.rank > 1:
+        columns = [w[f"mimo_{name}"].transpose(0, 2, 1) for name in "xzo"]
+    X, Z = X[..., None] * columns[0], z.reshape(9, 4, 2, 1) * columns[1]  # (T, H, P, R)
+    Y, states = np.zeros_like(X), []
     for h in range(4):
         H, frame, before = np.zeros((4, 2)), np.eye(4), np.zeros((4, 2))
         for t in range(9):
-            turn, written = rotation(theta[t, h]), np.outer(B[t, h], X[t, h])
+            turn, written = rotation(theta[t, h]), B[t, h] @ X[t, h].T
             decayed = np.exp(-delta[t, h] * rate[t, h]) * turn
             H = decayed @ (H + (1 - share[t, h]) * delta[t, h] * before)
             H, before = H + share[t, h] * delta[t, h] * written, written
-            y[t, h] = H.T @ C[t, h] + w["skip"][h] * X[t, h]
+            Y[t, h] = H.T @ C[t, h] + w["skip"][h] * X[t, h]
             frame = turn @ frame
         states.append(frame.T @ H)
-    want = (y.reshape(9, -1) * silu(z)) @ w["output_kernel"]
+    y = (Y * silu(Z) * columns[2]).sum(-1)
+    want = y.reshape(9, -1) @ w["output_kernel"]
     for form in layer.forms:
         layer.form = form
         got, state = layer(x, return_state=True)
@@ -124,7 +137,7 @@ def test_three_steps_by_hand():
     half = np.arctanh(0.5)
     layer.kernel.assign([[1, 1, 0, 0, 0, 0, 0, 0, 0, half]])  # z, x, B, C, Delta, A, lambda, theta
     layer.dt_bias.assign([np.log(np.e - 1)])
-    layer.b_bias.assign([[1, 0]])
+    layer.b_bias.assign([[[1, 0]]])
     layer.skip.assign([0])
     layer.output_kernel.assign([[1]])
     for form in layer.forms:
@@ -135,7 +148,7 @@ def test_three_steps_by_hand():
         # Three quarters of a turn, and H_3 and B_3 turned back by them.
         np.testing.assert_allclose(array(state["angle"]), [[[-np.pi / 2]]], rtol=1e-12)
         np.testing.assert_allclose(array(state["ssm"])[0, 0, :, 0], [-0.5, 0.25], rtol=1e-12)
-        np.testing.assert_allclose(array(state["b"])[0, 0], [0, 1], atol=1e-12)
+        np.testing.assert_allclose(array(state["b"])[0, 0, 0], [0, 1], atol=1e-12)
 
 
 @pytest.mark.parametrize("saturated", [False, True])
@@ -154,6 +167,7 @@ def test_with_lambda_1_and_no_angle_it_is_mamba2s_recurrence(saturated):
         w["kernel"] = kernel
     made = [parts(row, w, layer) for row in x]
     z, X, B, C, delta, rate, _, _ = (np.stack(one) for one in zip(*made, strict=True))
+    B, C = B[..., 0], C[..., 0]
     y, final = recurrent_gated_attention(
         *map(ops.convert_to_tensor, (C, B, delta[..., None] * X, -(delta * rate)[..., None]))
     )
@@ -171,7 +185,7 @@ def test_the_state_is_a_complex_one():
     x = np.random.default_rng(3).standard_normal((1, 8, 5))
     layer, w = drawn(Mamba3(3, 6, 6, chunk_size=4, dtype="float64"), x)
     z, X, B, C, delta, rate, share, theta = (one[:, 0] for one in parts(x[0], w, layer))
-    b, c = (one[:, :3] + 1j * one[:, 3:] for one in (B, C))
+    b, c = (one[:, :3, 0] + 1j * one[:, 3:, 0] for one in (B, C))
     h, before, y = np.zeros((3, 6), complex), np.zeros((3, 6), complex), []
     for t in range(8):
         alpha = np.exp(-delta[t] * rate[t] + 1j * theta[t])[:, None]
@@ -205,16 +219,16 @@ def test_order_of_the_error_of_a_step(share, order):
     steps, errors = 2.0 ** -np.arange(6, 11), []
     for step in steps:
         features = tensors(
-            z=[[0.0]], x=[[[np.cos(start + step)]]], b=[[pair(b)]], c=[[[1.0, 0.0]]],
+            z=[[0.0]], x=[[[np.cos(start + step)]]], b=[[[pair(b)]]], c=[[[[1.0, 0.0]]]],
             log_decay=[[[a.real * step]]], angle=[[[a.imag * step]]],
             own=[[[share * step]]], before=[[[(1 - share) * step]]],
         )  # fmt: skip
         state = tensors(
-            ssm=pair(exact(start)).reshape(1, 1, 2, 1), angle=[[[0.0]]], b=[[pair(b)]],
+            ssm=pair(exact(start)).reshape(1, 1, 2, 1), angle=[[[0.0]]], b=[[[pair(b)]]],
             x=[[[np.cos(start)]]],
         )  # fmt: skip
         emitted, _ = layer.recur(features, state)
-        errors.append(abs(array(emitted["y"])[0, 0] - exact(start + step).real))
+        errors.append(abs(array(emitted["y"]).item() - exact(start + step).real))
     slope = np.polyfit(np.log(steps), np.log(errors), 1)[0]
     assert slope == pytest.approx(order, abs=0.1)
 
@@ -247,7 +261,7 @@ def test_one_layer_by_hand_tracks_parity():
     layer.kernel.assign(kernel)
     layer.dt_bias.assign([np.log(np.e - 1)])
     for weight in (layer.b_bias, layer.c_bias):
-        weight.assign([[1, 0]])
+        weight.assign([[[1, 0]]])
     layer.skip.assign([0])
     layer.output_kernel.assign([[1]])
     # The first letter is written after its own turn.
@@ -257,15 +271,38 @@ def test_one_layer_by_hand_tracks_parity():
         np.testing.assert_array_equal(np.sign(array(layer(x))[0, :, 0]), 1 - 2 * odd)
 
 
-def test_parameters_of_the_paper():
-    size = SIZES["1.5B"]
-    inner = 4096
-    block = 2048 * (2 * inner + 2 * 128 + 3 * 64 + 64) + inner * 2048
-    block += 2 * 64 + 2 * 128 * (1 + 64) + 3 * 2048 * 4096 + 2 * 2048
+def test_columns_that_are_alike_are_one():
+    """As it starts, each of R columns takes 1/R of x and gives 1/R of y: D counts 1/R too."""
+    x = np.random.default_rng(6).standard_normal((2, 11, 5))
+    settings = {"state_dim": 4, "head_dim": 2, "chunk_size": 4, "dtype": "float64"}
+    one, w = drawn(Mamba3(4, **settings), x)
+    many = Mamba3(4, **settings, rank=4)
+    many.build((None, None, 5))
+    z, rest = np.split(w["kernel"], [16], axis=1)
+    b_and_c = np.repeat(rest[:, :8].reshape(5, 2, 1, 4), 4, axis=2).reshape(5, -1)
+    many.kernel.assign(np.concatenate([z, b_and_c, rest[:, 8:]], axis=1))
+    for weight in one.weights:
+        if weight.name in ("b_bias", "c_bias"):
+            getattr(many, weight.name).assign(np.repeat(w[weight.name], 4, axis=1))
+        elif weight.name != "kernel":
+            getattr(many, weight.name).assign(w[weight.name])
+    many.skip.assign(4 * w["skip"])
+    for form in one.forms:
+        one.form = many.form = form
+        np.testing.assert_allclose(array(many(x)), array(one(x)), rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize(("name", "rank"), [("1.5B", 1), ("1.5B-mimo", 4)])
+def test_parameters_of_the_paper(name, rank):
+    size = SIZES[name]
+    inner, hidden = 4096, {1: 4096, 4: 3824}[rank]
+    block = 2048 * (2 * inner + 2 * 128 * rank + 3 * 64 + 64) + inner * 2048
+    block += 2 * 64 + 2 * 128 * (1 + 64 * rank) + 3 * 2048 * hidden + 2 * 2048
+    block += 3 * 64 * rank * 64 if rank > 1 else 0
     count = count_parameters(lambda: Mamba3LM(**size))
     assert count == 24 * block + 128256 * 2048 + 2048
     reported = load_reported(Path("papers/mamba3/reported.csv"))
-    assert count / 1e6 == pytest.approx(reported["parameters-1.5B"].value, rel=0.02)
+    assert count / 1e6 == pytest.approx(reported[f"parameters-{name}"].value, rel=0.02)
 
 
 @pytest.mark.parametrize(
@@ -277,6 +314,7 @@ def test_parameters_of_the_paper():
         (lambda: Mamba3(8, head_dim=4, rotation="rope"), "rotation.*'rope'"),
         (lambda: Mamba3(8, head_dim=4, discretization="zoh"), "discretization.*'zoh'"),
         (lambda: Mamba3(8, head_dim=4, chunk_size=48), "chunk_size.*48"),
+        (lambda: Mamba3(8, head_dim=4, rank=0), "rank.*0"),
     ],
 )
 def test_bad_arguments_are_named(make, message):
