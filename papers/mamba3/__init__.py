@@ -2,6 +2,8 @@
 
 from common.reproduce.lazy import lazy_exports
 
-__all__ = ["Mamba3", "Mamba3LM"]
+__all__ = ["Mamba3", "Mamba3LM", "from_pretrained"]
 
-__getattr__ = lazy_exports(__name__, Mamba3="layers", Mamba3LM="model")
+__getattr__ = lazy_exports(
+    __name__, Mamba3="layers", Mamba3LM="model", from_pretrained="pretrained"
+)

@@ -35,6 +35,7 @@ from papers.mamba3.rotation import sum_angles, turn_back, wrap
 
 ROTATIONS = ("data_dependent", "standard")
 DISCRETIZATIONS = ("trapezoidal", "euler")
+RATES = ("softplus", "heavy_tail")
 
 # As in the authors' code: the range of the initial step sizes, and the least -A.
 DELTA_RANGE = (1e-3, 1e-1)
@@ -82,10 +83,11 @@ class Mamba3(SequenceLayer):
     The columns are R steps for the op, of which only the first decays (eqs. 12 to 14), and a chunk
     holds C / R steps, as in the paper; what a column is to read of the columns after it is added.
 
-    State: `{"ssm": (B, H, N, P), "angle": (B, H, N/2), "b": (B, H, R, N), "x": (B, H, P)}`: H as
-    seen from the frame, the sum of the angles, from -pi to pi however long the sequence, and the
-    last step's B, as seen from the frame, and x, in the compute dtype, in which it was computed.
-    `"angle"` only with a rotation, `"b"` and `"x"` only with the trapezoidal rule.
+    State: `{"ssm": (B, H, N, P), "angle": (B, H, M), "b": (B, H, R, N), "x": (B, H, P)}`: H as
+    seen from the frame, the sums of the M angles, N/2 or fewer by `rotary_fraction`, from -pi to pi
+    however long the sequence, and the last step's B, as seen from the frame, and x, in the compute
+    dtype, in which it was computed. `"angle"` only with a rotation, `"b"` and `"x"`
+    only with the trapezoidal rule.
 
     `skip` (D) and `dt_bias` are float32 under mixed policies and are not to decay:
     `optimizer.exclude_from_weight_decay(var_names=Mamba3.no_decay)`.
@@ -98,6 +100,10 @@ class Mamba3(SequenceLayer):
         expansion: E over `units`.
         rotation: `"data_dependent"`, `"standard"` or `None`.
         discretization: `"trapezoidal"` or `"euler"`.
+        rotary_fraction: Share of the N/2 pairs, from the first on, that turn; the authors' code has
+            half of them turn unless told otherwise.
+        rate_activation: What makes -A of a: `"softplus"`, or `"heavy_tail"`, 1 + a above 0 and
+            1 / (1 - a) below, which the authors' code has since June 2026.
         rank: R, columns of B, C and x. 1 is the layer with one input and one output (SISO).
         chunk_size: C, steps in a chunk of the chunkwise form, R of which are one of the sequence,
             and of the sums of angles; a power of two.
@@ -109,7 +115,8 @@ class Mamba3(SequenceLayer):
     Raises:
         ValueError: if a size is not a positive integer, `state_dim` is odd with a rotation,
             `head_dim` does not divide E or `num_groups` the heads, `chunk_size` is no power of
-            two, `epsilon` not positive, or another argument unknown.
+            two, `epsilon` not positive, `rotary_fraction` turns no pair or more than all, or
+            another argument is unknown.
     """
 
     forms = ("chunkwise", "parallel", "recurrent")
@@ -124,6 +131,8 @@ class Mamba3(SequenceLayer):
         expansion: int = 2,
         rotation: str | None = "data_dependent",
         discretization: str = "trapezoidal",
+        rotary_fraction: float = 1.0,
+        rate_activation: str = "softplus",
         rank: int = 1,
         chunk_size: int = 64,
         num_residuals: int = 1,
@@ -143,10 +152,15 @@ class Mamba3(SequenceLayer):
         )
         check_choice(self, ROTATIONS, **given(rotation=rotation))
         check_choice(self, DISCRETIZATIONS, discretization=discretization)
+        check_choice(self, RATES, rate_activation=rate_activation)
         check_powers_of_two(self, chunk_size=chunk_size)
-        check_numbers(self, above=0, epsilon=epsilon)
+        check_numbers(self, above=0, epsilon=epsilon, rotary_fraction=rotary_fraction)
         if rotation is not None and state_dim % 2:
             refuse(self, "state_dim", "even with a rotation", state_dim)
+        num_angles = int(state_dim * rotary_fraction) // 2
+        if rotation is not None and not 1 <= num_angles <= state_dim // 2:
+            expected = f"at least 2 / `state_dim` = {2 / state_dim} and at most 1"
+            refuse(self, "rotary_fraction", expected, rotary_fraction)
         inner = expansion * units
         check_divides(self, "`expansion` `units`", inner, head_dim=head_dim)
         check_divides(self, "the number of heads", inner // head_dim, num_groups=num_groups)
@@ -155,7 +169,9 @@ class Mamba3(SequenceLayer):
         self.head_dim = head_dim
         self.num_groups = num_groups
         self.rotation = rotation
+        self.num_angles = num_angles
         self.trapezoidal = discretization == "trapezoidal"
+        self.rate_activation = rate_activation
         self.rank = rank
         self.chunk_size = chunk_size
         self.num_residuals = num_residuals
@@ -171,7 +187,7 @@ class Mamba3(SequenceLayer):
         heads = self.num_heads
         spec = {"ssm": StateSpec((heads, self.state_dim, self.head_dim))}
         if self.rotation is not None:
-            spec["angle"] = StateSpec((heads, self.state_dim // 2))
+            spec["angle"] = StateSpec((heads, self.num_angles))
         if self.trapezoidal:
             spec["b"] = StateSpec((heads, self.rank, self.state_dim))
             spec["x"] = StateSpec((heads, self.head_dim), self.compute_dtype)
@@ -186,7 +202,7 @@ class Mamba3(SequenceLayer):
         if self.trapezoidal:
             sizes["share"] = self.num_heads
         if self.rotation == "data_dependent":
-            sizes["angle"] = self.state_dim // 2
+            sizes["angle"] = self.num_angles
         return sizes
 
     def build(self, input_shape):
@@ -227,7 +243,7 @@ class Mamba3(SequenceLayer):
         # What is summed along the sequence is float32 at least.
         part = dict(zip(sizes, (self._wide(one) for one in parts), strict=True))
         delta = ops.softplus(part["delta"] + self.dt_bias)
-        rate = ops.softplus(part["rate"])
+        rate = self._rate(part["rate"])
         least = ops.cast(LEAST_RATE, self.state_dtype)
         features = {
             "z": parts[0],
@@ -246,8 +262,7 @@ class Mamba3(SequenceLayer):
             theta = math.pi * ops.tanh(part["angle"])
             features["angle"] = delta[..., None] * theta[..., None, :]
         elif self.rotation == "standard":
-            half = self.state_dim // 2
-            rates = [_BASE ** (-i / half) for i in range(half)]
+            rates = [_BASE ** (-i / self.num_angles) for i in range(self.num_angles)]
             rates = ops.convert_to_tensor(rates, self.state_dtype)
             features["angle"] = ops.ones_like(delta)[..., None] * rates
         return features
@@ -258,6 +273,18 @@ class Mamba3(SequenceLayer):
         size = ops.rsqrt(ops.mean(ops.square(x), axis=-1, keepdims=True) + self.epsilon)
         x = ops.repeat(x * size * self._wide(scale), self.num_heads // self.num_groups, axis=-3)
         return x + self._wide(bias)
+
+    def _rate(self, x):
+        if self.rate_activation == "softplus":
+            return ops.softplus(x)
+        return ops.relu(x) + 1 / (1 + ops.relu(-x))
+
+    def _turn_back(self, x, angle):
+        """`x (..., H, R, N)` seen from the frame that has turned by `angle (..., H, M)`."""
+        still = self.state_dim // 2 - self.num_angles
+        if still:
+            angle = ops.pad(angle, [(0, 0)] * (len(angle.shape) - 1) + [(0, still)])
+        return turn_back(x, angle[..., None, :])
 
     def _by_head(self, x):
         return rearrange(x, "... (h p) -> ... h p", h=self.num_heads)
@@ -272,7 +299,7 @@ class Mamba3(SequenceLayer):
         new = dict.fromkeys(self.state_spec())
         if self.rotation is not None:
             new["angle"] = angle = wrap(state["angle"] + features["angle"])
-            b, c = turn_back(b, angle[..., None, :]), turn_back(c, angle[..., None, :])
+            b, c = self._turn_back(b, angle), self._turn_back(c, angle)
         memory = state["ssm"]
         if self.trapezoidal:
             new["b"], new["x"] = b, self.cast(features["x"])
@@ -296,7 +323,7 @@ class Mamba3(SequenceLayer):
             angle, new["angle"] = sum_angles(
                 features["angle"], state["angle"], mask, reset, self.chunk_size
             )
-            b, c = turn_back(b, angle[..., None, :]), turn_back(c, angle[..., None, :])
+            b, c = self._turn_back(b, angle), self._turn_back(c, angle)
         memory, own = state["ssm"], features["own"][..., None]
         # What a column reads of a column at its own step is too much or lacking.
         weight, after = own, ops.triu(ops.ones((self.rank, self.rank), own.dtype), k=1)
@@ -352,12 +379,12 @@ class Mamba3(SequenceLayer):
         return ops.cast(x, self.state_dtype)
 
     def count_flops(self, batch_size: int, length: int) -> int:
-        """`2 B T (D (2 E + 2 R G N + 3 H + N/2) + E units)`, and what is done along time.
+        """`2 B T (D (2 E + 2 R G N + 3 H + M) + E units)`, and what is done along time.
 
         Those of `common.ops.gated_attention` for R T steps, with as many groups as heads, and
         `2 B T H R^2 (N + P)` for what columns read of their own step. Recurrent, each of two
         products that write costs as much as the one that reads, the second by the trapezoidal rule
-        alone. Else the sums of angles cost `B T C H N`.
+        alone. Else the sums of angles cost `2 B T C H M`.
         """
         weights = self.kernel.shape[0] * self.kernel.shape[1] + self.inner_units * self.units
         heads, n, p = self.num_heads, self.state_dim, self.head_dim
@@ -370,7 +397,7 @@ class Mamba3(SequenceLayer):
             if self.trapezoidal or self.rank > 1:
                 mixing += 2 * heads * steps * self.rank * (n + p)
             if self.rotation is not None:
-                mixing += -(-length // chunk) * chunk * chunk * heads * n
+                mixing += 2 * -(-length // chunk) * chunk * chunk * heads * self.num_angles
         return batch_size * (2 * length * weights + mixing)
 
 

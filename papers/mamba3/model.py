@@ -31,12 +31,14 @@ class Mamba3LM(LanguageModel):
         units: Width D of the stream.
         num_layers: Number of blocks.
         state_dim: As for `Mamba3`, and so are `head_dim`, `num_groups`, `expansion`, `rotation`,
-            `discretization`, `rank`, `chunk_size` and `form`.
+            `discretization`, `rotary_fraction`, `rate_activation`, `rank`, `chunk_size` and `form`.
         head_dim: See `state_dim`.
         num_groups: See `state_dim`.
         expansion: See `state_dim`.
         rotation: See `state_dim`.
         discretization: See `state_dim`.
+        rotary_fraction: See `state_dim`.
+        rate_activation: See `state_dim`.
         rank: See `state_dim`.
         hidden_units: Width inside the SwiGLU MLPs, by default 2 D. 0 is no MLPs.
         chunk_size: See `state_dim`.
@@ -62,6 +64,8 @@ class Mamba3LM(LanguageModel):
         expansion: int = 2,
         rotation: str | None = "data_dependent",
         discretization: str = "trapezoidal",
+        rotary_fraction: float = 1.0,
+        rate_activation: str = "softplus",
         rank: int = 1,
         hidden_units: int | None = None,
         chunk_size: int = 64,
@@ -85,6 +89,8 @@ class Mamba3LM(LanguageModel):
                     expansion,
                     rotation,
                     discretization,
+                    rotary_fraction,
+                    rate_activation,
                     rank,
                     chunk_size,
                     num_residuals=num_layers * (2 if hidden_units else 1),

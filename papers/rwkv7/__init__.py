@@ -2,8 +2,13 @@
 
 from common.reproduce.lazy import lazy_exports
 
-__all__ = ["RWKV7", "RWKV7LM", "RWKV7MLP", "from_pretrained"]
+__all__ = ["RWKV7", "RWKV7LM", "RWKV7MLP", "from_pretrained", "to_pretrained"]
 
 __getattr__ = lazy_exports(
-    __name__, RWKV7="layers", RWKV7LM="model", RWKV7MLP="layers", from_pretrained="pretrained"
+    __name__,
+    RWKV7="layers",
+    RWKV7LM="model",
+    RWKV7MLP="layers",
+    from_pretrained="pretrained",
+    to_pretrained="pretrained",
 )

@@ -12,26 +12,33 @@ from common.pretrained import (
     layout,
     load_pretrained,
     refuse_key,
+    save_pretrained,
     to_arguments,
+    to_config,
 )
 from papers.rwkv7.layers import RWKV7
 from papers.rwkv7.model import RWKV7LM
 
+MODEL_TYPE, ARCHITECTURE = "rwkv7", "RWKV7ForCausalLM"
+RANKS = ("decay", "a", "v", "gate")
 # Their key, our argument, and what a configuration without the key means.
-OPTIONS = (
+ARGUMENTS = (
     Option("vocab_size", "vocabulary_size", 32000),
     Option("hidden_size", "units", 2048),
     Option("num_hidden_layers", "num_layers", 24),
     Option("intermediate_size", "hidden_units", None),
     Option("norm_eps", "epsilon", 1e-5),
-    # The first of which goes before the number of heads, which some configurations have wrong.
-    Option("head_dim", "head_dim", 64),
     Option("num_heads", "num_heads", None),
+)
+OPTIONS = (
+    *ARGUMENTS,
+    # Goes before the number of heads, which some configurations have wrong.
+    Option("head_dim", "head_dim", 64),
     Option("hidden_ratio", "hidden_ratio", 4),
     Option("value_dim", "value_dim", None),
     *(
         Option(f"{letter}_low_rank_dim", letter, rank)
-        for letter, rank in (("decay", 64), ("a", 64), ("v", 16), ("gate", 128))
+        for letter, rank in zip(RANKS, (64, 64, 16, 128), strict=True)
     ),
 )
 ONLY = {"hidden_act": "sqrelu", "norm_first": True, "norm_bias": True, "attn": None}
@@ -67,20 +74,44 @@ def from_pretrained(
     """
 
     def make(config: dict[str, Any]) -> RWKV7LM:
-        given = to_arguments(config, "rwkv7", "RWKV7ForCausalLM", OPTIONS, ONLY, NEUTRAL)
+        given = to_arguments(config, MODEL_TYPE, ARCHITECTURE, OPTIONS, ONLY, NEUTRAL)
         units, head_dim, heads = (given.pop(key) for key in ("units", "head_dim", "num_heads"))
         if head_dim is not None:
             heads = units // head_dim
         widths = given.pop("value_dim")
         if not {units} >= set(widths if isinstance(widths, list) else [widths or units]):
             refuse_key("value_dim", f"`hidden_size` = {units} everywhere", widths)
-        ratio, ranks = given.pop("hidden_ratio"), ("decay", "a", "v", "gate")
+        ratio = given.pop("hidden_ratio")
         if given["hidden_units"] is None:
             given["hidden_units"] = 32 * -(-int(units * (ratio or 4)) // 32)
-        given["ranks"] = tuple(given.pop(rank) for rank in ranks)
+        given["ranks"] = tuple(given.pop(rank) for rank in RANKS)
         return RWKV7LM(units=units, num_heads=heads, **given, form=form, dtype=dtype)
 
     return load_pretrained(source, revision, make, weights_of)
+
+
+def to_pretrained(model: RWKV7LM, folder: str | os.PathLike) -> None:
+    """Writes an RWKV7LM as flash-linear-attention's `RWKV7ForCausalLM` loads it.
+
+    Args:
+        model: Built.
+        folder: Is made where there is none.
+
+    Raises:
+        ValueError: if the model is not built, or has what `RWKV7ForCausalLM` has not.
+    """
+    others = ("hidden_units", "ranks", "chunk_size")
+    config = to_config(model, MODEL_TYPE, ARCHITECTURE, ARGUMENTS, others)
+    mixer = model.mixers[-1]  # the first has no value residual
+    for letter, part in zip(RANKS, _LOWS, strict=True):
+        if (kernel := getattr(mixer, f"{part}_in_kernel", None)) is not None:
+            config[f"{letter}_low_rank_dim"] = kernel.shape[1]
+    config |= {
+        "intermediate_size": model.mlps[0].kernel.shape[1],
+        "head_dim": model.units // mixer.num_heads,
+        "hidden_act": "sqrelu",
+    }
+    save_pretrained(folder, config, weights_of(model))
 
 
 def weights_of(model: RWKV7LM) -> list[Weight]:
@@ -104,6 +135,10 @@ def weights_of(model: RWKV7LM) -> list[Weight]:
     return weights
 
 
+# What our low-rank products make, in the order of `RANKS`.
+_LOWS = ("decay", "rate", "residual", "gate")
+
+
 def _norm(norm: Any, name: str) -> tuple[Weight, Weight]:
     return Weight(norm.gamma, f"{name}.weight"), Weight(norm.beta, f"{name}.bias")
 
@@ -114,10 +149,9 @@ def _of_mixer(mixer: RWKV7, name: str) -> Iterator[Weight]:
     projections = tuple(f"{name}.{letter}_proj.weight" for letter in "rkv")
     yield Weight(mixer.kernel, projections, joined(*[mixer.joined] * 3))
     yield Weight(mixer.output_kernel, f"{name}.o_proj.weight", TRANSPOSED)
-    lows = {"decay": "w", "rate": "a", "gate": "g"}
-    if mixer.value_residual == "later":
-        lows["residual"] = "v"
-    for ours, letter in lows.items():
+    for ours, letter in zip(_LOWS, "wavg", strict=True):
+        if ours == "residual" and mixer.value_residual != "later":
+            continue
         low = f"{name}.{letter}_lora.lora"
         yield Weight(getattr(mixer, f"{ours}_in_kernel"), f"{low}.0.weight", TRANSPOSED)
         yield Weight(getattr(mixer, f"{ours}_kernel"), f"{low}.2.weight", TRANSPOSED)

@@ -1,15 +1,17 @@
 """Mamba-3: its recurrence in NumPy and by hand, its reductions, its order, its angles, its size."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from keras import ops
+from safetensors.numpy import save_file
 
 from common.models import count_parameters
 from common.ops.gated_attention import recurrent_gated_attention
 from common.reproduce.judge.reported import load_reported
-from papers.mamba3 import Mamba3, Mamba3LM
+from papers.mamba3 import Mamba3, Mamba3LM, from_pretrained
 from papers.mamba3.model import SIZES
 from papers.mamba3.rotation import sum_angles
 from tests.contract.papers import APART, SIZE, ModelSubject, PaperContract
@@ -25,7 +27,7 @@ CONTRACT = PaperContract(
             APART
             | {"state_dim": 6, "head_dim": 2, "num_groups": 2, "expansion": 1, "rotation": None}
             | {"discretization": "euler", "hidden_units": 5, "chunk_size": 4, "form": "recurrent"}
-            | {"rank": 2},
+            | {"rank": 2, "rotary_fraction": 0.5, "rate_activation": "heavy_tail"},
         ),
     ),
     other_arguments={
@@ -33,11 +35,12 @@ CONTRACT = PaperContract(
             {"units": 4, "state_dim": 6, "head_dim": 3, "num_groups": 2, "expansion": 3}
             | {"rotation": "standard", "discretization": "euler", "chunk_size": 2}
             | {"num_residuals": 5, "epsilon": 1e-3, "rank": 2}
+            | {"rotary_fraction": 0.4, "rate_activation": "heavy_tail"}
         ],
     },
     corners={
         "mamba3-mamba3": [
-            {"head_dim": 2, "num_groups": 2, "rotation": "standard"},
+            {"head_dim": 2, "num_groups": 2, "rotation": "standard", "rotary_fraction": 0.5},
             {"head_dim": 8, "state_dim": 3, "rotation": None},
             {"discretization": "euler", "rank": 2},
         ],
@@ -64,16 +67,19 @@ def parts(x, w, layer):
         return y + w[f"{name}_bias"].transpose(0, 2, 1)  # (T, H, N, R)
 
     delta = softplus(made["delta"] + w["dt_bias"])
+    theta = np.zeros((length, heads, n // 2))  # the first pairs turn, or all
     if layer.rotation == "data_dependent":
-        theta = np.pi * np.tanh(made["angle"])[:, None] * delta[..., None]
+        turns = np.pi * np.tanh(made["angle"])[:, None] * delta[..., None]
+        theta[..., : turns.shape[-1]] = turns
     elif layer.rotation == "standard":
-        frequencies = 1e4 ** (-2 * np.arange(n // 2) / n)
-        theta = np.broadcast_to(frequencies, (length, heads, n // 2))
-    else:
-        theta = np.zeros((length, heads, n // 2))
+        count = layer.num_angles
+        theta[..., :count] = 1e4 ** (-np.arange(count) / count)
     share = sigmoid(made["share"]) if layer.trapezoidal else np.ones((length, heads))
     x = made["x"].reshape(length, heads, -1)
-    rate = np.maximum(softplus(made["rate"]), 1e-4)
+    rate, raw = softplus(made["rate"]), made["rate"]
+    if layer.rate_activation == "heavy_tail":
+        rate = np.where(raw > 0, 1 + raw, 1 / (1 + abs(raw)))
+    rate = np.maximum(rate, 1e-4)
     return made["z"], x, normal("b"), normal("c"), delta, rate, share, theta
 
 
@@ -89,6 +95,8 @@ VARIANTS = [
     for discretization in ("trapezoidal", "euler")
     for rank in (1, 3)
 ]
+# As the authors' code has them today.
+VARIANTS.append({"rotary_fraction": 0.5, "rate_activation": "heavy_tail", "rank": 2})
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
@@ -315,8 +323,169 @@ def test_parameters_of_the_paper(name, rank):
         (lambda: Mamba3(8, head_dim=4, discretization="zoh"), "discretization.*'zoh'"),
         (lambda: Mamba3(8, head_dim=4, chunk_size=48), "chunk_size.*48"),
         (lambda: Mamba3(8, head_dim=4, rank=0), "rank.*0"),
+        (lambda: Mamba3(8, 4, 4, rotary_fraction=0.4), "rotary_fraction.*at least.*0.5.*0.4"),
+        (lambda: Mamba3(8, 4, 4, rotary_fraction=1.5), "rotary_fraction.*at most 1.*1.5"),
+        (lambda: Mamba3(8, 4, 4, rate_activation="exp"), "rate_activation.*'exp'"),
     ],
 )
 def test_bad_arguments_are_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+# Published weights.
+
+
+def published(config, seed=0):
+    """Tensors of a random model, by their names in the authors' `mamba_ssm`."""
+    ssm, width = config["ssm_cfg"], config["d_model"]
+    n, p, groups = ssm["d_state"], ssm["headdim"], ssm.get("ngroups", 1)
+    rank = ssm["mimo_rank"] if ssm["is_mimo"] else 1
+    inner, heads = 2 * width, 2 * width // p
+    angles = int(n * ssm["rope_fraction"]) // 2
+    shapes = {"backbone.embedding.weight": (16, width), "backbone.norm_f.weight": (width,)}
+    for i in range(config["n_layer"]):
+        block = f"backbone.layers.{i}"
+        mixer = {
+            "in_proj.weight": (2 * inner + 2 * n * groups * rank + 3 * heads + angles, width),
+            "dt_bias": (heads,), "D": (heads,), "B_bias": (heads, rank, n),
+            "C_bias": (heads, rank, n), "B_norm.weight": (n,), "C_norm.weight": (n,),
+            "out_proj.weight": (width, inner),
+        }  # fmt: skip
+        if rank > 1:
+            mixer |= dict.fromkeys(("mimo_x", "mimo_z", "mimo_o"), (heads, rank, p))
+        shapes |= {f"{block}.mixer.{name}": shape for name, shape in mixer.items()}
+        shapes[f"{block}.norm.weight"] = (width,)
+        if config["d_intermediate"]:
+            shapes[f"{block}.norm2.weight"] = (width,)
+            shapes[f"{block}.mlp.fc1.weight"] = (256, width)
+            shapes[f"{block}.mlp.fc2.weight"] = (width, 128)
+    rng = np.random.default_rng(seed)
+    return {name: 0.5 * rng.standard_normal(shape) for name, shape in shapes.items()}
+
+
+def published_logits(w, config, tokens, rate_of):
+    """Their model, token by token: pairs of neighbours turn forwards, with several columns halves.
+
+    After `mamba3_MIMO_step_ref` and `Mamba3.step` of the authors.
+    """
+    ssm, depth = config["ssm_cfg"], config["n_layer"]
+    n, p, groups = ssm["d_state"], ssm["headdim"], ssm.get("ngroups", 1)
+    rank, pairs = (ssm["mimo_rank"] if ssm["is_mimo"] else 1), int(n * ssm["rope_fraction"]) // 2
+    inner = 2 * config["d_model"]
+    heads = inner // p
+
+    def rms(x, weight):
+        return x / np.sqrt((x * x).mean(-1, keepdims=True) + 1e-5) * weight
+
+    def turned(x, angle):  # (R, H, N)
+        first, second = np.arange(pairs), np.arange(pairs) + n // 2
+        if rank == 1:
+            first, second = 2 * first, 2 * first + 1
+        y = x.copy()
+        y[..., first] = x[..., first] * np.cos(angle) - x[..., second] * np.sin(angle)
+        y[..., second] = x[..., first] * np.sin(angle) + x[..., second] * np.cos(angle)
+        return y
+
+    sizes = [inner, inner, n * groups * rank, n * groups * rank, heads, heads, heads, pairs]
+    angle, H = np.zeros((depth, heads, pairs)), np.zeros((depth, heads, p, n))
+    before, logits = np.zeros((depth, heads, p, n)), []
+    for token in tokens:
+        u = w["backbone.embedding.weight"][token]
+        for i in range(depth):
+            m = f"backbone.layers.{i}.mixer"
+            projected = w[f"{m}.in_proj.weight"] @ rms(u, w[f"backbone.layers.{i}.norm.weight"])
+            z, x, b, c, dt, rate, share, turn = np.split(projected, np.cumsum(sizes)[:-1])
+            dt, share = softplus(dt + w[f"{m}.dt_bias"]), sigmoid(share)
+            angle[i] += np.pi * np.tanh(turn) * dt[:, None]
+            columns = []
+            for letter, y in (("B", b), ("C", c)):
+                y = rms(y.reshape(rank, groups, n), w[f"{m}.{letter}_norm.weight"])
+                y = np.repeat(y, heads // groups, 1) + w[f"{m}.{letter}_bias"].swapaxes(0, 1)
+                columns.append(turned(y, angle[i]))
+            b, c = columns
+            x, z = np.stack([x.reshape(heads, p)] * rank), np.stack([z.reshape(heads, p)] * rank)
+            out = np.ones_like(x)
+            if rank > 1:
+                x, z, out = (
+                    y * w[f"{m}.mimo_{name}"].swapaxes(0, 1)
+                    for name, y in zip("xzo", (x, z, out), strict=True)
+                )
+            alpha = np.exp(-np.maximum(rate_of(rate), 1e-4) * dt)
+            written = np.einsum("rhp,rhn->hpn", x, b)
+            a, first, second = (
+                y[:, None, None] for y in (alpha, (1 - share) * dt * alpha, share * dt)
+            )
+            H[i] = a * H[i] + first * before[i] + second * written
+            before[i] = written
+            y = np.einsum("hpn,rhn->rhp", H[i], c) + w[f"{m}.D"][:, None] * x
+            u = u + w[f"{m}.out_proj.weight"] @ (y * silu(z) * out).sum(0).ravel()
+            if config["d_intermediate"]:
+                normed = rms(u, w[f"backbone.layers.{i}.norm2.weight"])
+                y, gate = np.split(w[f"backbone.layers.{i}.mlp.fc1.weight"] @ normed, 2)
+                u = u + w[f"backbone.layers.{i}.mlp.fc2.weight"] @ (y * silu(gate))
+        head = w.get("lm_head.weight", w["backbone.embedding.weight"])
+        logits.append(head @ rms(u, w["backbone.norm_f.weight"]))
+    return np.stack(logits)
+
+
+AUTHORS = {
+    "d_model": 8, "d_intermediate": 100, "n_layer": 2, "vocab_size": 13, "rms_norm": True,
+    "residual_in_fp32": True, "fused_add_norm": True, "pad_vocab_size_multiple": 16,
+    "tie_embeddings": True, "attn_layer_idx": [], "attn_cfg": {},
+    "ssm_cfg": {"layer": "Mamba3", "d_state": 8, "headdim": 4, "is_mimo": True, "mimo_rank": 3,
+                "ngroups": 2, "rope_fraction": 0.5, "chunk_size": 16},
+}  # fmt: skip
+# Without MLPs, in flash-linear-attention's words; what is not said there is half of the pairs.
+OTHERS = {**AUTHORS, "d_intermediate": 0, "ssm_cfg": {**AUTHORS["ssm_cfg"], "is_mimo": False}}
+FLA = {
+    "model_type": "mamba3", "architectures": ["Mamba3ForCausalLM"], "vocab_size": 16,
+    "hidden_size": 8, "num_hidden_layers": 2, "state_size": 8, "head_dim": 4, "n_groups": 2,
+    "is_mimo": False, "mimo_rank": 4, "hidden_act": "silu", "fuse_norm": True,
+    "tie_word_embeddings": False, "num_heads": 4, "use_bias": False,
+}  # fmt: skip
+
+
+def heavy_tail(x):
+    return np.where(x > 0, 1 + x, 1 / (1 + abs(x)))
+
+
+@pytest.mark.parametrize("kind", ["mamba_ssm", "fla"])
+def test_published_weights_are_read(kind, tmp_path):
+    authors = kind == "mamba_ssm"
+    config = AUTHORS if authors else OTHERS
+    w = published(config)
+    named = dict(w)
+    if not authors:
+        named["lm_head.weight"] = w["lm_head.weight"] = 0.3 * w["backbone.embedding.weight"][::-1]
+        named["backbone.embeddings.weight"] = named.pop("backbone.embedding.weight")
+    save_file(
+        {k: np.ascontiguousarray(v) for k, v in named.items()}, tmp_path / "model.safetensors"
+    )
+    (tmp_path / "config.json").write_text(json.dumps(AUTHORS if authors else FLA))
+    options = {"rate_activation": "heavy_tail"} if authors else {}
+    model = from_pretrained(tmp_path, dtype="float64", **options)
+    tokens = np.random.default_rng(1).integers(0, 13, (1, 9))
+    want = published_logits(w, config, tokens[0], heavy_tail if authors else softplus)
+    np.testing.assert_allclose(array(model(tokens))[0], want, rtol=1e-8, atol=1e-9)
+    _, state = model(tokens[:, :8], return_state=True)
+    np.testing.assert_allclose(
+        array(model.step(tokens[:, 8], state)[0])[0], want[8], rtol=1e-8, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "key"),
+    [
+        ({**FLA, "is_outproj_norm": True}, "is_outproj_norm"),
+        ({**FLA, "model_type": "mamba2"}, "model_type"),
+        ({**AUTHORS, "attn_layer_idx": [1]}, "attn_layer_idx"),
+        ({**AUTHORS, "ssm_cfg": {"layer": "Mamba2"}}, "ssm_cfg"),
+        ({**AUTHORS, "ssm_cfg": {**AUTHORS["ssm_cfg"], "A_floor": 0.1}}, "A_floor"),
+    ],
+    ids=lambda x: x if isinstance(x, str) else "",
+)
+def test_published_models_that_are_others_are_refused(config, key, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=f"'{key}' must be"):
+        from_pretrained(tmp_path)

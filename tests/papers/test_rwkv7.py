@@ -6,12 +6,12 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from common.models import count_parameters
 from common.ops.gated_attention import recurrent_gated_attention
 from common.reproduce.judge.reported import load_reported
-from papers.rwkv7 import RWKV7, RWKV7LM, RWKV7MLP, from_pretrained
+from papers.rwkv7 import RWKV7, RWKV7LM, RWKV7MLP, from_pretrained, to_pretrained
 from papers.rwkv7.experiments import RWKV7Blocks
 from papers.rwkv7.layers import suggested_ranks
 from papers.rwkv7.model import SIZES
@@ -288,6 +288,30 @@ def test_published_weights_are_read(tmp_path):
         (tmp_path / "config.json").write_text(json.dumps({**CONFIG, key: value}))
         with pytest.raises(ValueError, match=f"'{key}' must be"):
             from_pretrained(tmp_path)
+
+
+def test_written_weights_are_those_that_were_read(tmp_path):
+    rng = np.random.default_rng(0)
+    tensors = {
+        name: rng.standard_normal(shape).astype("float32")
+        for name, shape in shapes_of_published().items()
+    }
+    save_file(tensors, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    to_pretrained(from_pretrained(tmp_path), tmp_path / "back")
+    back = load_file(tmp_path / "back/model.safetensors")
+    assert back.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        np.testing.assert_array_equal(back[name], tensor, err_msg=name)
+    config = json.loads((tmp_path / "back/config.json").read_text())
+    for key in ("vocab_size", "hidden_size", "num_hidden_layers", "head_dim", "norm_eps"):
+        assert config[key] == CONFIG[key]
+    for key in ("intermediate_size", *(key for key in CONFIG if key.endswith("low_rank_dim"))):
+        assert config[key] == CONFIG[key]
+    unlike = RWKV7LM(11, 8, 2, 2, value_residual=False)
+    unlike.build((None, None))
+    with pytest.raises(ValueError, match="value_residual"):
+        to_pretrained(unlike, tmp_path)
 
 
 def test_weights_start_where_the_authors_code_has_them():
