@@ -1,0 +1,62 @@
+"""`python -m tests.helpers.split_in_time CASES`: layers split over 8 devices beside whole ones.
+
+Prints JSON: for each case how far outputs and gradients are apart, relative to the largest.
+"""
+
+import json
+import sys
+
+import jax
+import keras
+import numpy as np
+
+from common.sequence_parallel import sequence_parallel
+from tests.contract.subjects import all_subjects
+
+BATCH, STEPS, DEVICES = 2, 64, 8
+MESH = jax.make_mesh((DEVICES,), ("sequence",))
+
+
+def apart(subject, memory):
+    """How far both are apart, with documents that end anywhere and without."""
+    layer, rng = subject.layer(subject.forms[0]), np.random.default_rng(0)
+    x = subject.inputs(BATCH, STEPS)
+    upstream = rng.standard_normal((BATCH, STEPS, layer.output_dim))
+    reset = np.zeros((BATCH, STEPS), bool)
+    reset[0, 21] = reset[1, [5, 40]] = True
+    weights = [variable.value for variable in layer.trainable_variables]
+
+    def differentiated(function, reset):
+        def loss(weights, x):
+            mapping = list(zip(layer.trainable_variables, weights, strict=True))
+            with keras.StatelessScope(state_mapping=mapping):
+                outputs = function(x, reset=reset)
+            return (outputs * upstream).sum(), outputs
+
+        return jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))(weights, x)
+
+    split, worst = sequence_parallel(layer, MESH, memory), 0.0
+    for marks in (None, reset):
+        (_, outputs), gradients = differentiated(layer, marks)
+        (_, parts), others = differentiated(split, marks)
+        wanted, got = (jax.tree.leaves(x) for x in ((outputs, gradients), (parts, others)))
+        for want, part in zip(wanted, got, strict=True):
+            want, part = np.asarray(want), np.asarray(part)
+            worst = max(worst, float(np.abs(want - part).max() / np.abs(want).max()))
+    return worst
+
+
+def is_nan(subject, memory):
+    """Whether outputs are, of a memory that is of another kind."""
+    layer = subject.layer(subject.forms[0])
+    outputs = sequence_parallel(layer, MESH, memory)(subject.inputs(BATCH, STEPS))
+    return bool(np.isnan(np.asarray(outputs)).all())
+
+
+if __name__ == "__main__":
+    asked, subjects = json.loads(sys.argv[1]), {one.name: one for one in all_subjects()}
+    told = {
+        "apart": {name: apart(subjects[name], kind) for name, kind in asked["apart"].items()},
+        "nan": {name: is_nan(subjects[name], kind) for name, kind in asked["nan"].items()},
+    }
+    print(json.dumps(told))
