@@ -48,7 +48,7 @@ def test_no_other_guide_has_examples():
 
 
 # Devices are chosen before anything is computed, so each of these has a process of its own.
-@pytest.mark.parametrize(("index", "backend"), [(0, "jax"), (1, "jax"), (2, "tensorflow")])
+@pytest.mark.parametrize(("index", "backend"), [(0, "jax"), (1, "jax"), (2, "jax"), (3, "tensorflow")])
 def test_the_examples_of_many_devices(index, backend):
     pytest.importorskip(backend)
     flags = "--xla_force_host_platform_device_count=2" if backend == "jax" else ""
@@ -90,7 +90,7 @@ def test_two_workers_train_as_one(tmp_path):
             task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
             workers.append(
                 subprocess.Popen(
-                    [sys.executable, "-c", device_blocks()[3] + AND_FIT.format(path=path)],
+                    [sys.executable, "-c", device_blocks()[4] + AND_FIT.format(path=path)],
                     env={**os.environ, **given, "TF_CONFIG": json.dumps(task)},
                     stderr=subprocess.PIPE,
                     text=True,
@@ -120,7 +120,7 @@ def test_two_workers_train_as_one(tmp_path):
 
 def device_blocks():
     blocks = python_blocks(ROOT / "docs" / "guides" / "devices.md")
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     return blocks
 
 
