@@ -63,13 +63,23 @@ def sequence_parallel(
             of the layer's shape, or the layer is not built or has a state that does not join.
     """
     _check(layer, mesh, memory, axis, batch_axis)
-    from jax import shard_map
+    import jax
     from jax.sharding import Mesh, PartitionSpec
 
     # Axes of the kind that inputs need not be split along yet.
     mesh = Mesh(mesh.devices, mesh.axis_names)
     steps, whole = PartitionSpec(batch_axis, axis), PartitionSpec()
     devices = mesh.shape[axis]
+    # Compiled, or else it would run operation by operation.
+    parts = jax.jit(
+        jax.shard_map(
+            partial(_part, layer, memory, axis, devices),
+            mesh=mesh,
+            in_specs=(whole, steps, steps),
+            out_specs=steps,
+            check_vma=False,
+        )
+    )
 
     def run(inputs: Tensor, reset: Tensor | None = None) -> Tensor:
         inputs = keras.ops.convert_to_tensor(inputs)
@@ -78,11 +88,7 @@ def sequence_parallel(
                 f"`inputs` must have a multiple of {devices} steps, one part a device along "
                 f"{axis!r}; got shape {tuple(inputs.shape)}."
             )
-        part = partial(_part, layer, memory, axis, devices)
-        weights = [variable.value for variable in layer.variables]
-        return shard_map(
-            part, mesh=mesh, in_specs=(whole, steps, steps), out_specs=steps, check_vma=False
-        )(weights, inputs, reset)
+        return parts([variable.value for variable in layer.variables], inputs, reset)
 
     return run
 

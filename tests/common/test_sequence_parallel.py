@@ -89,7 +89,11 @@ def built(layer: SequenceLayer) -> SequenceLayer:
     [
         (lambda: GatedLinearAttention(8, 2), {}, "GatedLinearAttention: build the layer"),
         (lambda: built(MLSTM(8, 2)), {}, "MLSTM.*'stabiliser'.*not known to join"),
-        (lambda: built(LogLinearMamba2(8, state_dim=4, head_dim=4)), {}, "LogLinearMamba2.*'count'"),
+        (
+            lambda: built(LogLinearMamba2(8, state_dim=4, head_dim=4)),
+            {},
+            "LogLinearMamba2.*'count'",
+        ),
         (lambda: built(DeltaNet(8, 2, go_backwards=True)), {}, "go_backwards=False"),
         (lambda: built(DeltaNet(8, 2)), {"memory": "dense"}, "`memory`.*'dense'"),
         (lambda: built(DeltaNet(8, 2)), {"axis": "time"}, "`axis`.*'sequence'.*'time'"),

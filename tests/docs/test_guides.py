@@ -48,7 +48,9 @@ def test_no_other_guide_has_examples():
 
 
 # Devices are chosen before anything is computed, so each of these has a process of its own.
-@pytest.mark.parametrize(("index", "backend"), [(0, "jax"), (1, "jax"), (2, "jax"), (3, "tensorflow")])
+@pytest.mark.parametrize(
+    ("index", "backend"), [(0, "jax"), (1, "jax"), (2, "jax"), (3, "tensorflow")]
+)
 def test_the_examples_of_many_devices(index, backend):
     pytest.importorskip(backend)
     flags = "--xla_force_host_platform_device_count=2" if backend == "jax" else ""
