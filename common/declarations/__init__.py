@@ -4,7 +4,7 @@ from common.declarations.experiments import DEFAULT, experiment, presets, timing
 from common.declarations.labelling import formal_language, labelling
 from common.declarations.parameters import parameter_claims, parameters
 from common.declarations.recall import mqar
-from common.declarations.regular_languages import regular_languages
+from common.declarations.regular_languages import regular_language_claims, regular_languages
 
 __all__ = [
     "DEFAULT",
@@ -15,6 +15,7 @@ __all__ = [
     "parameter_claims",
     "parameters",
     "presets",
+    "regular_language_claims",
     "regular_languages",
     "timing",
     "training",

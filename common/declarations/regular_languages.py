@@ -1,10 +1,11 @@
 """The regular languages by which Walker et al. (2025) compare fifteen sequence layers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common.declarations.experiments import training
-from common.reproduce.declare.spec import Experiment
+from common.reproduce.declare.spec import Claim, Experiment, Quantity
+from common.reproduce.declare.tolerances import within_absolute
 
 # Name to what a word is asked, and what guessing gets, in percent.
 LANGUAGES = {
@@ -59,3 +60,35 @@ def regular_languages(
         )
         for language, (description, chance) in LANGUAGES.items()
     )
+
+
+# Points that any cell may be off at most: what is within more tells a number from few others.
+_WIDEST = 25.0
+
+
+def regular_language_claims(
+    languages: Sequence[Experiment], deviations: Mapping[str, Sequence[float]]
+) -> tuple[Claim, ...]:
+    """A claim `<language>-<variant>` a cell: twice the table's deviation, and two points.
+
+    Args:
+        languages: As `regular_languages` makes them.
+        deviations: Of each variant's five runs in the table, in the order of the languages.
+
+    Returns:
+        The claims, row by row.
+    """
+    claims: list[Claim] = []
+    for variant, row in deviations.items():
+        for language, deviation in zip(languages, row, strict=True):
+            # A model that guesses at one language must have learned another.
+            known = f"even_pairs-{variant}"
+            name = f"{language.name}-{variant}"
+            claims += language.numbers(
+                {name: Quantity(variant, "accuracy")},
+                mean=within_absolute(min(2 * deviation + 2, _WIDEST)),
+                controls=() if name == known else (known,),
+                reason="Twice the deviation of the paper's own runs; and what the best of 20 "
+                "validations on 2,048 words differs from that of other words, two points.",
+            )
+    return tuple(claims)

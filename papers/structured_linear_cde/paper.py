@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from common.declarations import regular_languages
-from common.reproduce.declare.spec import Claim, LayerCase, Paper, Quantity
-from common.reproduce.declare.tolerances import at_least, within_absolute
+from common.declarations import regular_language_claims, regular_languages
+from common.reproduce.declare.spec import LayerCase, Paper, Quantity
+from common.reproduce.declare.tolerances import at_least
 
 _DROPOUT = 0.01
 
@@ -83,7 +83,7 @@ _SLICES = {
 }
 
 
-CYCLE_NAV, EVEN_PAIRS, MOD_ARITH, PARITY = regular_languages(
+LANGUAGES = CYCLE_NAV, _, MOD_ARITH, PARITY = regular_languages(
     _BASELINES | _SLICES,
     reduces="Width 128, where the paper takes the better of 128 and 512, and of 256 and 512 "
     "for Mamba; batch 64 for 256; 20,000 updates for 100,001; 2,048 validation words for "
@@ -111,28 +111,6 @@ _DEVIATIONS = {
     "d_de_slice": (29.4, 8.5, 0.7, 11.3),
     "dplr_slice": (16.6, 0.0, 19.3, 18.0),
 }
-# Of any cell: what is within more of a number tells it from few others.
-_WIDEST = 25.0
-
-
-def _cells(deviations: Mapping[str, tuple[float, ...]]) -> tuple[Claim, ...]:
-    """A claim a cell of the table: twice the paper's deviation, and two points."""
-    claims: list[Claim] = []
-    for variant, row in deviations.items():
-        for language, deviation in zip(
-            (CYCLE_NAV, EVEN_PAIRS, MOD_ARITH, PARITY), row, strict=True
-        ):
-            # A model that guesses at one language must have learned another.
-            controls = () if language is EVEN_PAIRS else (f"even_pairs-{variant}",)
-            claims += language.numbers(
-                {f"{language.name}-{variant}": Quantity(variant, "accuracy")},
-                mean=within_absolute(min(2 * deviation + 2, _WIDEST)),
-                controls=controls,
-                reason="Twice the deviation of the paper's own runs; and what the best of 20 "
-                "validations on 2,048 words differs from that of other words, two points.",
-            )
-    return tuple(claims)
-
 
 PAPER = Paper(
     name="structured_linear_cde",
@@ -166,9 +144,9 @@ PAPER = Paper(
             benchmark={"units": 57, "rank": 4, "stddev": 0.02, "input_dim": 57},
         ),
     ),
-    experiments=(CYCLE_NAV, EVEN_PAIRS, MOD_ARITH, PARITY),
+    experiments=LANGUAGES,
     claims=(
-        *_cells(_DEVIATIONS),
+        *regular_language_claims(LANGUAGES, _DEVIATIONS),
         *CYCLE_NAV.orderings(
             {"cycle_nav-d_slice-over-mamba": Quantity("d_slice", "accuracy").over("mamba")},
             mean=at_least(1.0),
