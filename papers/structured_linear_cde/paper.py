@@ -1,6 +1,5 @@
 """Structured linear CDEs: what it declares. A tuple in settings is for smoke, cpu and paper."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from common.declarations import regular_language_claims, regular_languages
