@@ -260,8 +260,8 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def to_arguments(
     config: Mapping[str, Any],
-    model_type: str,
-    architecture: str,
+    model_type: str | None,
+    architecture: str | None,
     options: Sequence[Option],
     only: Mapping[str, Any],
     neutral: Iterable[str] = (),
@@ -270,7 +270,7 @@ def to_arguments(
 
     Args:
         config: What `read_config` returned.
-        model_type: The one that it must have.
+        model_type: The one that it must have; None is none, of formats without it.
         architecture: The one that it must have, if it has any.
         options: Every key that is read.
         only: Keys that have one value that is supported, and that value.
