@@ -52,7 +52,7 @@ class Mamba3(SequenceLayer):
         Delta = softplus(r + b_dt),   lambda = sigmoid(l)    one number a head
         A     = -softplus(a)
         B, C  = norm(B) + b_B,  norm(C) + b_C                RMS over N; the biases of each head
-        theta = pi tanh(w)                                   N/2 numbers, for all heads
+        theta = pi tanh(w)                                   M = N/2 numbers, for all heads
         alpha_t = exp(Delta_t A_t),   T_t turns each pair of coordinates by Delta_t theta_t
         H_t = alpha_t T_t (H_{t-1} + (1 - lambda_t) Delta_t B_{t-1} x_{t-1}^T)
               + lambda_t Delta_t B_t x_t^T                   N x P, a head of P of the E channels
@@ -84,10 +84,10 @@ class Mamba3(SequenceLayer):
     holds C / R steps, as in the paper; what a column is to read of the columns after it is added.
 
     State: `{"ssm": (B, H, N, P), "angle": (B, H, M), "b": (B, H, R, N), "x": (B, H, P)}`: H as
-    seen from the frame, the sums of the M angles, N/2 or fewer by `rotary_fraction`, from -pi to pi
+    seen from the frame, the sums of the M angles (fewer by `rotary_fraction`), from -pi to pi
     however long the sequence, and the last step's B, as seen from the frame, and x, in the compute
-    dtype, in which it was computed. `"angle"` only with a rotation, `"b"` and `"x"`
-    only with the trapezoidal rule.
+    dtype, in which it was computed. `"angle"` only with a rotation, `"b"` and `"x"` only with the
+    trapezoidal rule.
 
     `skip` (D) and `dt_bias` are float32 under mixed policies and are not to decay:
     `optimizer.exclude_from_weight_decay(var_names=Mamba3.no_decay)`.
