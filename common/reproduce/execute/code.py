@@ -22,6 +22,8 @@ _TARGET = re.compile(rf"((?:{'|'.join(PACKAGES)})(?:\.\w+)+):(\w+)")
 # Fields of a syntax tree that follow from others, or that only type checkers read.
 _UNSEEN = {"ctx", "kind", "returns", "type_comment", "type_ignores", "type_params"}
 _TYPING = ("__future__", "collections.abc", "typing")
+# Nodes that may tell what a module imports.
+_TELLING = (ast.Call, ast.Constant, ast.Import, ast.ImportFrom)
 
 Name = tuple[str, str]
 """Module and name, "" for the module itself."""
@@ -118,7 +120,8 @@ class _Reader:
     def read(self, node: ast.AST, parent: ast.AST | None = None) -> None:
         if isinstance(node, ast.AnnAssign) and not isinstance(parent, ast.ClassDef):
             node = ast.Assign([node.target], node.value)  # type: ignore[arg-type]
-        self._collect(node)
+        if isinstance(node, _TELLING):
+            self._collect(node)
         self.words.append(type(node).__name__)
         for name in node._fields:
             value = getattr(node, name, None)
