@@ -8,9 +8,10 @@
 # JAX, and beside it what is there of torch, flash-linear-attention and pytest.
 #
 #     SECONDS_EACH=60   limit of an entry
-#     DEVICE=gpu        or cpu, with WIDTHS, LENGTHS and STREAM to try it where there is none
+#     TOKENS=16384      of a batch of layers
+#     DEVICE=gpu        or cpu, with TOKENS, WIDTHS, LENGTHS and STREAM to try it where there is none
 #     LAYERS="…"        whose contract is tested: expressions of pytest's -k
-#     SPEEDS="…"        papers whose reported speeds are measured: name:experiment
+#     SPEEDS="…"        papers whose reported speeds are measured: name:experiment; "" for none
 set -uo pipefail
 output=$(mkdir -p "$1" && cd "$1" && pwd)
 programs=${2:+$(cd "$2" && pwd)}
@@ -20,6 +21,7 @@ export KERAS_BACKEND=jax PYTHONUNBUFFERED=1
 export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$output/compiled}
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=1
 each=${SECONDS_EACH:-60}
+tokens=${TOKENS:-16384}
 device=${DEVICE:-gpu}
 memories="gla/gated-linear-attention delta_net/delta-net delta_net/gated-delta-net mamba2/mamba2 retnet/retention"
 
@@ -42,9 +44,9 @@ timed() { # an entry of benchmarks
         --samples 10 --seconds 1 "$@"
 }
 
-layers() { # the layers at a width, dtype and length, 16,384 tokens, beside what people use
+layers() { # the layers at a width, dtype and length, so many tokens, beside what people use
     timed "width$1-$2-$3" --layers $memories --forms chunkwise --modes backward step --width "$1" \
-        --dtype "$2" --length "$3" --batch $((16384 / $3 > 0 ? 16384 / $3 : 1)) \
+        --dtype "$2" --length "$3" --batch $((tokens / $3 > 0 ? tokens / $3 : 1)) \
         --peers fla "torch SDPA" "torch LSTM"
 }
 
@@ -61,7 +63,7 @@ timed growth --layers $memories mamba/mamba griffin/block --forms chunkwise --mo
     --dtype float32 --length ${GROWTH:-1024 8192 65536} --batch 1 --peers "torch SDPA"
 timed stream --stream --layers $memories mamba/mamba griffin/block --peers none \
     --length ${STREAM:-1024 16384 262144 1048576}
-for speed in ${SPEEDS:-delta_net:speed mamba2:scan_speed mamba:scan_speed retnet:decoding}; do
+for speed in ${SPEEDS-delta_net:speed mamba2:scan_speed mamba:scan_speed retnet:decoding}; do
     entry "${speed/:/-}" python -m "papers.${speed%%:*}" --experiment "${speed##*:}" \
         --preset paper --runs-dir "$output/${speed/:/-}/runs"
 done

@@ -56,6 +56,7 @@ def test_the_sheet_runs_here_and_goes_on(tmp_path):
     """About five minutes: tiny sizes, on a CPU; the second call has nothing to do."""
     small = {
         "DEVICE": "cpu",
+        "TOKENS": "128",
         "WIDTHS": "512",
         "WIDTH32": "512",
         "LENGTHS": "64",
