@@ -13,8 +13,10 @@ from typing import Any
 
 import keras
 
+from common.checks import check_choice, given, refuse
 from common.layers import SequenceLayer
 from common.ops import complex_pairs
+from common.ops.time_axis import expand_like
 from common.typing import State, Tensor
 
 # How the tensors of a state go over a part of a sequence, by their names. Those of the last steps
@@ -47,9 +49,9 @@ def sequence_parallel(
         mesh: A `jax.sharding.Mesh`.
         memory: What a step multiplies the memory by: numbers, each its own (`"diagonal"`: linear
             attention, RetNet, GLA, Griffin, Mamba, Mamba-2 and 3, minGRU, minLSTM), a matrix on
-            the keys of each head (`"matrix"`: DeltaNet, DeltaProduct, KDA, RWKV-7, fast weights),
-            or complex numbers, the real parts first (`"complex"`: H3 and S4D). With another than
-            the layer's, outputs are NaN.
+            the keys of each head (`"matrix"`: DeltaNet, DeltaProduct, KDA, RWKV-7, fast weights by
+            the delta rule), or complex numbers, the real parts first (`"complex"`: H3 and S4D).
+            With another than the layer's, outputs are NaN.
         axis: Axis of the mesh that time is split over.
         batch_axis: Axis of the mesh that the batch is split over, if it is.
 
@@ -109,11 +111,14 @@ def _part(
 
     kinds = {name: _kind(name, memory) for name in layer.state_spec()}
 
+    def holding(weights: Any) -> keras.StatelessScope:
+        return keras.StatelessScope(list(zip(layer.variables, weights, strict=True)))
+
     def local(weights: Any, inputs: Any, state: State, reset: Any) -> tuple[Any, State]:
-        with keras.StatelessScope(state_mapping=list(zip(layer.variables, weights, strict=True))):
+        with holding(weights):
             return layer(inputs, initial_state=state, reset=reset, return_state=True)
 
-    with keras.StatelessScope(state_mapping=list(zip(layer.variables, weights, strict=True))):
+    with holding(weights):
         initial = layer.get_initial_state(inputs.shape[0])
     start: State = {}
     # What the last steps leave may depend on what is summed up.
@@ -134,8 +139,7 @@ def _part(
     def joined(weights: Any, inputs: Any, floating: State, first: State, fixed: Any) -> Any:
         return joined_forward(weights, inputs, floating, first, fixed)[0]
 
-    def joined_forward(*arguments: Any) -> Any:
-        weights, inputs, floating, first, fixed = arguments
+    def joined_forward(weights: Any, inputs: Any, floating: State, first: State, fixed: Any) -> Any:
         index = lax.axis_index(axis)
         # The first device goes over its part from the layer's own state.
         nothing = {n: jnp.where(index == 0, x, jnp.zeros_like(x)) for n, x in first.items()}
@@ -179,7 +183,7 @@ def _start(kind: str, initial: State, ends: State, reset: Any, axis: str, device
     from jax import numpy as jnp
 
     index, ends = lax.axis_index(axis), lax.all_gather(ends, axis)
-    kept = jnp.ones((devices, 1), bool)  # whether a part has added to what was there before it
+    kept = jnp.ones((devices, 1), bool)  # whether a part adds to what was there before it
     if reset is not None:
         kept = lax.all_gather(~jnp.any(reset.astype(bool), axis=1), axis)
     start = {}
@@ -188,8 +192,8 @@ def _start(kind: str, initial: State, ends: State, reset: Any, axis: str, device
         for i in range(devices - 1):
             begin = x[i]
             if kind == "sum":
-                adds = kept[i].reshape(-1, *[1] * (begin.ndim - 1))
-                begin = begin + jnp.where(adds, begins[-1] - initial[name], 0)
+                added = begins[-1] - initial[name]
+                begin = begin + jnp.where(expand_like(kept[i], added), added, 0)
             begins.append(begin)
         start[name] = jnp.stack(begins)[index]
     return start
@@ -279,11 +283,8 @@ def _check(layer: SequenceLayer, mesh: Any, memory: str, axis: str, batch_axis: 
         raise ValueError(
             f"sequence_parallel needs the backend jax; got {keras.backend.backend()!r}."
         )
-    if memory not in MEMORIES:
-        raise ValueError(f"`memory` must be one of {MEMORIES}; got {memory!r}.")
-    for argument, name in (("axis", axis), ("batch_axis", batch_axis)):
-        if name is not None and name not in mesh.axis_names:
-            raise ValueError(f"`{argument}` must be one of {mesh.axis_names}; got {name!r}.")
+    check_choice(layer, MEMORIES, memory=memory)
+    check_choice(layer, mesh.axis_names, axis=axis, **given(batch_axis=batch_axis))
     if not layer.built:
         raise ValueError(f"{type(layer).__name__}: build the layer before it is split.")
     if layer.go_backwards or not layer.return_sequences:
@@ -301,7 +302,5 @@ def _check(layer: SequenceLayer, mesh: Any, memory: str, axis: str, batch_axis: 
     if memory == "matrix":
         shapes = [spec[name].shape for name in spec if _kind(name, memory) == "matrix"]
         if [len(shape) for shape in shapes] != [3]:
-            raise ValueError(
-                f"{type(layer).__name__}: `memory` can be 'matrix' for one of shape (heads, keys, "
-                f"values); got {shapes}."
-            )
+            expected = f"another where what it is of has the shapes {shapes}, not one of three axes"
+            refuse(layer, "memory", expected, memory)

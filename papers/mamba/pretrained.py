@@ -94,13 +94,14 @@ def weights_of(model: MambaLM) -> list[Weight]:
 
 def _of_mixer(mixer: Any, name: str) -> list[Weight]:
     return [
+        *convolved_weights(mixer, name),
         Weight(mixer.x_kernel, f"{name}.x_proj.weight", TRANSPOSED),
         Weight(mixer.dt_kernel, f"{name}.dt_proj.weight", TRANSPOSED),
         Weight(mixer.dt_bias, f"{name}.dt_proj.bias"),
     ]
 
 
-# What Mamba-2's weights have in common with these.
+# What the weights of Mamba-2 and Mamba-3 have in common with these.
 
 
 def copies_of(model: LanguageModel) -> dict[str, str]:
@@ -112,11 +113,11 @@ def copies_of(model: LanguageModel) -> dict[str, str]:
 def backbone_weights(
     model: LanguageModel, of_mixer: Callable[[Any, str], list[Weight]]
 ) -> list[Weight]:
-    """All weights of a built model of Mamba or Mamba-2.
+    """All weights of a built model of the family, but for those of MLPs.
 
     Args:
-        model: A model whose blocks are a norm and a mixer.
-        of_mixer: Those that only its mixers have, of a mixer and its name.
+        model: A model whose blocks are a norm and a mixer, and maybe more.
+        of_mixer: All of a mixer, given it and its name.
     """
     weights = [
         Weight(model.embedding.embeddings, EMBEDDINGS),
@@ -126,19 +127,25 @@ def backbone_weights(
         weights.append(Weight(model.head.kernel, "lm_head.weight", TRANSPOSED))
     blocks: Any = zip(model.mixer_norms, model.mixers, strict=True)
     for i, (norm, mixer) in enumerate(blocks):
-        name = f"backbone.layers.{i}.mixer"
         weights += [
             Weight(norm.scale, f"backbone.layers.{i}.norm.weight"),
-            Weight(mixer.kernel, f"{name}.in_proj.weight", TRANSPOSED),
-            Weight(mixer.conv_kernel, f"{name}.conv1d.weight", BY_CHANNEL),
-            Weight(mixer.a_log, f"{name}.A_log"),
-            Weight(mixer.skip, f"{name}.D"),
-            Weight(mixer.output_kernel, f"{name}.out_proj.weight", TRANSPOSED),
-            *of_mixer(mixer, name),
+            *of_mixer(mixer, f"backbone.layers.{i}.mixer"),
         ]
-        if mixer.use_conv_bias:
-            weights.append(Weight(mixer.conv_bias, f"{name}.conv1d.bias"))
-        if mixer.use_bias:
-            weights.append(Weight(mixer.bias, f"{name}.in_proj.bias"))
-            weights.append(Weight(mixer.output_bias, f"{name}.out_proj.bias"))
+    return weights
+
+
+def convolved_weights(mixer: Any, name: str) -> list[Weight]:
+    """Those of a mixer that Mamba and Mamba-2 both have."""
+    weights = [
+        Weight(mixer.kernel, f"{name}.in_proj.weight", TRANSPOSED),
+        Weight(mixer.conv_kernel, f"{name}.conv1d.weight", BY_CHANNEL),
+        Weight(mixer.a_log, f"{name}.A_log"),
+        Weight(mixer.skip, f"{name}.D"),
+        Weight(mixer.output_kernel, f"{name}.out_proj.weight", TRANSPOSED),
+    ]
+    if mixer.use_conv_bias:
+        weights.append(Weight(mixer.conv_bias, f"{name}.conv1d.bias"))
+    if mixer.use_bias:
+        weights.append(Weight(mixer.bias, f"{name}.in_proj.bias"))
+        weights.append(Weight(mixer.output_bias, f"{name}.out_proj.bias"))
     return weights

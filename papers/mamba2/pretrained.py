@@ -12,7 +12,7 @@ from common.pretrained import (
     to_arguments,
     to_config,
 )
-from papers.mamba.pretrained import backbone_weights, copies_of
+from papers.mamba.pretrained import backbone_weights, convolved_weights, copies_of
 from papers.mamba2.model import Mamba2LM
 
 MODEL_TYPE, ARCHITECTURE = "mamba2", "Mamba2ForCausalLM"
@@ -98,6 +98,7 @@ def weights_of(model: Mamba2LM) -> list[Weight]:
 
 def _of_mixer(mixer: Any, name: str) -> list[Weight]:
     return [
+        *convolved_weights(mixer, name),
         Weight(mixer.dt_bias, f"{name}.dt_bias"),
         Weight(mixer.norm_scale, f"{name}.norm.weight"),
     ]

@@ -14,10 +14,10 @@ from common.pretrained import (
     refuse_key,
     to_arguments,
 )
+from papers.mamba.pretrained import backbone_weights, copies_of
 from papers.mamba3.layers import Mamba3
 from papers.mamba3.model import Mamba3LM
 
-EMBEDDINGS = "backbone.embedding.weight"
 # Their key, our argument, and what a configuration without the key means. Flash-linear-attention's:
 OPTIONS = (
     Option("vocab_size", "vocabulary_size", 32000),
@@ -120,29 +120,15 @@ def _of_mamba_ssm(config: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-def copies_of(model: Mamba3LM) -> dict[str, str]:
-    """The names under which files have the embeddings, too."""
-    tied = ["lm_head.weight"] if model.tie_embeddings else []
-    return dict.fromkeys(["backbone.embeddings.weight", *tied], EMBEDDINGS)
-
-
 def weights_of(model: Mamba3LM) -> list[Weight]:
     """All weights of a built model."""
-    weights = [
-        Weight(model.embedding.embeddings, EMBEDDINGS),
-        Weight(model.last_norm.scale, "backbone.norm_f.weight"),
-    ]
-    if not model.tie_embeddings:
-        weights.append(Weight(model.head.kernel, "lm_head.weight", TRANSPOSED))
-    for i, (mixer, mlp) in enumerate(zip(model.mixers, model.mlps, strict=True)):
-        block = f"backbone.layers.{i}"
-        weights.append(Weight(model.mixer_norms[i].scale, f"{block}.norm.weight"))
-        weights += _of_mixer(mixer, f"{block}.mixer")
+    weights = backbone_weights(model, _of_mixer)
+    for i, (norm, mlp) in enumerate(zip(model.mlp_norms, model.mlps, strict=True)):
         if mlp is not None:
             weights += [
-                Weight(model.mlp_norms[i].scale, f"{block}.norm2.weight"),
-                Weight(mlp.expand.kernel, f"{block}.mlp.fc1.weight", _HALVES),
-                Weight(mlp.contract.kernel, f"{block}.mlp.fc2.weight", TRANSPOSED),
+                Weight(norm.scale, f"backbone.layers.{i}.norm2.weight"),
+                Weight(mlp.expand.kernel, f"backbone.layers.{i}.mlp.fc1.weight", _HALVES),
+                Weight(mlp.contract.kernel, f"backbone.layers.{i}.mlp.fc2.weight", TRANSPOSED),
             ]
     return weights
 
