@@ -46,14 +46,14 @@ OTHERS = {
 WRONG = {"delta_net-delta-net": "diagonal", "tcn-gru": "diagonal"}
 
 
-def told(apart, nan):
+def told(apart, nan, batch=None, small=None):
     """What a process with 8 devices finds."""
     pytest.importorskip("jax")
     env = {**os.environ, "KERAS_BACKEND": "jax", "JAX_ENABLE_X64": "1", "PYTHONPATH": str(ROOT)}
     env["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
-    asked = json.dumps({"apart": apart, "nan": nan})
+    asked = {"apart": apart, "nan": nan, "batch": batch or {}, "small": small or {}}
     done = subprocess.run(
-        [sys.executable, "-m", "tests.helpers.split_in_time", asked],
+        [sys.executable, "-m", "tests.helpers.split_in_time", json.dumps(asked)],
         cwd=ROOT,
         env=env,
         capture_output=True,
@@ -64,10 +64,13 @@ def told(apart, nan):
 
 
 def test_values_and_gradients_are_those_of_one_device():
-    found = told(MEMORIES, WRONG)
+    small = {"delta_net-gated-delta-net": "diagonal"}
+    found = told(MEMORIES, WRONG, {"mamba3-mamba3": "diagonal"}, small)
     assert found["apart"].keys() == MEMORIES.keys()
     assert all(apart < 1e-10 for apart in found["apart"].values()), found
+    assert found["batch too"]["mamba3-mamba3"] < 1e-10
     assert found["nan"] == dict.fromkeys(WRONG, True)
+    assert found["small"] == dict.fromkeys(small, True)
 
 
 @pytest.mark.slow

@@ -15,9 +15,10 @@ from tests.contract.subjects import all_subjects
 
 BATCH, STEPS, DEVICES = 2, 64, 8
 MESH = jax.make_mesh((DEVICES,), ("sequence",))
+BOTH = jax.make_mesh((BATCH, DEVICES // BATCH), ("data", "sequence"))
 
 
-def apart(subject, memory):
+def apart(subject, memory, mesh=MESH, batch_axis=None):
     """How far both are apart, with documents that end in some parts and go on over others."""
     layer, rng = subject.layer(subject.forms[0]), np.random.default_rng(0)
     x = subject.inputs(BATCH, STEPS)
@@ -36,16 +37,23 @@ def apart(subject, memory):
         return jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))(weights, x)
 
     (_, outputs), gradients = differentiated(layer)
-    (_, parts), others = differentiated(sequence_parallel(layer, MESH, memory))
+    (_, parts), others = differentiated(
+        sequence_parallel(layer, mesh, memory, batch_axis=batch_axis)
+    )
     wanted, got = (jax.tree.leaves(x) for x in ((outputs, gradients), (parts, others)))
     pairs = zip(map(np.asarray, wanted), map(np.asarray, got), strict=True)
     # NumPy's maximum keeps NaN.
     return float(np.max([np.abs(want - part).max() / np.abs(want).max() for want, part in pairs]))
 
 
-def is_nan(subject, memory):
-    """Whether outputs are, of a memory that is of another kind."""
+def is_nan(subject, memory, values=1.0):
+    """Whether outputs are, of a memory that is of another kind, however small its `values`."""
     layer = subject.layer(subject.forms[0])
+    if values != 1:
+        start, end = np.cumsum(layer._split_sizes)[1:3]
+        kernel = np.array(layer.kernel)
+        kernel[:, start:end] *= values
+        layer.kernel.assign(kernel)
     outputs = sequence_parallel(layer, MESH, memory)(subject.inputs(BATCH, STEPS))
     return bool(np.isnan(np.asarray(outputs)).all())
 
@@ -54,6 +62,12 @@ if __name__ == "__main__":
     asked, subjects = json.loads(sys.argv[1]), {one.name: one for one in all_subjects()}
     told = {
         "apart": {name: apart(subjects[name], kind) for name, kind in asked["apart"].items()},
+        "batch too": {
+            name: apart(subjects[name], kind, BOTH, "data") for name, kind in asked["batch"].items()
+        },
+        "small": {
+            name: is_nan(subjects[name], kind, 1e-10) for name, kind in asked["small"].items()
+        },
         "nan": {name: is_nan(subjects[name], kind) for name, kind in asked["nan"].items()},
     }
     print(json.dumps(told))
