@@ -42,6 +42,7 @@ FLIP_FLOP = training(
         **_RECIPE,
     },
     minutes=(0.3, 8, 60),
+    seeds=tuple(range(5)),
     reduces="128 symbols for 512. The paper's training is not stated: Liu et al.'s.",
     paper_reduces="The paper's training is not stated: Liu et al.'s, 10,000 updates of 16.",
     metrics=("error_sparse", "error_id", "error_dense"),

@@ -1,11 +1,14 @@
 """Streams: what is timed is T steps in chunks, and a step from the state after them."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 
 from benchmarks import stream
 from benchmarks.options import STREAM_CHUNK
+from benchmarks.report import growth
 from benchmarks.rows import Roofline
 from tests.benchmarks.conftest import ALONE, run
 
@@ -24,7 +27,11 @@ def test_every_length_is_streamed_and_decoded_after(quick):
         steps = row.length if row.mode == "stream" else 1
         assert row.tokens_per_s == pytest.approx(2 * steps / (1e-3 * row.median_ms))
         assert (row.flops == 4 * 2 * row.length) or row.mode == "decode"
-    assert "stream: time grows as T^" in output and "decode: time grows as T^" in output
+    # Times in doubt are left out of what grows, and on a busy machine any may be.
+    assert all(line in output for line in growth(rows, rows[0].layer))
+    certain = [replace(row, doubt="") for row in rows]
+    grown = [line.partition(" T^")[0] for line in growth(certain, rows[0].layer)]
+    assert grown == [f"parallel xla, {mode}: time grows as" for mode in ("stream", "decode")]
     # What is there is not measured again.
     _, again, _, _ = quick(["RunningSum"], *STREAM, "--resume")
     assert again == rows
