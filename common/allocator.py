@@ -12,8 +12,9 @@ def keep_freed_memory() -> bool:
 
     By default glibc maps arrays of some size (128 KiB at first, at most 32 MiB) from the kernel one
     by one and returns them when they are freed, and the kernel zeroes every page of each again.
-    On a CPU a step of training frees all its arrays and takes as many: up to a third of its time
-    went there. No number changes. The process holds what it once took, for as long as it runs.
+    TensorFlow's XLA takes its temporary arrays at every call on a CPU, and up to a third of a
+    call's time goes there (benchmarks/NOTES.md). No number changes. The process holds what it once
+    took, for as long as it runs.
 
     Returns:
         Whether the C library is one that can be told so, glibc; without it nothing is done.
