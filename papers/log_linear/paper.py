@@ -67,7 +67,7 @@ def _mqar(units: int) -> Experiment:
             "eval_size": (4, 128, 1000),
             "test_size": (4, 512, 1000),
         },
-        minutes=(0.5, 12, 60),
+        minutes=(0.5, 16, 60),
         reduces="A vocabulary of 256 for 8,192, 4,000 updates of 64 for 22,500 of 256.",
         paper_reduces="One learning rate, where the protocol has four.",
         smoke_variants=("log-linear-mamba2",),
