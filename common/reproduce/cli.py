@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 from rich.console import Console
 
-from common.allocator import keep_freed_memory
 from common.reproduce import provenance
 from common.reproduce.arguments import parse
 from common.reproduce.command import FAIL, HOLD, STOPPED, run_command
@@ -123,8 +122,6 @@ def _main(paper: Paper) -> int:
 def _run(plan: Plan, cluster: str | None, console: Console) -> int:
     from common.reproduce.execute import batch  # imports Matplotlib, and with the trial Keras
 
-    if plan.experiment.kind == "training":  # timings are of processes as users have them
-        keep_freed_memory()
     if cluster is None:
         outcome = batch.run(plan, console)
     else:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from common.allocator import keep_freed_memory
 from common.reproduce import provenance
 from common.reproduce.cluster.files import Files, read_files, sent_when_changed, write_files
 from common.reproduce.cluster.resources import pin_threads
@@ -83,8 +82,6 @@ def work(job: Job, mailbox: Any) -> End:
         plan = replace(job.plan, directory=package_directory(job.plan.paper))
         pin_threads(plan.experiment.presets[plan.preset].cpus, provenance.backend())
         _check_code(job, plan)
-        if plan.experiment.kind == "training":
-            keep_freed_memory()
         trial = load_trial(plan)
         show = _shower(job.name, mailbox)
         if _sees(plan.root / TOKEN, job.token):

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from common.allocator import keep_freed_memory
 from common.reproduce import provenance
 from common.reproduce.execute import plots
 from common.reproduce.execute.code import code_hash
@@ -78,6 +79,8 @@ def _try(
     """Calls the trial and returns its summary."""
     from common.reproduce.execute.training import Diverged
 
+    if plan.experiment.kind == "training":  # timings are of processes as users have them
+        keep_freed_memory()
     _start_afresh(config["seed"])
     one = Run(
         variant=config["variant"],

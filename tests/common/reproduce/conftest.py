@@ -21,7 +21,7 @@ def run_tiny(tree, monkeypatch, capsys):
     monkeypatch.setattr(papers, "__path__", [str(tree.root / "papers")])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     # It is for the rest of the process, and this one goes on with other tests.
-    monkeypatch.setattr("common.reproduce.cli.keep_freed_memory", lambda: False)
+    monkeypatch.setattr("common.reproduce.execute.attempt.keep_freed_memory", lambda: False)
 
     def forget():
         for name in [name for name in sys.modules if name.startswith("papers.tiny")]:
