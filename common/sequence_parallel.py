@@ -5,6 +5,10 @@ needs of the devices before it is the state at the start of its part. A linear m
 the part as `S -> A S + B`: a device finds B by going over its part from nothing and A by the
 gradient of that, and an associative scan over the devices joins them. The gradient is the same
 recurrence backwards, with A transposed.
+
+A stabilised memory S is kept divided by `exp(m)`, the largest weight in it. Outputs do not depend
+on m, so a part may start from any m that S is divided by the exponential of: it starts from the m
+that the part before alone would end with, held fixed, and that part ends with S divided anew.
 """
 
 from collections.abc import Callable
@@ -20,11 +24,16 @@ from common.ops.time_axis import expand_like
 from common.typing import State, Tensor
 
 # How the tensors of a state go over a part of a sequence, by their names. Those of the last steps
-# are what the part before ends with; what is added up is a sum over the parts; memories are linear.
+# are what the part before ends with; what is added up is a sum over the parts; memories are linear;
+# a stabiliser is the logarithm of what they are divided by.
 LAST = ("conv", "convolution", "shift", "window", "started", "b", "x")
 SUMS = ("position", "angle")
 LINEAR = ("memory", "ssm", "hidden", "normaliser")
+STABILISERS = ("stabiliser",)
 MEMORIES = ("diagonal", "matrix", "complex")
+
+# The logarithm of no weight.
+_NOTHING = -1e30
 
 
 def sequence_parallel(
@@ -41,17 +50,18 @@ def sequence_parallel(
 
     Outputs and gradients are those of the layer on one device, up to rounding. A part is gone over
     twice forward, and once for the gradient of its state; backward, the gradient is taken twice.
-    Memory for activations is a part's.
+    Memory for activations is a part's. Outputs of an mLSTM are NaN where the largest weight in its
+    memory falls from one part to the next by more than numbers hold, by `exp(88)` in float32.
 
     Args:
         layer: A built layer with a linear memory, which is not `go_backwards` and returns
             sequences. A part must be at least as long as its convolution.
         mesh: A `jax.sharding.Mesh`.
         memory: What a step multiplies the memory by: numbers, each its own (`"diagonal"`: linear
-            attention, RetNet, GLA, Griffin, Mamba, Mamba-2 and 3, minGRU, minLSTM), a matrix on
-            the keys of each head (`"matrix"`: DeltaNet, DeltaProduct, KDA, RWKV-7, fast weights by
-            the delta rule), or complex numbers, the real parts first (`"complex"`: H3 and S4D).
-            With another than the layer's, outputs are NaN.
+            attention, RetNet, GLA, Griffin, Mamba, Mamba-2 and 3, mLSTM, minGRU, minLSTM), a
+            matrix on the keys of each head (`"matrix"`: DeltaNet, DeltaProduct, KDA, RWKV-7, fast
+            weights by the delta rule), or complex numbers, the real parts first (`"complex"`: H3
+            and S4D). With one that the layer's is no case of, outputs are NaN.
         axis: Axis of the mesh that time is split over.
         batch_axis: Axis of the mesh that the batch is split over, if it is.
 
@@ -126,14 +136,25 @@ def _part(
         _, end = local(weights, inputs, {**initial, **start}, reset)
         ends = {name: x for name, x in end.items() if kinds[name] == kind}
         start |= _start(kind, initial, ends, reset, axis, devices)
+    held: State = {}
+    if "stabiliser" in kinds.values():
+        # Fixed, which changes no gradient: no output depends on them.
+        arguments = weights, inputs, {**_alone(initial, kinds, axis), **start}, reset
+        _, end = local(*jax.tree.map(lax.stop_gradient, arguments))
+        held = {name: x for name, x in end.items() if kinds[name] == "stabiliser"}
+        start |= _start("stabiliser", initial, held, reset, axis, devices)
     memories = {name: x for name, x in initial.items() if name not in start}
     floating = {name: x for name, x in start.items() if jnp.issubdtype(x.dtype, jnp.floating)}
-    fixed = {name: x for name, x in start.items() if name not in floating}, reset
+    fixed = {name: x for name, x in start.items() if name not in floating}, held, reset
 
     def forward(weights: Any, inputs: Any, floating: State, state: State, fixed: Any) -> Any:
-        counts, reset = fixed
+        counts, held, reset = fixed
         outputs, end = local(weights, inputs, {**counts, **floating, **state}, reset)
-        return outputs, {name: end[name] for name in state}
+        after = {name: end[name] for name in state}
+        for name, stabiliser in held.items():
+            again = jnp.exp(end[name] - stabiliser)
+            after = {name: expand_like(again, x) * x for name, x in after.items()}
+        return outputs, after
 
     @jax.custom_vjp
     def joined(weights: Any, inputs: Any, floating: State, first: State, fixed: Any) -> Any:
@@ -177,6 +198,16 @@ def _part(
     return joined(weights, inputs, floating, memories, fixed)
 
 
+def _alone(initial: State, kinds: dict[str, str], axis: str) -> State:
+    """What a part starts from where there is none before it: nothing is in the memories."""
+    from jax import lax
+    from jax import numpy as jnp
+
+    first = lax.axis_index(axis) == 0
+    stabilisers = {name: x for name, x in initial.items() if kinds[name] == "stabiliser"}
+    return initial | {n: jnp.where(first, x, _NOTHING) for n, x in stabilisers.items()}
+
+
 def _start(kind: str, initial: State, ends: State, reset: Any, axis: str, devices: int) -> State:
     """What is no memory, at the start of a part, from its values at the ends of all parts."""
     from jax import lax
@@ -204,6 +235,8 @@ def _kind(name: str, memory: str) -> str:
         return "last"
     if name in SUMS:
         return "sum"
+    if name in STABILISERS:
+        return "stabiliser"
     return "diagonal" if name == "normaliser" else memory
 
 
@@ -293,7 +326,7 @@ def _check(layer: SequenceLayer, mesh: Any, memory: str, axis: str, batch_axis: 
             "`return_sequences=True` to be split along time."
         )
     spec = layer.state_spec()
-    known = (*LAST, *SUMS, *LINEAR)
+    known = (*LAST, *SUMS, *LINEAR, *STABILISERS)
     if unknown := [name for name in spec if name not in known]:
         raise ValueError(
             f"{type(layer).__name__}: its state has {unknown}, which are not known to join; known "

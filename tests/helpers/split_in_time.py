@@ -18,9 +18,14 @@ MESH = jax.make_mesh((DEVICES,), ("sequence",))
 BOTH = jax.make_mesh((BATCH, DEVICES // BATCH), ("data", "sequence"))
 
 
-def apart(subject, memory, mesh=MESH, batch_axis=None):
-    """How far both are apart, with documents that end in some parts and go on over others."""
+def apart(subject, memory, mesh=MESH, batch_axis=None, gates=None):
+    """How far both are apart, with documents that end in some parts and go on over others.
+
+    `gates` is the deviation of an mLSTM's gates' weights, which start at zero.
+    """
     layer, rng = subject.layer(subject.forms[0]), np.random.default_rng(0)
+    if gates is not None:
+        layer.gate_kernel.assign(gates * rng.standard_normal(layer.gate_kernel.shape))
     x = subject.inputs(BATCH, STEPS)
     upstream = rng.standard_normal((BATCH, STEPS, layer.output_dim))
     reset = np.zeros((BATCH, STEPS), bool)
@@ -64,6 +69,9 @@ if __name__ == "__main__":
         "apart": {name: apart(subjects[name], kind) for name, kind in asked["apart"].items()},
         "batch too": {
             name: apart(subjects[name], kind, BOTH, "data") for name, kind in asked["batch"].items()
+        },
+        "steep": {
+            name: apart(subjects[name], kind, gates=100) for name, kind in asked["steep"].items()
         },
         "small": {
             name: is_nan(subjects[name], kind, 1e-10) for name, kind in asked["small"].items()
