@@ -303,10 +303,10 @@ def test_freed_memory_is_kept_for_what_trains_alone(run_tiny, monkeypatch):
     asked = []
     name = "common.reproduce.execute.attempt.keep_freed_memory"
     monkeypatch.setattr(name, lambda: asked.append(True))
-    code, _, errors = run_tiny("--experiment", "count")
-    assert code == 0 and not asked, errors
-    run_tiny("--preset", "smoke", "--variant", "narrow")
-    assert asked == [True]
+    _, output, _ = run_tiny("--experiment", "count")
+    assert "two seed 0: value 2" in output and not asked
+    _, output, _ = run_tiny("--preset", "smoke", "--variant", "narrow")
+    assert "narrow seed 0: error" in output and asked == [True]
 
 
 def test_finished_runs_are_kept(tree, run_tiny):
