@@ -9,6 +9,9 @@ recurrence backwards, with A transposed.
 A stabilised memory S is kept divided by `exp(m)`, the largest weight in it. Outputs do not depend
 on m, so a part may start from any m that S is divided by the exponential of: it starts from the m
 that the part before alone would end with, held fixed, and that part ends with S divided anew.
+
+A memory that is kept by level is multiplied in all levels alike, and what a level holds goes on to
+another as the count of steps says, `S -> A S P + B` with a matrix P of levels.
 """
 
 from collections.abc import Callable
@@ -19,17 +22,18 @@ import keras
 
 from common.checks import check_choice, given, refuse
 from common.layers import SequenceLayer
-from common.ops import complex_pairs
+from common.ops import complex_pairs, fenwick
 from common.ops.time_axis import expand_like
 from common.typing import State, Tensor
 
 # How the tensors of a state go over a part of a sequence, by their names. Those of the last steps
 # are what the part before ends with; what is added up is a sum over the parts; memories are linear;
-# a stabiliser is the logarithm of what they are divided by.
+# a stabiliser is the logarithm of what they are divided by, and a count of steps, a sum too, tells
+# their levels.
 LAST = ("conv", "convolution", "shift", "window", "started", "b", "x")
 SUMS = ("position", "angle")
 LINEAR = ("memory", "ssm", "hidden", "normaliser")
-STABILISERS = ("stabiliser",)
+OTHERS = ("count", "stabiliser")
 MEMORIES = ("diagonal", "matrix", "complex")
 
 # The logarithm of no weight.
@@ -58,10 +62,11 @@ def sequence_parallel(
             sequences. A part must be at least as long as its convolution.
         mesh: A `jax.sharding.Mesh`.
         memory: What a step multiplies the memory by: numbers, each its own (`"diagonal"`: linear
-            attention, RetNet, GLA, Griffin, Mamba, Mamba-2 and 3, mLSTM, minGRU, minLSTM), a
-            matrix on the keys of each head (`"matrix"`: DeltaNet, DeltaProduct, KDA, RWKV-7, fast
-            weights by the delta rule), or complex numbers, the real parts first (`"complex"`: H3
-            and S4D). With one that the layer's is no case of, outputs are NaN.
+            attention, RetNet, GLA, Griffin, Mamba, Mamba-2 and 3, log-linear Mamba-2, mLSTM,
+            minGRU, minLSTM), a matrix on the keys of each head (`"matrix"`: DeltaNet, log-linear
+            too, DeltaProduct, KDA, RWKV-7, fast weights by the delta rule), or complex numbers,
+            the real parts first (`"complex"`: H3 and S4D). With one that the layer's is no case
+            of, outputs are NaN.
         axis: Axis of the mesh that time is split over.
         batch_axis: Axis of the mesh that the batch is split over, if it is.
 
@@ -131,27 +136,36 @@ def _part(
     with holding(weights):
         initial = layer.get_initial_state(inputs.shape[0])
     start: State = {}
-    # What the last steps leave may depend on what is summed up.
-    for kind in ("sum", "last"):
-        _, end = local(weights, inputs, {**initial, **start}, reset)
-        ends = {name: x for name, x in end.items() if kinds[name] == kind}
-        start |= _start(kind, initial, ends, reset, axis, devices)
-    held: State = {}
-    if "stabiliser" in kinds.values():
-        # Fixed, which changes no gradient: no output depends on them.
+    ends: State = {}
+    # What the last steps leave may depend on what is summed up, and a stabiliser on both.
+    for kind in ("count", "sum", "last", "stabiliser"):
+        names = [name for name in initial if kinds[name] == kind]
+        if not names:
+            continue
         arguments = weights, inputs, {**_alone(initial, kinds, axis), **start}, reset
-        _, end = local(*jax.tree.map(lax.stop_gradient, arguments))
-        held = {name: x for name, x in end.items() if kinds[name] == "stabiliser"}
-        start |= _start("stabiliser", initial, held, reset, axis, devices)
+        if kind in ("count", "stabiliser"):
+            # Counts have no gradient, and no output depends on a stabiliser, which is held fixed.
+            arguments = jax.tree.map(lax.stop_gradient, arguments)
+        _, end = local(*arguments)
+        found = {name: end[name] for name in names}
+        start |= _start(kind, initial, found, reset, axis, devices)
+        ends |= found
+    held = {name: x for name, x in ends.items() if kinds[name] == "stabiliser"}
     memories = {name: x for name, x in initial.items() if name not in start}
+    moves: State = {}
+    if "count" in start:
+        unbroken = True if reset is None else ~jnp.any(reset.astype(bool), axis=1)
+        gone = jnp.where(unbroken, start["count"] - initial["count"], 0)
+        moves = _moves(memories, start["count"], ends["count"] + gone)
     floating = {name: x for name, x in start.items() if jnp.issubdtype(x.dtype, jnp.floating)}
-    fixed = {name: x for name, x in start.items() if name not in floating}, held, reset
+    counts = {name: x for name, x in start.items() if name not in floating}
+    fixed = {"counts": counts, "held": held, "moves": moves, "reset": reset}
 
     def forward(weights: Any, inputs: Any, floating: State, state: State, fixed: Any) -> Any:
-        counts, held, reset = fixed
-        outputs, end = local(weights, inputs, {**counts, **floating, **state}, reset)
-        after = {name: end[name] for name in state}
-        for name, stabiliser in held.items():
+        state = {**fixed["counts"], **floating, **state}
+        outputs, end = local(weights, inputs, state, fixed["reset"])
+        after = {name: end[name] for name in memories}
+        for name, stabiliser in fixed["held"].items():
             again = jnp.exp(end[name] - stabiliser)
             after = {name: expand_like(again, x) * x for name, x in after.items()}
         return outputs, after
@@ -166,8 +180,9 @@ def _part(
         nothing = {n: jnp.where(index == 0, x, jnp.zeros_like(x)) for n, x in first.items()}
         added, pull = jax.vjp(lambda s: forward(weights, inputs, floating, s, fixed)[1], nothing)
         transposed = _transposed(kinds, pull, added)
-        parts = lax.all_gather((_transpose(kinds, transposed), added), axis)
-        _, ends = lax.associative_scan(partial(_after, kinds), parts)
+        moves = fixed["moves"]
+        parts = lax.all_gather((_transpose(kinds, transposed), added, moves), axis)
+        _, ends, _ = lax.associative_scan(partial(_after, kinds), parts)
         before = {
             name: jnp.where(index == 0, first[name], x[(index - 1) % devices])
             for name, x in ends.items()
@@ -176,16 +191,17 @@ def _part(
             lambda w, x, f, s: forward(w, x, f, s, fixed), weights, inputs, floating, before
         )
         doubt = _doubt(end, {name: x[index] for name, x in ends.items()}, axis)
-        return outputs + doubt.astype(outputs.dtype), (pull, transposed)
+        return outputs + doubt.astype(outputs.dtype), (pull, transposed, moves)
 
     def joined_backward(saved: Any, gradient: Any) -> Any:
-        pull, transposed = saved
+        pull, transposed, moves = saved
+        back = {name: jnp.swapaxes(x, -1, -2) for name, x in moves.items()}
         index = lax.axis_index(axis)
         zeros = {name: jnp.zeros(x.shape, x.dtype) for name, x in memories.items()}
         *_, own = pull((gradient, zeros))
         # The last part is the first one that the adjoint goes over.
-        parts = lax.all_gather((transposed, own), axis)
-        _, adjoints = lax.associative_scan(partial(_after, kinds), parts, reverse=True)
+        parts = lax.all_gather((transposed, own, back), axis)
+        _, adjoints, _ = lax.associative_scan(partial(_after, kinds), parts, reverse=True)
         later = {
             name: jnp.where(index == devices - 1, zeros[name], x[(index + 1) % devices])
             for name, x in adjoints.items()
@@ -222,7 +238,7 @@ def _start(kind: str, initial: State, ends: State, reset: Any, axis: str, device
         begins = [initial[name]]
         for i in range(devices - 1):
             begin = x[i]
-            if kind == "sum":
+            if kind in ("sum", "count"):
                 added = begins[-1] - initial[name]
                 begin = begin + jnp.where(expand_like(kept[i], added), added, 0)
             begins.append(begin)
@@ -235,8 +251,8 @@ def _kind(name: str, memory: str) -> str:
         return "last"
     if name in SUMS:
         return "sum"
-    if name in STABILISERS:
-        return "stabiliser"
+    if name in OTHERS:
+        return name
     return "diagonal" if name == "normaliser" else memory
 
 
@@ -253,16 +269,15 @@ def _transposed(kinds: dict[str, str], pull: Callable, end: State) -> State:
     if not matrices:
         return pull(ones)[0]
     (name,) = matrices
-    _, _, keys, values = end[name].shape
+    *others, keys, values = end[name].shape
     # The columns of a unit matrix of the keys, as many at once as there are values.
     groups = -(-keys // values)
     unit = jnp.eye(keys, groups * values, dtype=end[name].dtype)
-    unit = jnp.moveaxis(unit.reshape(keys, groups, values), 1, 0)
-    probes = jnp.broadcast_to(unit[:, None, None], (groups, *end[name].shape))
+    unit = jnp.moveaxis(unit.reshape(keys, groups, *[1] * len(others), values), 0, -2)
+    probes = jnp.broadcast_to(unit, (groups, *end[name].shape))
     found = jax.vmap(lambda probe: pull({**ones, name: probe})[0])(probes)
-    others = {other: x[0] for other, x in found.items() if other != name}
     columns = jnp.concatenate([*found[name]], axis=-1)[..., :keys]
-    return {**others, name: columns}
+    return {**{other: x[0] for other, x in found.items()}, name: columns}
 
 
 def _transpose(kinds: dict[str, str], transposed: State) -> State:
@@ -289,12 +304,30 @@ def _times(kind: str, a: Any, x: Any) -> Any:
     return a * x
 
 
+def _moves(memories: State, before: Any, after: Any) -> State:
+    """Where a part moves what is in the levels of each memory, `(B, L - 1, L - 1)`: P."""
+    moves = {}
+    for name, x in memories.items():
+        levels = keras.ops.arange(1, x.shape[2] + 1)
+        carried = fenwick.level(after, before, x.shape[2] + 1)
+        later = keras.ops.maximum(levels, carried[:, None])
+        moves[name] = keras.ops.cast(later[..., None] == levels, x.dtype)
+    return moves
+
+
+def _moved(x: Any, move: Any) -> Any:
+    from jax import numpy as jnp
+
+    return x if move is None else jnp.einsum("...bhskv,...bsl->...bhlkv", x, move)
+
+
 def _after(kinds: dict[str, str], first: Any, second: Any) -> Any:
-    """Two parts, one after the other: `(A, B)` of what goes over both."""
-    (a, b), (c, d) = first, second
+    """Two parts, one after the other: `(A, B, P)` of what goes over both."""
+    (a, b, p), (c, d, q) = first, second
     return (
         {name: _times(kinds[name], c[name], a[name]) for name in a},
-        {name: _times(kinds[name], c[name], b[name]) + d[name] for name in b},
+        {name: _moved(_times(kinds[name], c[name], b[name]), q.get(name)) + d[name] for name in b},
+        {name: p[name] @ q[name] for name in p},
     )
 
 
@@ -326,7 +359,7 @@ def _check(layer: SequenceLayer, mesh: Any, memory: str, axis: str, batch_axis: 
             "`return_sequences=True` to be split along time."
         )
     spec = layer.state_spec()
-    known = (*LAST, *SUMS, *LINEAR, *STABILISERS)
+    known = (*LAST, *SUMS, *LINEAR, *OTHERS)
     if unknown := [name for name in spec if name not in known]:
         raise ValueError(
             f"{type(layer).__name__}: its state has {unknown}, which are not known to join; known "
@@ -334,6 +367,6 @@ def _check(layer: SequenceLayer, mesh: Any, memory: str, axis: str, batch_axis: 
         )
     if memory == "matrix":
         shapes = [spec[name].shape for name in spec if _kind(name, memory) == "matrix"]
-        if [len(shape) for shape in shapes] != [3]:
-            expected = f"another where what it is of has the shapes {shapes}, not one of three axes"
+        if [len(shape) for shape in shapes] != [4 if "count" in spec else 3]:
+            expected = f"another where what it is of has the shapes {shapes}, not one of matrices"
             refuse(layer, "memory", expected, memory)

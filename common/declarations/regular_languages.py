@@ -49,7 +49,7 @@ def regular_languages(
                 "eval_every": (2, 1000, 5000),
                 "eval_size": (8, 2048, 8192),
                 "stop_accuracy": 0.9995,
-                # On a CPU XLA takes longer.
+                # On a CPU XLA takes as long or longer for most; what it helps says so itself.
                 "jit_compile": (False, False, True),
             },
             minutes=(0.5, 70, 60),

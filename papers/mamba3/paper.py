@@ -44,6 +44,7 @@ def _language(
     task_settings: Mapping[str, Any],
     num_layers: int,
     minutes: tuple[float, float, float],
+    seeds: tuple[int, ...] = (0, 1, 2),
 ) -> Experiment:
     return training(
         name=name,
@@ -88,10 +89,11 @@ def _language(
         ),
         untrained={"scaled_accuracy": 0.0, "short_accuracy": 0.0},
         smoke_variants=("mamba3",),
+        seeds=seeds,
     )
 
 
-PARITY = _language("parity", "Parity", "Parity", {}, 1, (0.5, 17, 60))
+PARITY = _language("parity", "Parity", "Parity", {}, 1, (0.5, 17, 60), seeds=(0, 1, 2, 3, 4))
 ARITHMETIC = _language(
     "arithmetic", "Arithmetic modulo 5 without brackets", "ModularArithmetic", {}, 3, (0.3, 40, 180)
 )

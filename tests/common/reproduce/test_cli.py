@@ -299,6 +299,16 @@ def test_set_reaches_the_processes_of_a_timing(tree, run_tiny, monkeypatch):
     assert all(json.loads(path.read_text())["settings"] == {"extra": 7} for path in summaries)
 
 
+def test_freed_memory_is_kept_for_what_trains_alone(run_tiny, monkeypatch):
+    asked = []
+    name = "common.reproduce.execute.attempt.keep_freed_memory"
+    monkeypatch.setattr(name, lambda: asked.append(True))
+    _, output, _ = run_tiny("--experiment", "count")
+    assert "two seed 0: value 2" in output and not asked
+    _, output, _ = run_tiny("--preset", "smoke", "--variant", "narrow")
+    assert "narrow seed 0: error" in output and asked == [True]
+
+
 def test_finished_runs_are_kept(tree, run_tiny):
     run_tiny("--preset", "smoke", "--variant", "narrow")
     summary = (tree.root / RUN_DIR / "summary.json").read_text()
