@@ -135,7 +135,8 @@ def chunkwise_path_attention(
     """Attends chunk by chunk, to the cache and to the chunk.
 
     Arguments and results are those of `parallel_path_attention`, and `chunk_size`, the number of
-    steps in a chunk. There may be as many pairs of steps as one likes.
+    steps in a chunk. There may be as many pairs of steps as one likes. A gradient keeps the cache
+    before every chunk: memory for `T / chunk_size` caches.
     """
     if chunk_size < 1:
         raise ValueError(f"`chunk_size` must be positive, got {chunk_size}")
