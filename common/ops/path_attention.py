@@ -26,6 +26,8 @@ sees, its own included.
 import math
 from collections.abc import Callable
 
+import keras
+from einops import rearrange
 from keras import ops
 
 from common.ops.operands import accumulation_dtype, check_heads, check_pairs, check_rank
@@ -50,6 +52,8 @@ from common.typing import DType, Size, Tensor
 _EXCLUDED = -1e30
 # The document of an entry that is empty, and of a step that is padding.
 _NONE = -1
+# Caches that a gradient keeps before chunks are computed again, in groups.
+_MOST_KEPT = 64
 
 Cache = dict[str, Tensor]
 
@@ -136,7 +140,9 @@ def chunkwise_path_attention(
 
     Arguments and results are those of `parallel_path_attention`, and `chunk_size`, the number of
     steps in a chunk. There may be as many pairs of steps as one likes. A gradient keeps the cache
-    before every chunk: memory for `T / chunk_size` caches.
+    before every chunk, and of more than 64 of them the cache before every group, whose chunks it
+    goes over again: memory for about twice the square root of the number of chunks, where that is
+    known when the function is traced.
     """
     if chunk_size < 1:
         raise ValueError(f"`chunk_size` must be positive, got {chunk_size}")
@@ -144,9 +150,10 @@ def chunkwise_path_attention(
     def core(steps: dict[str, Tensor], cache: Cache, valid: Tensor | None) -> tuple[Tensor, Cache]:
         length = ops.shape(steps["v"])[1]
         size = min(chunk_size, length) if isinstance(length, int) else chunk_size
-        if valid is None and not (isinstance(length, int) and length % size == 0):
+        group = _group(-(-length // size)) if isinstance(length, int) else 1
+        if valid is None and not (isinstance(length, int) and length % (group * size) == 0):
             valid = ops.broadcast_to(length, ops.shape(steps["v"])[:1])
-        chunks = {name: to_chunks(pad_time(x, size), size) for name, x in steps.items()}
+        chunks = {name: to_chunks(pad_time(x, group * size), size) for name, x in steps.items()}
         if valid is not None:
             starts = ops.arange(chunks["v"].shape[1] or ops.shape(chunks["v"])[1]) * size
             chunks["valid"] = ops.clip(ops.cast(valid, "int32")[:, None] - starts, 0, size)
@@ -156,8 +163,19 @@ def chunkwise_path_attention(
             valid = chunk.pop("valid", None)
             return _attend(chunk, cache, window, valid, inverse=unit_lower_inverse)[::-1]
 
-        final, o = scan(body, cache, chunks)
-        return from_chunks(o, length), final
+        if group == 1:
+            final, o = scan(body, cache, chunks)
+            return from_chunks(o, length), final
+
+        def several(cache: Cache, chunks: dict[str, Tensor]) -> tuple[Cache, Tensor]:
+            return scan(body, cache, chunks)
+
+        # TensorFlow's `scan` itself computes every step again.
+        if keras.backend.backend() != "tensorflow":
+            several = keras.remat(several)
+        groups = {name: to_chunks(x, group) for name, x in chunks.items()}
+        final, o = scan(several, cache, groups)
+        return from_chunks(rearrange(o, "b m g c ... -> b (m g) c ..."), length), final
 
     return _apply(core, q, k, v, state, window, w, beta, log_forget, mask, reset)
 
@@ -353,6 +371,11 @@ def _attend(
         }
         new["document"] = take_steps(documents, last)
     return ops.swapaxes(o, 1, 2), new
+
+
+def _group(chunks: int) -> int:
+    """How many of so many chunks a gradient goes over again from one cache: 1, or a power of 2."""
+    return 1 if chunks <= _MOST_KEPT else 2 ** math.ceil(math.log2(chunks) / 2)
 
 
 def _solve(a: Tensor, b: Tensor, inverse: Callable | None) -> Tensor:

@@ -97,7 +97,15 @@ PAPER = Paper(
             input_dim=3,
             forms=("chunkwise", "parallel", "recurrent"),
             # Heads of 64, as in the paper's figure 1.
-            benchmark=dict(units=512, num_heads=8, window=2048, input_dim=512),
+            benchmark=dict(
+                units=512,
+                num_heads=8,
+                window=2048,
+                key_dim=64,
+                rank=32,
+                chunk_size=64,
+                input_dim=512,
+            ),
         ),
         LayerCase(
             name="forgetting-attention",
@@ -105,7 +113,9 @@ PAPER = Paper(
             config=dict(units=6, num_heads=2, window=5, key_dim=4, chunk_size=4),
             input_dim=3,
             forms=("chunkwise", "parallel", "recurrent"),
-            benchmark=dict(units=512, num_heads=8, window=2048, input_dim=512),
+            benchmark=dict(
+                units=512, num_heads=8, window=2048, key_dim=64, chunk_size=64, input_dim=512
+            ),
         ),
     ),
     experiments=(FLIP_FLOP, LSTM),

@@ -8,10 +8,13 @@ from keras import ops
 from keras.optimizers import schedules
 
 from common.layers import SoftmaxAttention
+from common.ops.path_attention import chunkwise_path_attention, parallel_path_attention
 from papers.path_attention import ForgettingAttention, PaTH, PaTHAttention
 from papers.path_attention.experiments import LinearDecay
+from tests.common.ops.agreement import MODES
 from tests.contract.papers import APART, HEADS, SIZE, ModelSubject, PaperContract, without
 from tests.helpers.arrays import array, drawn, sigmoid
+from tests.helpers.gradients import gradients
 
 CONTRACT = PaperContract(
     kernels={
@@ -117,6 +120,30 @@ def test_without_transitions_and_gates_it_is_softmax_attention(cls, form):
     kernel.assign(ops.zeros_like(kernel))
     bias.assign(ops.full_like(bias, value))
     np.testing.assert_allclose(array(layer(x)), array(same(x)), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("marked", [False, True])
+@pytest.mark.parametrize("mode", MODES or [""])
+def test_many_chunks_are_gone_over_again_in_groups(mode, marked):
+    # 70 chunks of 2 steps, more than a gradient keeps the caches of: 5 groups of 16.
+    rng, shape = np.random.default_rng(3), (2, 139, 2, 3)
+    q, k, v, w = rng.standard_normal((4, *shape))
+    w /= np.linalg.norm(w, axis=-1, keepdims=True)
+    beta, log_forget = 2 * rng.random(shape[:3]), np.log(rng.random(shape[:3]))
+    marks = {}
+    if marked:
+        marks = {"mask": rng.random(shape[:2]) < 0.8, "reset": rng.random(shape[:2]) < 0.05}
+
+    def by(attend, **more):
+        def run(q, k, v, w, beta, log_forget):
+            turns = {"w": w, "beta": beta, "log_forget": log_forget}
+            return attend(q, k, v, window=20, **turns, **marks, **more)
+
+        return gradients(run, (q, k, v, w, beta, log_forget), mode)
+
+    got, want = by(chunkwise_path_attention, chunk_size=2), by(parallel_path_attention)
+    for x, y in zip((*got[0], *got[1]), (*want[0], *want[1]), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-8, atol=1e-10)
 
 
 SWAPS = list(itertools.combinations(range(5), 2))
