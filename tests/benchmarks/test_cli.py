@@ -86,6 +86,9 @@ def test_an_unknown_backend_is_one_line(capsys, monkeypatch):
     assert errors.startswith("KERAS_BACKEND is 'foo', expected one of tensorflow")
 
 
+SIZES = ("units", "_dim", "num_heads", "chunk_size", "block_size", "rank", "ranks", "window", "order")
+
+
 def test_every_layer_has_a_benchmark_size():
     for name in list_papers():
         for case in get_paper(name).layers:
@@ -97,6 +100,9 @@ def test_every_layer_has_a_benchmark_size():
                 **{k: v for k, v in case.benchmark.items() if k != "input_dim"},
             }
             assert large.input_dim == case.benchmark["input_dim"]
+            # The contract suite's sizes are not to be timed.
+            small = {k for k in case.config if k.endswith(SIZES)} - {*case.benchmark}
+            assert not small, case.name
 
 
 def test_a_run_writes_its_rows_once(quick):
