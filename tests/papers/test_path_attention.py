@@ -117,8 +117,8 @@ def test_without_transitions_and_gates_it_is_softmax_attention(cls, form):
         if cls is PaTHAttention
         else (layer.forget_kernel, layer.forget_bias, 40.0)
     )
-    kernel.assign(ops.zeros_like(kernel))
-    bias.assign(ops.full_like(bias, value))
+    kernel.assign(ops.zeros(kernel.shape, kernel.dtype))
+    bias.assign(ops.full(bias.shape, value, bias.dtype))
     np.testing.assert_allclose(array(layer(x)), array(same(x)), rtol=1e-10, atol=1e-12)
 
 
