@@ -86,7 +86,7 @@ def test_an_unknown_backend_is_one_line(capsys, monkeypatch):
     assert errors.startswith("KERAS_BACKEND is 'foo', expected one of tensorflow")
 
 
-SIZES = ("units", "_dim", "num_heads", "chunk_size", "block_size", "rank", "ranks", "window", "order")
+SIZES = ("units", "_dim", "num_heads", "chunk_size", "block_size", "rank", "window", "order")
 
 
 def test_every_layer_has_a_benchmark_size():
