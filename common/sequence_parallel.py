@@ -148,15 +148,12 @@ def _part(
             arguments = jax.tree.map(lax.stop_gradient, arguments)
         _, end = local(*arguments)
         found = {name: end[name] for name in names}
-        start |= _start(kind, initial, found, reset, axis, devices)
-        ends |= found
+        first, last = _bounds(kind, initial, found, reset, axis, devices)
+        start |= first
+        ends |= last
     held = {name: x for name, x in ends.items() if kinds[name] == "stabiliser"}
     memories = {name: x for name, x in initial.items() if name not in start}
-    moves: State = {}
-    if "count" in start:
-        unbroken = True if reset is None else ~jnp.any(reset.astype(bool), axis=1)
-        gone = jnp.where(unbroken, start["count"] - initial["count"], 0)
-        moves = _moves(memories, start["count"], ends["count"] + gone)
+    moves = _moves(memories, start["count"], ends["count"]) if "count" in start else {}
     floating = {name: x for name, x in start.items() if jnp.issubdtype(x.dtype, jnp.floating)}
     counts = {name: x for name, x in start.items() if name not in floating}
     fixed = {"counts": counts, "held": held, "moves": moves, "reset": reset}
@@ -224,8 +221,10 @@ def _alone(initial: State, kinds: dict[str, str], axis: str) -> State:
     return initial | {n: jnp.where(first, x, _NOTHING) for n, x in stabilisers.items()}
 
 
-def _start(kind: str, initial: State, ends: State, reset: Any, axis: str, devices: int) -> State:
-    """What is no memory, at the start of a part, from its values at the ends of all parts."""
+def _bounds(
+    kind: str, initial: State, ends: State, reset: Any, axis: str, devices: int
+) -> tuple[State, State]:
+    """What is no memory, at the start and the end of a part, from how all parts alone end."""
     from jax import lax
     from jax import numpy as jnp
 
@@ -233,17 +232,18 @@ def _start(kind: str, initial: State, ends: State, reset: Any, axis: str, device
     kept = jnp.ones((devices, 1), bool)  # whether a part adds to what was there before it
     if reset is not None:
         kept = lax.all_gather(~jnp.any(reset.astype(bool), axis=1), axis)
-    start = {}
+    bounds = {}
     for name, x in ends.items():
-        begins = [initial[name]]
-        for i in range(devices - 1):
-            begin = x[i]
+        values = [initial[name]]
+        for i in range(devices):
+            value = x[i]
             if kind in ("sum", "count"):
-                added = begins[-1] - initial[name]
-                begin = begin + jnp.where(expand_like(kept[i], added), added, 0)
-            begins.append(begin)
-        start[name] = jnp.stack(begins)[index]
-    return start
+                added = values[-1] - initial[name]
+                value = value + jnp.where(expand_like(kept[i], added), added, 0)
+            values.append(value)
+        bounds[name] = jnp.stack(values)
+    starts = {name: x[index] for name, x in bounds.items()}
+    return starts, {name: x[index + 1] for name, x in bounds.items()}
 
 
 def _kind(name: str, memory: str) -> str:
