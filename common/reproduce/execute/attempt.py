@@ -109,8 +109,7 @@ def _try(
             f"metrics {sorted(plan.experiment.metrics)}."
         )
     board = config["backend"] == "tensorflow"
-    commits = {attempt["commit"] for attempt in attempts}
-    dirty = any(attempt["dirty"] for attempt in attempts) or len(commits) > 1
+    dirty = any(attempt["dirty"] for attempt in attempts) or not _of_one_program(attempts)
     return {
         **config,
         **found,
@@ -118,7 +117,7 @@ def _try(
         "seconds": {**one.clocks, "total": seconds},
         "provenance": {
             **attempts[-1],
-            "dirty": dirty,  # of all attempts: resumed with other code is no commit's result
+            "dirty": dirty,  # of all attempts: resumed with another program is no program's result
             "end": provenance.now(),
             "load_average_end": provenance.load_averages(),
             "resumptions": len(attempts) - 1,
@@ -126,6 +125,12 @@ def _try(
         },
         "tensorboard": "tensorboard" if board else "none: it takes the TensorFlow backend",
     }
+
+
+def _of_one_program(attempts: list[dict[str, Any]]) -> bool:
+    """Whether all attempts ran the same code of the same libraries; commits may differ beside."""
+    programs = [(attempt.get("code"), attempt.get("versions")) for attempt in attempts]
+    return all(program == programs[0] for program in programs)
 
 
 def take_probe(plan: Plan, variant: str, seed: int) -> list[float]:

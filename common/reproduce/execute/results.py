@@ -39,7 +39,7 @@ class Result:
         fingerprint: of the declared settings.
         code: `code_hash` of the run.
         commit: of git.
-        dirty: whether Python files differed from it.
+        dirty: whether Python files differed from it, or code or libraries changed on the way.
         command: the command line.
         process: start and id of the process.
         seconds: the run took.

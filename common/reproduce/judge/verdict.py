@@ -143,7 +143,7 @@ def _word(
             of = f" of {quantity.variant}" if claim.relative_to else ""
             return UNDECIDED, f"{len(side)} of {len(seeds)} seeds{of}"
     if any(row.dirty for row in used):
-        return UNDECIDED, "runs of changed files that are in no commit"
+        return UNDECIDED, "runs of files that are in no commit, or that changed on the way"
     behaviours = {evidence.behaviour(row) for row in used}
     if CHANGED in behaviours or (UNKNOWN in behaviours and experiment.kind == "static"):
         trains = experiment.kind == "training"

@@ -10,8 +10,8 @@ import sys
 
 import pytest
 
-from common.reproduce import command, files
-from common.reproduce.execute import batch, interrupts
+from common.reproduce import command, files, provenance
+from common.reproduce.execute import attempt, batch, interrupts
 from common.reproduce.files import content_digest, locked
 
 SMOKE = ("--preset", "smoke", "--variant", "narrow")
@@ -83,6 +83,29 @@ def test_an_interrupted_run_is_saved_and_says_so(tree, run_tiny, edit, number, c
     cut = metrics.read_bytes()
     run_tiny(*SMOKE, "--rerun")
     assert metrics.read_bytes() == cut
+
+
+@pytest.mark.parametrize("what, dirty", [("commit", False), ("code", True), ("library", True)])
+def test_a_run_that_goes_on_with_another_program_is_no_result(
+    tree, run_tiny, edit, monkeypatch, what, dirty
+):
+    monkeypatch.setattr(provenance, "commit", lambda directory: ("0" * 40, False))
+    monkeypatch.setenv("KILL_AT", "1")
+    kill = "os.getenv('KILL_AT') == str(step) and __import__('signal').raise_signal(2)"
+    edit("experiments.py", "time.sleep(pause)", f"time.sleep(pause); {kill}")
+    edit("experiments.py", "import time", "import os, time")
+    assert run_tiny(*SMOKE)[0] == 130
+    monkeypatch.delenv("KILL_AT")
+    versions = provenance.versions()
+    if what == "commit":
+        monkeypatch.setattr(provenance, "commit", lambda directory: ("1" * 40, False))
+    elif what == "code":
+        monkeypatch.setattr(attempt, "code_hash", lambda *args: "0" * 12)
+    else:
+        monkeypatch.setattr(provenance, "versions", lambda: versions | {"keras": "3.0.0"})
+    assert run_tiny(*SMOKE)[0] == 0
+    summary = json.loads((tree.root / RUN_DIR / "summary.json").read_text())["provenance"]
+    assert (summary["resumptions"], summary["dirty"]) == (1, dirty)
 
 
 def test_handlers_are_put_back():

@@ -159,7 +159,7 @@ def test_runs_of_a_dirty_tree_decide_nothing():
         found = verdict(*rows[:2], dirty[2])
         assert (found.word, found.reason) == (
             "undecided",
-            "runs of changed files that are in no commit",
+            "runs of files that are in no commit, or that changed on the way",
         )
 
 
