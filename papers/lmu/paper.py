@@ -44,6 +44,7 @@ LSTM_CAPACITY = training(
     minutes=(0.2, 5, 90),
     smoke_variants=("T=25",),
     cpu_variants=("T=25", "T=100"),
+    seeds=tuple(range(5)),
     metrics=("highest_mse", "lowest_mse", "mse"),
     # The signals' mean square over steps and delays, which a constant 0 leaves.
     untrained={"highest_mse": 0.14, "lowest_mse": 0.14},
@@ -69,6 +70,7 @@ MACKEY_GLASS = training(
     minutes=(0.4, 3, 60),
     reduces="An update is on 400 steps for 5,000; validated every 25 updates.",
     smoke_variants=("hybrid",),
+    seeds=tuple(range(5)),
     metrics=("nrmse", "mse", "baseline_nrmse", "update_seconds"),
     # In percent, of a constant at the series' mean.
     untrained={"nrmse": 100.0},
