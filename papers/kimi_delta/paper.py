@@ -52,6 +52,7 @@ PALINDROME = _synthetic(
         "test_size": (8, 512, 512),
     },
     minutes=(0.5, 10, 60),
+    seeds=tuple(range(5)),
     reduces="31 symbols of 30 kinds for 127 of 125, width 128 for 256, heads of 64 for 128, 4,000 "
     "updates of 16 for 20,000 of 4, one of four learning rates.",
     paper_reduces="One of four learning rates, and the shortest of four lengths.",
