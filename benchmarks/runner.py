@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from benchmarks.cases import Case
-from benchmarks.device import load_average, peak_memory
+from benchmarks.device import load_average
 from benchmarks.gate import Gate
 from benchmarks.models import Model
 from benchmarks.options import Options
@@ -26,6 +26,7 @@ from benchmarks.rows import (
 )
 from benchmarks.sampling import sample_steadily, timed
 from common.reproduce.declare.spec import FORMS
+from common.reproduce.execute.memory import peak_memory
 from common.reproduce.execute.timing import call_seconds
 
 

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from benchmarks.cases import Case, Implementation
-from benchmarks.device import load_average, peak_memory
+from benchmarks.device import load_average
 from benchmarks.models import Model
 from benchmarks.options import STREAM_CHUNK, Options
 from benchmarks.programs import make_program
@@ -24,6 +24,7 @@ from benchmarks.rates import flops, with_rates
 from benchmarks.rows import ABSENT, Roofline, Row
 from benchmarks.runner import classify
 from benchmarks.sampling import sample_steadily, timed
+from common.reproduce.execute.memory import peak_memory
 from common.reproduce.execute.timing import Timing, call_seconds, synchronise
 
 # Decoded steps before the first decoding that is timed.

@@ -6,7 +6,6 @@ import keras
 import pytest
 
 from benchmarks.claims import load_baselines, speed_claims
-from benchmarks.device import peak_memory
 from benchmarks.kernels import draw
 from benchmarks.models import Shape
 from benchmarks.options import Options
@@ -16,6 +15,7 @@ from benchmarks.roofline import measure_roofline
 from benchmarks.rows import Row
 from benchmarks.runner import classify
 from common.reproduce.cli import package_directory
+from common.reproduce.execute.memory import peak_memory
 from common.reproduce.judge.reported import load_reported
 from papers import get_paper, list_papers
 
