@@ -4,7 +4,7 @@ from typing import Any
 
 from common.declarations import labelling, regular_language_claims, regular_languages
 from common.reproduce.declare.spec import LayerCase, Paper, Quantity
-from common.reproduce.declare.tolerances import at_least, at_most
+from common.reproduce.declare.tolerances import at_least, between
 
 _DROPOUT = 0.01
 
@@ -225,9 +225,10 @@ PAPER = Paper(
         ),
         *A5.orderings(
             {f"a5-{name}": Quantity(name, "accuracy") for name in _ONE_IS_NOT},
-            each=at_most(0.9),
+            each=between(0.15, 0.9),
             controls=("a5-bd_slice",),
-            reason="As above: one block does not reach it, where it does with another structure.",
+            reason="As above: one block does not reach it, where it does with another structure. "
+            "Who knows the products of three elements is right at 0.15 of the steps.",
         ),
     ),
     default_experiment="parity",
