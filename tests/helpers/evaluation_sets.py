@@ -25,6 +25,7 @@ from common.tasks.permutation_word import PermutationWord
 from common.tasks.regular_languages import RegularLanguage
 from common.tasks.stacks import Stacks
 from papers import get_paper, list_papers
+from papers.delta_net.mad import TASKS as MAD_TASKS
 from papers.path_attention.experiments import RATES
 
 INEXACT = ("DelayedWhiteNoise", "MackeyGlass", "Mnist1d")
@@ -124,6 +125,12 @@ def palindromes_and_stacks(seed, *, task, task_settings, eval_size, test_size, *
     yield EvaluationSet(source, "test", test_size)
 
 
+def mad(seed, *, task, task_settings, eval_size, test_size, **_):
+    source = MAD_TASKS[task](**task_settings)
+    yield EvaluationSet(source, "validation", eval_size)
+    yield EvaluationSet(source, "test", test_size)
+
+
 def recall_of_pairs(seed, *, vocabulary_size, length, pairs, eval_size, test_size, **_):
     for count in pairs:
         task = common.tasks.MQAR(vocabulary_size, length, count)
@@ -142,6 +149,7 @@ def copying(seed, *, delay, test_size, **_):
 
 TRIALS = {
     "common.trials.labelling:labelling": labelling,
+    "papers.delta_net.mad:mad": mad,
     "papers.delta_product.experiments:word_problem": words,
     "papers.h3.experiments:synthetic": synthetic,
     "papers.kimi_delta.experiments:synthetic": palindromes_and_stacks,

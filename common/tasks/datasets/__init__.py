@@ -16,6 +16,9 @@ from common.tasks.datasets.sequential_mnist import SequentialMNIST
 from common.tasks.datasets.shakespeare_characters import ShakespeareCharacters
 from common.tasks.datasets.task_dataset import TaskConfig, TaskDataset
 from common.tasks.flip_flop import FlipFlop as _FlipFlop
+from common.tasks.mad import MADFuzzyRecall as _MADFuzzyRecall
+from common.tasks.mad import MADMemorization as _MADMemorization
+from common.tasks.mad import MADRecall as _MADRecall
 from common.tasks.palindrome import Palindrome as _Palindrome
 from common.tasks.permutation_word import PermutationWord as _PermutationWord
 from common.tasks.regular_languages import RegularLanguage as _RegularLanguage
@@ -105,6 +108,24 @@ class MackeyGlass(TaskDataset):
         "Legendre Memory Units: Continuous-Time Representation in Recurrent Neural Networks."
     )
     HOMEPAGE = "https://papers.nips.cc/paper/9689"
+
+
+class MADFuzzyRecall(TaskDataset):
+    TASK = _MADFuzzyRecall
+    CITATION = "Poli et al. 2024. Mechanistic Design and Scaling of Hybrid Architectures."
+    HOMEPAGE = "https://arxiv.org/abs/2403.17844"
+
+
+class MADMemorization(TaskDataset):
+    TASK = _MADMemorization
+    CITATION = "Poli et al. 2024. Mechanistic Design and Scaling of Hybrid Architectures."
+    HOMEPAGE = "https://arxiv.org/abs/2403.17844"
+
+
+class MADRecall(TaskDataset):
+    TASK = _MADRecall
+    CITATION = "Poli et al. 2024. Mechanistic Design and Scaling of Hybrid Architectures."
+    HOMEPAGE = "https://arxiv.org/abs/2403.17844"
 
 
 class MADSelectiveCopying(TaskDataset):

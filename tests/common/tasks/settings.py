@@ -22,6 +22,7 @@ from common.tasks import (
 from common.tasks.adding_problem import AddingProblem
 from common.tasks.copy_memory import CopyMemory
 from common.tasks.flip_flop import FlipFlop
+from common.tasks.mad import MADFuzzyRecall, MADMemorization, MADRecall
 from common.tasks.palindrome import Palindrome
 from common.tasks.permutation_word import PermutationWord
 from common.tasks.regular_languages import RegularLanguage
@@ -39,6 +40,10 @@ TASKS = (
     InductionHeads(length=12),
     KeyValueRetrieval(num_keys=7),
     KeyValueRetrieval(num_keys=7, replacement=True),
+    MADFuzzyRecall(length=24),
+    MADMemorization(vocabulary_size=12, length=6),
+    MADRecall(length=8),
+    MADRecall(vocabulary_size=12, length=8, noise_tokens=4, noise=0.3),
     MADSelectiveCopying(length=20, num_tokens=4),
     MackeyGlass(series=12, length=30),
     MambaSelectiveCopying(length=20, num_tokens=4),
