@@ -9,8 +9,10 @@ import pytest
 import papers.min_rnn
 from common.reproduce.execute.run import Run
 from common.tasks import evaluation_set
+from common.tasks.shakespeare_characters import ShakespeareCharacters
 from papers.min_rnn import MinGRU, MinLSTM, MinRNN, experiments
 from papers.min_rnn.experiments import selective_copying
+from papers.min_rnn.shakespeare import shakespeare
 from tests.contract.papers import COMMON, SIZE, ModelSubject, PaperContract
 from tests.helpers.arrays import array, sigmoid
 from tests.helpers.gradients import gradients
@@ -191,3 +193,35 @@ def test_selective_copying_selects_on_validation_data_and_tests_once(tmp_path, m
     )
     assert asked == [("validation", 6), ("test", 10)]
     assert set(result) == {"accuracy", "sequence_accuracy"}
+
+
+def test_shakespeare_is_scored_in_nats_a_character(tmp_path, monkeypatch):
+    """By the weights that the run leaves, on the test split, of a text that repeats itself."""
+    text = np.arange(4000, dtype=np.int32) % 7
+    monkeypatch.setattr(
+        ShakespeareCharacters, "_symbols", lambda self, split: text[: 200 * len(split)]
+    )
+    run = Run(variant="mingru", preset="cpu", seed=0, dir=tmp_path)
+    result = shakespeare(
+        run,
+        mixer="papers.min_rnn:MinGRU",
+        mixer_settings={},
+        units=16,
+        num_layers=1,
+        hidden_units=16,
+        dropout=0.1,
+        length=20,
+        batch_size=8,
+        learning_rate=1e-2,
+        steps=60,
+        eval_every=20,
+        eval_size=None,
+    )
+    windows = text[:780].reshape(39, 20)
+    model = keras.saving.load_model(tmp_path / "model.keras")
+    chance = keras.ops.convert_to_numpy(keras.ops.softmax(model(windows), axis=-1))
+    right = np.take_along_axis(chance, ((windows + 1) % 7)[..., None], axis=-1)
+    np.testing.assert_allclose(result["loss"], -np.log(right).mean(), rtol=1e-4)
+    losses = [row["validation_loss"] for row in run.history]
+    assert result["validation_loss"] == min(losses) < losses[0]
+    assert result["updates"] == 20 * (1 + np.argmin(losses))
