@@ -114,6 +114,7 @@ def mad(
             best = {**row, "learning_rate": learning_rate, "net": net}
         if row["accuracy"] >= stop_accuracy:
             break
+    run.save(best["net"])
     return {
         "accuracy": _accuracy(best["net"], test, batch_size),
         "learning_rate": best["learning_rate"],

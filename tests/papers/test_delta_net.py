@@ -5,8 +5,11 @@ import numpy as np
 import pytest
 
 from common.models import count_parameters
+from common.reproduce import Run
+from common.tasks.mad import MADRecall
 from papers.delta_net import DeltaNet, DeltaNetLM
 from papers.delta_net.experiments import negative, positive
+from papers.delta_net.mad import mad
 from papers.delta_net.model import SIZES
 from tests.contract.papers import APART, HEADS, SIZE, ModelSubject, PaperContract, without
 from tests.helpers.arrays import array, convolve, sigmoid, silu, unit
@@ -156,3 +159,34 @@ def test_variants_differ_in_the_range_of_beta_only():
 def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         DeltaNet(**{"units": 4, "num_heads": 2, **arguments})
+
+
+def test_mad_tests_the_best_of_its_learning_rates(tmp_path):
+    """The accuracy of the answers by the model that is left, in percent."""
+    run = Run(variant="delta_net", preset="cpu", seed=0, dir=tmp_path, data_dir=tmp_path / "data")
+    result = mad(
+        run,
+        task="recall",
+        task_settings={"vocabulary_size": 4, "length": 12},
+        mixer="papers.delta_net:DeltaNet",
+        mixer_settings={"num_heads": 1},
+        units=8,
+        num_layers=1,
+        hidden_units=8,
+        batch_size=8,
+        steps=20,
+        learning_rates=[1e-9, 3e-2],
+        weight_decay=0.0,
+        eval_every=10,
+        eval_size=32,
+        test_size=32,
+        stop_accuracy=101.0,
+    )
+    assert result["learning_rate"] == 3e-2 and result["updates"] in (10, 20)
+    test = MADRecall(vocabulary_size=4, length=12).batch(32, 0, 0, "test")
+    model = keras.saving.load_model(tmp_path / "model.keras")
+    named = array(model(test["inputs"])).argmax(-1)
+    asked = test["weights"] > 0
+    np.testing.assert_allclose(
+        result["accuracy"], 100 * (named == test["targets"])[asked].mean(), rtol=1e-6
+    )

@@ -8,11 +8,14 @@ import pytest
 from keras import ops
 
 from common.models import count_parameters
+from common.reproduce import Run
+from common.reproduce.execute.timing import Timing
 from papers.griffin import (
     RGLRU,
     SIZES,
     Griffin,
     RecurrentBlock,
+    decoding,
     from_pretrained,
     to_pretrained,
 )
@@ -431,3 +434,32 @@ def test_what_is_written_is_read(dtype, tmp_path):
 def test_models_that_recurrent_gemma_can_not_be_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         config_of(recurrent_gemma(**options))
+
+
+def test_decoding_compares_the_models_at_the_most_tokens(tmp_path, monkeypatch):
+    """A model whose steps take longer is slower by that."""
+    asked = []
+
+    def measure(functions, samples):
+        asked.append([float(array(function()).sum()) for function in functions.values()])
+        times = {"hawk": 1.0, "griffin": 2.0, "transformer": 3.0 * len(asked)}
+        return {name: Timing(times[name], 0, 0, samples, 0) for name in functions}
+
+    monkeypatch.setattr(decoding, "measure", measure)
+    run = Run(variant="models", preset="cpu", seed=0, dir=tmp_path)
+    found = decoding.decoding(
+        run,
+        blocks={"hawk": "r", "griffin": "l", "transformer": "g"},
+        model_settings={"units": 8, "recurrent_units": 8, "num_blocks": 2, "num_heads": 2},
+        lengths=[4, 8],
+        batch_size=2,
+        samples=1,
+    )
+    assert len(asked) == 2 and np.isfinite(asked).all()
+    assert found == {
+        "hawk_speedup": 6.0,
+        "griffin_speedup": 3.0,
+        "hawk_growth": 1.0,
+        "griffin_growth": 1.0,
+        "transformer_growth": 2.0,
+    }

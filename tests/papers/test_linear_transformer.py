@@ -1,9 +1,13 @@
 """The linear transformer: its layer re-derived in NumPy, its model, its training."""
 
+import sys
+
 import numpy as np
 import pytest
 
+from common.reproduce import Run
 from papers.linear_transformer import LinearAttention, LinearTransformer
+from papers.linear_transformer.memory import memory
 from papers.linear_transformer.model import sinusoids
 from tests.contract.papers import COMMON, HEADS, SIZE, ModelSubject, PaperContract
 from tests.helpers.arrays import array
@@ -88,3 +92,17 @@ def test_bad_arguments_are_named(arguments, message):
     good = {"vocabulary_size": 4, "units": 8, "num_layers": 1, "num_heads": 2, "max_length": 8}
     with pytest.raises(ValueError, match=message):
         LinearTransformer(**{**good, **arguments})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="resident memory is Linux's")
+def test_memory_is_that_of_what_attention_holds(tmp_path):
+    """Softmax attention holds T x T weights at least, linear attention none."""
+    run = Run(variant="softmax", preset="cpu", seed=0, dir=tmp_path)
+    lengths = {"softmax": [512, 1024, 2048], "linear": [512, 1024, 2048]}
+    softmax, linear = (
+        memory(run, attention=name, lengths=lengths, units=16, num_heads=1) for name in lengths
+    )
+    weights = 4 * 2048**2 / 1e6
+    assert weights < softmax["megabytes"] < 8 * weights
+    assert linear["megabytes"] < weights / 2
+    assert softmax["exponent"] > 1.5 > linear["exponent"]
