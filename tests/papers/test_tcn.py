@@ -9,8 +9,10 @@ from common.reproduce.execute.run import Run
 from common.tasks.adding_problem import AddingProblem
 from common.tasks.copy_memory import CopyMemory
 from common.tasks.polyphonic_music import PianoRolls
+from common.tasks.sequential_mnist import SequentialMNIST
 from papers.tcn import TCN, DilatedConvolution, ResidualBlock
 from papers.tcn.counting import parameters
+from papers.tcn.digits import digits
 from papers.tcn.experiments import cropped, music, plateaus, settled
 from papers.tcn.networks import make_network
 from papers.tcn.stress_tests import adding, copying
@@ -254,3 +256,30 @@ def test_the_stress_tests_measure_what_they_say(tmp_path):
     assert result["loss"] == pytest.approx(-np.log(named).mean(), rel=1e-4)
     copied = logits.argmax(-1)[:, -10:] == test["inputs"][:, :10]
     assert result["accuracy"] == pytest.approx(100 * copied.mean())
+
+
+def test_digits_are_named_after_their_last_pixel(tmp_path, monkeypatch):
+    """The accuracy of the model that is left, on pixels of zero mean and unit deviation."""
+    rng = np.random.default_rng(0)
+    arrays = {
+        "inputs": rng.random((40, 12, 1), "float32"),
+        "targets": rng.integers(10, size=40).astype("int32"),
+    }
+    monkeypatch.setattr(SequentialMNIST, "arrays", lambda self, split="train": arrays)
+    run = Run(variant="gru", preset="cpu", seed=0, dir=tmp_path)
+    result = digits(
+        run,
+        permuted=True,
+        network={"kind": "gru", "units": 5, "num_layers": 1},
+        learning_rate=1e-2,
+        clip=1.0,
+        batch_size=8,
+        updates=7,
+        examples=32,
+    )
+    model = keras.saving.load_model(tmp_path / "model.keras")
+    pixels = (arrays["inputs"][:32] - 0.1307) / 0.3081
+    named = array(model(pixels)).argmax(-1)
+    want = 100 * (named == arrays["targets"][:32]).mean()
+    assert result["accuracy"] == result["validation_accuracy"] == pytest.approx(want)
+    assert result["parameters"] == model.count_params()
