@@ -26,6 +26,7 @@
     execute.training    training that can be killed and resumed
     execute.checkpoint  the state of a training in a file
     execute.interrupts  Ctrl-C and SIGTERM
+    execute.memory      the peak of memory that a call needs
     execute.timing      timing of functions against each other
     execute.plots       figures of runs
     execute.show        the settings that would run

@@ -32,6 +32,8 @@ Name = tuple[str, str]
 class _Module(NamedTuple):
     """A source file: hash of its code, what it imports, and where it gets its names from."""
 
+    path: str
+    is_package: bool
     digest: str
     imports: frozenset[Name]
     names: dict[str, Name]
@@ -50,29 +52,28 @@ def code_hash(experiment: Experiment, preset: str, variant: str, root: Path = RO
         The hash; it changes with any statement of a module that the run may execute.
     """
     named = _targets([experiment.trial, experiment.settings(preset, variant)])
-    return _closure_hash(frozenset(named), root)
+    return _closure_hash(frozenset(named), str(root))
 
 
 @cache
-def _closure_hash(start: frozenset[Name], root: Path) -> str:
+def _closure_hash(start: frozenset[Name], root: str) -> str:
     seen: set[Name] = set()
     files: dict[str, str] = {}
     waiting = set(start)
     while waiting:
         module, name = one = waiting.pop()
-        path = _path(module, root)
-        if one in seen or path is None:
+        source = None if one in seen else _read(module, root)
+        if source is None:
             continue
         seen.add(one)
-        source = _read(path, root)
-        if name and path.name == "__init__.py":
+        if name and source.is_package:
             # A package is asked for one name: only the module that has it counts.
             inner = f"{module}.{name}"
-            found = (inner, "") if _path(inner, root) else source.names.get(name)
+            found = (inner, "") if _read(inner, root) else source.names.get(name)
             if found:
                 waiting.add(found)
                 continue
-        files[path.relative_to(root).as_posix()] = source.digest
+        files[source.path] = source.digest
         waiting |= source.imports
     text = "\n".join(f"{path} {digest}" for path, digest in sorted(files.items()))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -89,19 +90,19 @@ def _targets(value: Any) -> Iterator[Name]:
 
 
 @cache
-def _path(module: str, root: Path) -> Path | None:
-    base = root.joinpath(*module.split("."))
-    paths = (base.with_suffix(".py"), base / "__init__.py")
-    return next((path for path in paths if path.is_file()), None)
-
-
-@cache
-def _read(path: Path, root: Path) -> _Module:
-    package = ".".join(path.parent.relative_to(root).parts)
-    reader = _Reader(package)
-    reader.read(ast.parse(path.read_text(encoding="utf-8")))
-    digest = hashlib.sha256(" ".join(reader.words).encode()).hexdigest()
-    return _Module(digest, frozenset(reader.imports), reader.names)
+def _read(module: str, root: str) -> _Module | None:
+    """A module below `root`, None if there is no such file."""
+    *package, name = module.split(".")
+    base = Path(root, *package, name)
+    for path in (base.with_suffix(".py"), base / "__init__.py"):
+        if path.is_file():
+            is_package = path.name == "__init__.py"
+            reader = _Reader(module if is_package else ".".join(package))
+            reader.read(ast.parse(path.read_text(encoding="utf-8")))
+            digest = hashlib.sha256(" ".join(reader.words).encode()).hexdigest()
+            inside = path.relative_to(root).as_posix()
+            return _Module(inside, is_package, digest, frozenset(reader.imports), reader.names)
+    return None
 
 
 class _Reader:

@@ -20,7 +20,7 @@ def edit(tree, run_tiny):
         path = tree.tiny / "experiments.py"
         assert old in path.read_text()
         path.write_text(path.read_text().replace(old, new))
-        for cached in (code._closure_hash, code._path, code._read):
+        for cached in (code._closure_hash, code._read):
             cached.cache_clear()
         run_tiny("--list")
         return importlib.import_module("papers.tiny.paper").PAPER
