@@ -27,7 +27,7 @@ def shakespeare(
     learning_rate: float,
     steps: int,
     eval_every: int,
-    eval_size: int | None,
+    eval_size: int | None = None,
     max_positions: int = 0,
 ) -> dict[str, float]:
     """Trains a language model on windows of characters; tests the weights best on validation data.

@@ -24,7 +24,7 @@ def digits(
     clip: float | None,
     batch_size: int,
     updates: int,
-    examples: int | None,
+    examples: int | None = None,
 ) -> dict[str, float]:
     """Trains a network to name the digit after its last pixel; the last weights are tested.
 
