@@ -203,11 +203,7 @@ PAPER = Paper(
             reason="As for Mamba.",
         ),
         *INDUCTION.numbers(
-            {
-                f"induction-h3-{n}": Quantity("h3", metric)
-                for n, metric in _SHORT.items()
-                if n > 256
-            },
+            {f"induction-h3-{n}": Quantity("h3", metric) for n, metric in _BEYOND.items()},
             mean=within_absolute(15.0),
             controls=("induction-h3-256",),
             reason="How fast it is lost depends on the run, and the paper has one; 64 test "

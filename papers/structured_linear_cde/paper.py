@@ -85,8 +85,9 @@ _SLICES = {
 }
 
 
+_ROWS = _BASELINES | _SLICES
 LANGUAGES = CYCLE_NAV, _, MOD_ARITH, PARITY = regular_languages(
-    _BASELINES | _SLICES,
+    _ROWS,
     reduces="Width 128, where the paper takes the better of 128 and 512, and of 256 and 512 "
     "for Mamba; batch 64 for 256; 20,000 updates for 100,001; 2,048 validation words for "
     "8,192.",
@@ -121,14 +122,10 @@ _ONE_IS_NOT = ("mamba", "d_slice")
 
 def _one_block(layer: dict[str, Any]) -> dict[str, Any]:
     """A row of the tables above in one block."""
-    settings = {"units": 128, **layer["model_settings"], "num_layers": 1, "dropout": 0.1}
-    return {
-        "model": layer["model"],
-        "model_settings": settings | {"units": layer.get("units", 128)},
-    }
+    one = {"units": layer.get("units", 128), "num_layers": 1, "dropout": 0.1}
+    return {"model": layer["model"], "model_settings": layer["model_settings"] | one}
 
 
-_ROWS = _BASELINES | _SLICES
 A5 = labelling(
     name="a5",
     description="The word problem of A5 in one block: products of up to 20 elements",
