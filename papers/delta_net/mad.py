@@ -13,10 +13,9 @@ from common.tasks import MADSelectiveCopying, evaluation_set
 from common.tasks.mad import MADRecall
 from common.tasks.task import Arrays
 from common.trials.answers import likeliest
+from common.trials.labelling import EVALUATION_SEED, accuracy
 
 TASKS = {"recall": MADRecall, "selective_copying": MADSelectiveCopying}
-# Validation and test sets are the same for all seeds.
-EVALUATION_SEED = 0
 
 
 def mad(
@@ -71,6 +70,11 @@ def mad(
         evaluation_set(source, split, size, EVALUATION_SEED, run.data_dir)
         for split, size in (("validation", eval_size), ("test", test_size))
     )
+
+    def percent(net: keras.Model, arrays: Arrays) -> float:
+        logits = net.predict(arrays["inputs"], batch_size=batch_size, verbose=0)
+        return 100 * accuracy(likeliest(logits), arrays)
+
     module, _, name = mixer.partition(":")
     layer = getattr(importlib.import_module(module), name)
     best: dict[str, Any] = {"accuracy": -1.0}
@@ -98,7 +102,7 @@ def mad(
             return batch["inputs"], batch["targets"], batch["weights"]
 
         def evaluate(net: keras.Model = net) -> dict[str, float]:
-            return {"accuracy": _accuracy(net, validation, batch_size)}
+            return {"accuracy": percent(net, validation)}
 
         row = run.train(
             net,
@@ -116,14 +120,7 @@ def mad(
             break
     run.save(best["net"])
     return {
-        "accuracy": _accuracy(best["net"], test, batch_size),
+        "accuracy": percent(best["net"], test),
         "learning_rate": best["learning_rate"],
         "updates": best["step"],
     }
-
-
-def _accuracy(net: keras.Model, arrays: Arrays, batch_size: int) -> float:
-    """Percent of the answers that are right."""
-    named = likeliest(net.predict(arrays["inputs"], batch_size=batch_size, verbose=0))
-    right = (named == arrays["targets"]) * arrays["weights"]
-    return 100 * float(right.sum() / arrays["weights"].sum())
